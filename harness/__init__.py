@@ -1,0 +1,1 @@
+"""Tare: what a container image strategy really costs."""

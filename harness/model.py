@@ -1,0 +1,216 @@
+"""The words of Tare as frozen, typed records. No input, no output, no engine.
+
+Durations are seconds and sizes are bytes, everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Unit(StrEnum):
+    """Unit of a metric's values."""
+
+    SECONDS = "s"
+    BYTES = "B"
+    COUNT = "count"
+    BOOLEAN = "boolean"  # 1.0 or 0.0
+
+
+class Direction(StrEnum):
+    """Which values of a metric are better."""
+
+    SMALLER = "smaller"
+    LARGER = "larger"
+    NEITHER = "neither"  # describes, does not judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A named quantity of a probe.
+
+    The name is dotted: probe, cache state where there is one, quantity (`start.warm.ready`).
+    A deterministic metric has the same value whenever the same inputs are measured: it is compared exactly.
+    """
+
+    name: str
+    unit: Unit
+    direction: Direction = Direction.SMALLER
+    deterministic: bool = False
+    headline: bool = False  # shown in the summary table of an app
+    help: str
+
+    @property
+    def probe(self) -> str:
+        return self.name.partition(".")[0]
+
+
+class Status(StrEnum):
+    """How a try ended. Only `ok` yields samples."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    EXITED = "exited"
+    ERROR = "error"
+    WRONG_ANSWER = "wrong-answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of a try: seconds from the try's t0 to the phase's start, and its length in seconds."""
+
+    name: str
+    start: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """One try of a probe on a cell, as it is stored. `values` holds one sample per metric, by metric name."""
+
+    cell: str
+    probe: str
+    state: str  # the cache state: cold, source, empty, warm …
+    block: int  # every selected cell once; counts from 0 per probe and state
+    order: int  # position in the whole run, from 0
+    at: float  # Unix time of t0, s
+    seconds: float  # engine time of the try as the harness spent it, all set-up included, s
+    status: Status
+    values: Mapping[str, float] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = ()
+    reason: str = ""
+    log: str = ""
+    load: float = 0.0  # share of the processors that was busy just before t0, 0…1
+    waited: float = 0.0  # wait for a quiet machine before t0, s
+    notes: Mapping[str, str] = field(default_factory=dict)
+    session: int = 0  # a resumed run has several sessions; images are built anew in each
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that proves an app works, and the answer expected.
+
+    Exactly one of `equals` (whole body), `contains` (part of it) and `json` (a JSON object whose members must
+    all be in the answer with these values) may be given; without any, the status code alone must match.
+    """
+
+    path: str
+    method: str = "GET"
+    status: int = 200
+    equals: str | None = None
+    contains: str | None = None
+    json: Mapping[str, object] | None = None
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change of an app's source: every `find` in `file` (relative to the app) becomes `replace`.
+
+    `{n}` in `replace` is the number of the edit, so that each try edits to a text never built before.
+    """
+
+    file: str
+    find: str
+    replace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """A small, real service: `apps/<name>/` with `app.toml`."""
+
+    name: str
+    title: str
+    language: str
+    path: Path
+    port: int
+    ready: Request  # polled for the first valid answer
+    verify: tuple[Request, ...]  # all must answer as expected before anything is timed
+    source_change: Edit
+    dependency_change: Edit
+    env: Mapping[str, str] = field(default_factory=dict)
+    start_timeout: float = 30.0  # s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """A way to make an image: `variants/<name>/` with `variant.toml` and Dockerfiles."""
+
+    name: str
+    title: str
+    summary: str
+    trades: str
+    path: Path
+    rank: int  # order of rows in tables; the lowest is the reference others are compared to
+    default: bool = True  # False: only with --strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A role an image is built from, as `variants/bases.toml` tells it.
+
+    Dockerfiles name it by a build argument with the upstream reference as default:
+    `ARG BASE_OS_SLIM=debian:trixie-slim`, `FROM ${BASE_OS_SLIM}`.
+    """
+
+    role: str  # os-slim
+    title: str
+    upstream: str  # image reference of the upstream lane
+    recipe: str  # full | slim | layer | distroless: how the packages lane makes it
+    packages: tuple[str, ...] = ()
+    parent: str = ""  # recipe layer: the role whose layers come below
+    options: Mapping[str, object] = field(default_factory=dict)  # user, entrypoint, env … of the recipe
+
+    @property
+    def argument(self) -> str:
+        return "BASE_" + self.role.upper().replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """App × strategy. `bases` are the roles its Dockerfile names; `base` the role its last stage stands on."""
+
+    app: App
+    strategy: Strategy
+    dockerfile: Path
+    bases: tuple[str, ...] = ()
+    base: str = ""  # "" for scratch
+
+    @property
+    def id(self) -> str:
+        return f"{self.app.name}-{self.strategy.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Everything apps/ and variants/ say, already checked."""
+
+    apps: tuple[App, ...]
+    strategies: tuple[Strategy, ...]  # by rank
+    bases: Mapping[str, Base]  # by role
+    release: str  # distribution release all strategies share
+    cells: tuple[Cell, ...]  # by app, then strategy rank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """The fingerprint of where samples were taken. Samples of different fingerprints are never joined.
+
+    `facts` are flat strings (cpu, cores, memory, kernel, engine, storage driver, lane, release, depot, node,
+    link …): all of them make the fingerprint. `notes` describe and do not separate.
+    """
+
+    facts: Mapping[str, str]
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits over the facts, independent of their order."""
+        import hashlib
+        import json
+
+        text = json.dumps(dict(sorted(self.facts.items())), separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
