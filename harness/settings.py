@@ -1,10 +1,10 @@
 """Where Tare keeps things, and what the environment variables say.
 
-    TARE_CACHE    folder for bases, packages and leases    (default: $XDG_CACHE_HOME/tare or ~/.cache/tare)
-    TARE_ENGINE   auto | system | private | off            which engine may be used
-    TARE_LANE     auto | upstream | packages               where bases come from
-    TARE_DEPOT    auto | off                               whether builds fetch through the caching proxy
-    TARE_NODE     auto | namespace | dind | layers         what a pull's empty node is
+TARE_CACHE    folder for bases, packages and leases    (default: $XDG_CACHE_HOME/tare or ~/.cache/tare)
+TARE_ENGINE   auto | system | private | off            which engine may be used
+TARE_LANE     auto | upstream | packages               where bases come from
+TARE_DEPOT    auto | off                               whether builds fetch through the caching proxy
+TARE_NODE     auto | namespace | dind | layers         what a pull's empty node is
 """
 
 from __future__ import annotations
