@@ -9,6 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.errors import CatalogueError
 
 
 class Unit(StrEnum):
@@ -18,6 +22,7 @@ class Unit(StrEnum):
     BYTES = "B"
     COUNT = "count"
     BOOLEAN = "boolean"  # 1.0 or 0.0
+    RATIO = "ratio"
 
 
 class Direction(StrEnum):
@@ -193,6 +198,7 @@ class Catalogue:
     bases: Mapping[str, Base]  # by role
     release: str  # distribution release all strategies share
     cells: tuple[Cell, ...]  # by app, then strategy rank
+    problems: tuple[CatalogueError, ...] = ()  # mistakes that cost cells, which are then not in `cells`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,276 @@
+"""Reads apps/ and variants/ into the records of harness/model.py.
+
+    apps/<app>/app.toml                   what the service is, how it proves that it works, what its edits are
+    apps/<app>/<strategy>.Dockerfile      only where the app needs one of its own
+    variants/<strategy>/variant.toml      what the strategy is and what it trades
+    variants/<strategy>/<language>.Dockerfile
+    variants/bases.toml                   the roles images are built from
+
+Every mistake is a CatalogueError with file, line and fix. A mistake in an app, a strategy or a Dockerfile costs
+the cells that need it and is told in `Catalogue.problems`; one in bases.toml, which every cell needs, is raised.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from harness.errors import CatalogueError
+from harness.lab import dockerfile
+from harness.model import App, Base, Catalogue, Cell, Edit, Request, Strategy
+from harness.tomlread import Document, Table, read_text, suggest
+
+RECIPES = ("full", "slim", "layer", "distroless")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_NAME_RULE = "Use lower-case letters, digits and single hyphens."
+
+
+def read(root: Path, *, extra_apps: Sequence[Path] = ()) -> Catalogue:
+    """The catalogue of `root`, the folder that holds apps/ and variants/, and of app folders that lie elsewhere.
+
+    Paths in records and messages begin as `root` does. Raises CatalogueError for mistakes in bases.toml.
+    """
+    problems: list[CatalogueError] = []
+    release, bases = _bases(root / "variants" / "bases.toml")
+    strategies = _strategies(root / "variants", problems)
+    apps = _apps([*_folders(root / "apps"), *extra_apps], problems)
+    reader = _Dockerfiles(root / "variants", bases, problems)
+    cells = [cell for app in apps for strategy in strategies if (cell := reader.cell(app, strategy))]
+    return Catalogue(
+        apps=apps,
+        strategies=strategies,
+        bases=bases,
+        release=release,
+        cells=_distinct(cells, problems),
+        problems=tuple(problems),
+    )
+
+
+# ---- bases
+
+
+def _bases(path: Path) -> tuple[str, Mapping[str, Base]]:
+    document = Document(path)
+    root = document.root
+    release = root.text("release")
+    table = root.table("base")
+    root.close()
+    tables = {role: inner for role in table.names() if (inner := table.table(role))} if table else {}
+    bases = {role: _base(role, inner) for role, inner in tables.items()}
+    for role, base in bases.items():
+        inner = tables[role]
+        if not _NAME.fullmatch(role):
+            inner.problem(f"base.{role} is not a name for a base", fix=_NAME_RULE)
+        if base.recipe != "layer" and base.parent:
+            inner.problem(f"parent is for the recipe layer, not {base.recipe}", key="parent", fix="Remove it.")
+        elif base.recipe == "layer" and not base.parent:
+            inner.problem("the recipe layer needs a parent", fix="Add parent = …, the base whose layers come below.")
+        elif base.parent and base.parent not in bases:
+            fix = suggest(base.parent, bases, "Use one of")
+            inner.problem(f"parent {base.parent} is not a base", key="parent", fix=fix)
+        elif _stands_on_itself(role, bases):
+            inner.problem(f"base.{role} stands on itself", key="parent", fix="Choose a parent below it.")
+    if document.problems:
+        raise _joined(document.problems)
+    return release, bases
+
+
+def _base(role: str, table: Table) -> Base:
+    return Base(
+        role=role,
+        title=table.text("title"),
+        upstream=table.text("upstream"),
+        recipe=table.choice("recipe", RECIPES),
+        packages=table.texts("packages"),
+        parent=table.text("parent", default=""),
+        options=table.rest(),
+    )
+
+
+def _stands_on_itself(role: str, bases: Mapping[str, Base]) -> bool:
+    below = bases[role].parent
+    seen = set()
+    while below in bases and below not in seen:
+        if below == role:
+            return True
+        seen.add(below)
+        below = bases[below].parent
+    return False
+
+
+def _joined(problems: Sequence[CatalogueError]) -> CatalogueError:
+    """The first mistake, with where the others of the same file are."""
+    first, *others = problems
+    if not others:
+        return first
+    lines = ", ".join(f"{error.line or '–'} ({error.what})" for error in others)
+    return CatalogueError(first.what, path=first.path, line=first.line, fix=f"{first.fix} Also in line {lines}.")
+
+
+# ---- strategies
+
+
+def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strategy, ...]:
+    found: dict[int, Strategy] = {}
+    for folder in _folders(variants):
+        document = _document(folder / "variant.toml", problems)
+        if document is None:
+            continue
+        root = document.root
+        strategy = Strategy(
+            name=_name(folder, "a strategy", document),
+            title=root.text("title"),
+            summary=root.text("summary"),
+            trades=root.text("trades"),
+            path=folder,
+            rank=root.integer("rank", low=0, high=9999),
+            default=root.flag("default", default=True),
+        )
+        root.close()
+        if (other := found.get(strategy.rank)) and "rank" in root:
+            fix = "Give each strategy a rank of its own."
+            root.problem(f"rank {strategy.rank} is taken by {other.path / 'variant.toml'}", key="rank", fix=fix)
+        problems += document.problems
+        if not document.problems:
+            found[strategy.rank] = strategy
+    return tuple(found[rank] for rank in sorted(found))
+
+
+# ---- apps
+
+
+def _apps(folders: Sequence[Path], problems: list[CatalogueError]) -> tuple[App, ...]:
+    found: dict[str, App] = {}
+    for folder in folders:
+        document = _document(folder / "app.toml", problems)
+        if document is None:
+            continue
+        app = _app(folder, document)
+        if other := found.get(app.name):
+            document.root.problem(f"app {app.name} is {other.path} already", fix="Rename one of the two folders.")
+        problems += document.problems
+        if not document.problems:
+            found[app.name] = app
+    return tuple(found.values())
+
+
+def _app(folder: Path, document: Document) -> App:
+    """What app.toml says; worth nothing where `document.problems` is not empty afterwards."""
+    root = document.root
+    app = App(
+        name=_name(folder, "an app", document),
+        title=root.text("title"),
+        language=root.text("language"),
+        path=folder,
+        port=root.integer("port", low=1, high=65535),
+        env=_env(root),
+        ready=_request(root.table("ready")),
+        verify=tuple(_request(table) for table in root.tables("verify")),
+        source_change=_edit(folder, root.table("source_change")),
+        dependency_change=_edit(folder, root.table("dependency_change")),
+        start_timeout=root.seconds("start_timeout", default=30.0),
+    )
+    if app.language and not _NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
+        root.problem(f"language is {app.language!r}", key="language", fix=_NAME_RULE)
+    root.close()
+    return app
+
+
+def _env(root: Table) -> dict[str, str]:
+    values = root.plain("env") or {}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            root.problem(f"env.{name} is not text", key="env", fix=f'Write {name} = "…".')
+    return values
+
+
+def _request(table: Table | None) -> Request:
+    if table is None:
+        return Request(path="/")
+    request = Request(
+        path=table.text("path"),
+        method=table.choice("method", METHODS, default="GET"),
+        status=table.integer("status", low=100, high=599, default=200),
+        equals=table.text("equals", default=None, empty=True),
+        contains=table.text("contains", default=None),
+        json=table.plain("json"),
+        body=table.text("body", default="", empty=True),
+    )
+    table.close()
+    if request.path.strip() and not request.path.startswith("/"):
+        table.problem(f"path is {request.path!r}", key="path", fix="Begin it with /.")
+    expected = [key for key in ("equals", "contains", "json") if key in table]
+    if len(expected) > 1:
+        table.problem(f"{' and '.join(expected)} together", key=expected[1], fix="Keep one of them.")
+    if not _is_json(request.json):
+        table.problem("json holds what JSON cannot say", key="json", fix="Write dates as text, and no inf or nan.")
+    return request
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a TOML value has a JSON equal: no dates, no times, no infinities."""
+    if isinstance(value, dict):
+        return all(_is_json(inner) for inner in value.values())
+    if isinstance(value, list):
+        return all(_is_json(inner) for inner in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)
+
+
+def _edit(folder: Path, table: Table | None) -> Edit:
+    if table is None:
+        return Edit(file="", find="", replace="")
+    edit = Edit(file=table.text("file"), find=table.text("find"), replace=table.text("replace", empty=True))
+    table.close()
+    if edit.replace and "{n}" not in edit.replace:
+        fix = "Put {n}, the number of the edit, into it: each try must build a text never built before."
+        table.problem("replace lacks {n}", key="replace", fix=fix)
+    target = folder / edit.file
+    if not edit.file:
+        return edit
+    if not target.resolve().is_relative_to(folder.resolve()):
+        table.problem(f"{edit.file} is outside the app", key="file", fix=f"Name a file inside {folder}.")
+        return edit
+    try:
+        text = read_text(target)
+    except CatalogueError as error:
+        table.problem(f"{edit.file} {error.what}", key="file", fix=f"Name a text file inside {folder}.")
+        return edit
+    if edit.find and edit.find not in text:
+        fix = "Copy a piece of the file, white space included."
+        table.problem(f"{edit.find!r} is not in {edit.file}", key="find", fix=fix)
+    return edit
+
+
+# ---- Dockerfiles
+
+
+class _Dockerfiles:
+    """Finds and checks the Dockerfile of each cell; one that many cells share is read once, and told once."""
+
+    def __init__(self, variants: Path, bases: Mapping[str, Base], problems: list[CatalogueError]) -> None:
+        self._variants = variants
+        self._by_argument = {base.argument: base for base in bases.values()}
+        self._problems = problems
+        self._read: dict[Path, tuple[tuple[str, ...], str] | None] = {}
+
+    def cell(self, app: App, strategy: Strategy) -> Cell | None:
+        own = app.path / f"{strategy.name}.Dockerfile"
+        shared = strategy.path / f"{app.language}.Dockerfile"
+        path = own if own.is_file() else shared
+        if not path.is_file():
+            if strategy.default:  # one that must be asked for need not serve every language
+                fix = f"Write {shared}, or {own} where only this app needs it."
+                what = f"no Dockerfile for app {app.name} in strategy {strategy.name}"
+                self._problems.append(CatalogueError(what, path=shared, fix=fix))
+            return None
+        if path not in self._read:
+            self._read[path] = self._check(path)
+        stands = self._read[path]
+        return stands and Cell(app=app, strategy=strategy, dockerfile=path, bases=stands[0], base=stands[1])

@@ -1,0 +1,59 @@
+"""Progress for people: one living line on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+_EVERY = 20.0  # s between plain lines about what is going on
+
+
+class Display:
+    """`say` prints a line that stays; `now` shows what is being done and the time left."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._status: Status | None = None
+        self._last = 0.0
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._console.print(escape(text))
+
+    def now(self, what: str, left: float | None = None) -> None:
+        """`left` is the seconds the run is still expected to take."""
+        line = self._with_times(what, left)
+        if self._console.is_terminal:
+            if self._status is None:
+                self._status = self._console.status(escape(line))
+                self._status.start()
+            else:
+                self._status.update(escape(line))
+        elif time.monotonic() - self._last >= _EVERY:
+            self._last = time.monotonic()
+            self.say(line)
+
+    def block(self, what: str, left: float) -> None:
+        """A block is done: worth a line that stays."""
+        self._last = time.monotonic()
+        self.say(self._with_times(what, left))
+
+    def _with_times(self, what: str, left: float | None) -> str:
+        line = f"[{clock(time.monotonic() - self._began)}] {what}"
+        return line if left is None else f"{line}, about {clock(left)} left"
+
+    def close(self) -> None:
+        if self._status:
+            self._status.stop()
+            self._status = None
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours and minutes: 4:07, 1 h 05."""
+    whole = max(round(seconds), 0)
+    return f"{whole // 3600} h {whole % 3600 // 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"

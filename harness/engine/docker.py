@@ -1,0 +1,420 @@
+"""The engine contract on Docker's Engine API, 20.10 and later. The API version is negotiated, never pinned."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from docker.utils import parse_repository_tag
+
+from harness.engine.contract import (
+    BuildResult,
+    ContainerSpec,
+    ContainerState,
+    EngineInfo,
+    ExecResult,
+    ImageInfo,
+    PullResult,
+)
+from harness.engine.endpoint import Endpoint, find_endpoint
+from harness.engine.pulled import PullLog
+from harness.engine.session import Session
+from harness.engine.trace import Trace
+from harness.engine.transport import BrokenOff, Refused, TimedOut, Transport
+from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
+from harness.settings import IMAGE_PREFIX, LABEL
+
+__all__ = ["DockerEngine", "answering", "find_endpoint"]
+
+_LABELS = {LABEL: "1"}
+_LOG_TAIL = 40  # lines of a failed build's log
+_CHUNK = 1 << 20  # B
+
+
+class DockerEngine:
+    """A Docker engine behind `endpoint` (unix:///PATH, tcp://HOST:PORT). `origin` is system, private or node.
+
+    `timeout` is how long a call that has no time-out of its own may take, s.
+    Raises EngineUnavailable where nothing answers.
+    """
+
+    def __init__(self, endpoint: Endpoint | str, *, origin: str, timeout: float = 120.0) -> None:
+        self._endpoint = endpoint if isinstance(endpoint, Endpoint) else Endpoint(endpoint)
+        self._http = Transport(self._endpoint, timeout=timeout)
+        try:
+            before = time.time()
+            said = self._http.ask("GET", "/info")
+            self._info = _info(said, self._http.ask("GET", "/version"), self._http.api_version, self._endpoint, origin)
+        except BaseException:
+            self._http.close()
+            raise
+        # How far the engine's clock, which the trace is told in, is ahead of ours; on this machine it is the same.
+        remote = not self._endpoint.socket_path
+        self._skew = datetime.fromisoformat(said["SystemTime"]).timestamp() - before if remote else 0.0
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    # Images
+
+    def build(
+        self,
+        *,
+        context: bytes,
+        tag: str,
+        dockerfile: str = "Dockerfile",
+        arguments: Mapping[str, str] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
+        target: str = "",
+        no_cache: bool = False,
+        network: str = "default",
+        timeout: float = 1800.0,
+    ) -> BuildResult:
+        if not context.startswith(b"\x1f\x8b"):
+            context = gzip.compress(context, 1)  # 20.10 takes a bare tar that begins with a PAX header for a Dockerfile
+        parameters = {
+            "version": "2",  # BuildKit
+            "t": tag,
+            "dockerfile": dockerfile,
+            "buildargs": json.dumps(dict(arguments or {})),
+            "labels": json.dumps(_LABELS),
+            "target": target,
+            "nocache": "1" if no_cache else "",
+            "networkmode": network,
+        }
+        trace, image = Trace(), ""
+        with Session(self._endpoint, secrets=secrets, credentials=self._http.credentials) as session:
+            t0, clock = time.time() + self._skew, time.monotonic()
+            try:
+                for message in self._http.stream(
+                    "/build",
+                    params={**parameters, "session": session},
+                    data=context,
+                    headers={"Content-Type": "application/x-tar"},
+                    timeout=timeout,
+                ):
+                    if message.get("id") == "moby.buildkit.trace":
+                        trace.feed(message["aux"])
+                    elif message.get("id") == "moby.image.id":
+                        image = message["aux"]["ID"]
+            except (BrokenOff, TimedOut) as error:
+                digest, step = trace.failed() or ("", trace.running())
+                raise BuildFailed(error.what, step=step, log=trace.log(_LOG_TAIL, step=digest)) from error
+            seconds = time.monotonic() - clock
+        if not image:
+            raise EngineError(
+                "the build gave no image", where=tag, fix="Use an engine with BuildKit (Docker 20.10 or newer)."
+            )
+        return BuildResult(image=image, seconds=seconds, steps=trace.steps(t0), log=trace.log())
+
+    def prune_builds(self, *, mounts_only: bool = False) -> int:
+        if self._info.origin not in ("private", "node"):
+            raise EngineError(
+                "the build cache of this engine belongs to others too",
+                where=self._endpoint.url,
+                fix="Build with no_cache=True, which leaves it alone, or let Tare start an engine of its own "
+                "(TARE_ENGINE=private).",
+            )
+        parameters = {"all": "1"}
+        if mounts_only:
+            parameters["filters"] = json.dumps({"type": ["exec.cachemount"]})
+        return int(self._http.ask("POST", "/build/prune", params=parameters).get("SpaceReclaimed") or 0)
+
+    def load(self, archive: Path, *, tag: str) -> str:
+        """The name inside the archive is not kept; an image of the engine's that had it gets it back."""
+        known = {name: image["Id"] for image in self._images() for name in image.get("RepoTags") or ()}
+        try:
+            with archive.open("rb") as data:
+                said = "".join(
+                    str(message.get("stream", ""))
+                    for message in self._http.stream("/images/load", params={"quiet": "1"}, data=data, timeout=900.0)
+                )
+        except OSError as error:
+            raise EngineError(f"cannot be read: {error.strerror}", where=str(archive)) from error
+        names = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("Loaded image")]
+        if len(names) != 1:
+            raise EngineError(f"one image expected in the archive, the engine found {names}", where=str(archive))
+        name = names[0]
+        image = str(self._http.ask("GET", f"/images/{name}/json")["Id"])
+        self.tag(image, tag)
+        if name in known:
+            self.tag(known[name], name)
+        elif name not in (tag, image):
+            self._http.ask("DELETE", f"/images/{name}")
+        return image
+
+    def save(self, image: str) -> Iterator[bytes]:
+        with self._http.open("GET", f"/images/{image}/get") as response:
+            yield from response.iter_content(_CHUNK)
+
+    def inspect(self, image: str) -> ImageInfo | None:
+        found = self._found(f"/images/{image}/json")
+        if found is None:
+            return None
+        config = found.get("Config") or {}
+        return ImageInfo(
+            id=found["Id"],
+            diff_ids=tuple(found["RootFS"].get("Layers") or ()),
+            config=config,
+            labels=config.get("Labels") or {},
+            architecture=found["Architecture"],
+            size=found["Size"],
+        )
+
+    def images(self) -> Sequence[str]:
+        return [
+            image["Id"]
+            for image in self._images()
+            if LABEL in (image.get("Labels") or {}) or any(map(_ours, image.get("RepoTags") or ()))
+        ]
+
+    def tag(self, image: str, name: str) -> None:
+        repository, tag = parse_repository_tag(name)
+        self._http.ask("POST", f"/images/{image}/tag", params={"repo": repository, "tag": tag or "latest"})
+
+    def remove_image(self, image: str) -> None:
+        """Raises EngineError where neither label nor name says that it is Tare's."""
+        found = self._found(f"/images/{image}/json")
+        if found is None:
+            return
+        if LABEL in ((found.get("Config") or {}).get("Labels") or {}) or _ours(image):
+            names = [image]
+        else:  # asked for by its id: of its names only ours may go
+            names = [name for name in found.get("RepoTags") or () if image == found["Id"] and _ours(name)]
+        if not names:
+            raise EngineError("this image is not Tare's, so it stays", where=image)
+        for name in names:
+            self._delete(f"/images/{name}", params={"force": "1"})
+
+    def push(self, name: str) -> str:
+        repository, tag = parse_repository_tag(name)
+        digest = ""
+        for message in self._http.stream(
+            f"/images/{repository}/push",
+            params={"tag": tag or "latest"},
+            headers=self._http.registry_header(name),
+            timeout=3600.0,
+        ):
+            digest = (message.get("aux") or {}).get("Digest") or digest
+        if not digest:
+            raise EngineError("the engine did not say what it pushed", where=name)
+        return digest
+
+    def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
+        repository, tag = parse_repository_tag(name)
+        log = PullLog()
+        t0 = time.monotonic()
+        with _failing_as(PullFailed, name):
+            for message in self._http.stream(
+                "/images/create",
+                params={"fromImage": repository, "tag": tag or "latest"},
+                headers=self._http.registry_header(name),
+                timeout=timeout,
+            ):
+                log.feed(message, time.monotonic() - t0)
+        return PullResult(seconds=time.monotonic() - t0, layers=log.layers(), digest=log.digest)
+
+    def resolve(self, name: str, *, timeout: float = 10.0) -> str:
+        with _failing_as(PullFailed, name):
+            answer = self._http.ask(
+                "GET", f"/distribution/{name}/json", headers=self._http.registry_header(name), timeout=timeout
+            )
+        return str(answer["Descriptor"]["digest"])
+
+    # Containers
+
+    def create(self, spec: ContainerSpec) -> str:
+        with _failing_as(ContainerFailed, spec.image):
+            return str(self._http.ask("POST", "/containers/create", json=_container(spec))["Id"])
+
+    def start(self, container: str) -> None:
+        """Raises ContainerFailed."""
+        with _failing_as(ContainerFailed, container[:12]):
+            self._http.ask("POST", f"/containers/{container}/start")
+
+    def state(self, container: str) -> ContainerState:
+        """A container that was never started has no exit code either."""
+        found = self._http.ask("GET", f"/containers/{container}/json")
+        state, network = found["State"], found["NetworkSettings"]
+        pending = state["Running"] or (state["Status"] == "created" and not state["ExitCode"])
+        # Networks, because the engine's own IPAddress is gone from API 1.52 on
+        addresses = (entry.get("IPAddress") for entry in (network.get("Networks") or {}).values())
+        return ContainerState(
+            running=state["Running"],
+            exit_code=None if pending else state["ExitCode"],
+            oom_killed=state["OOMKilled"],
+            error=state["Error"],
+            address=next(filter(None, addresses), ""),
+            ports={
+                int(port.partition("/")[0]): int(bound[0]["HostPort"])
+                for port, bound in (network.get("Ports") or {}).items()
+                if bound
+            },
+        )
+
+    def wait(self, container: str, *, timeout: float = 60.0) -> int:
+        try:
+            return int(self._http.ask("POST", f"/containers/{container}/wait", timeout=timeout)["StatusCode"])
+        except TimedOut as error:
+            raise EngineError(f"still running after {timeout:g} s", where=container[:12]) from error
+
+    def logs(self, container: str, *, tail: int = 40) -> str:
+        parameters = {"stdout": "1", "stderr": "1", "tail": str(tail)}
+        with self._http.open("GET", f"/containers/{container}/logs", params=parameters) as response:
+            return _text(response.content)
+
+    def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
+        call = self._http.ask(
+            "POST",
+            f"/containers/{container}/exec",
+            json={"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)},
+        )["Id"]
+        refusal: Refused | None = None
+        output = ""
+        try:
+            with self._http.open("POST", f"/exec/{call}/start", json={"Detach": False, "Tty": False}) as response:
+                output = _text(response.content)
+        except Refused as error:  # how 20.10 says that the program is not there
+            refusal, output = error, error.what
+        code = self._http.ask("GET", f"/exec/{call}/json")["ExitCode"]
+        if refusal and code not in (126, 127):
+            raise refusal
+        return ExecResult(exit_code=int(code), output=output)
+
+    def remove(self, container: str) -> None:
+        """Raises EngineError where the container does not carry our label."""
+        found = self._found(f"/containers/{container}/json")
+        if found is None:
+            return
+        if LABEL not in (found["Config"].get("Labels") or {}):
+            raise EngineError("this container is not Tare's, so it stays", where=container[:12])
+        self._delete(f"/containers/{container}", params={"force": "1", "v": "1"})
+
+    def containers(self) -> Sequence[str]:
+        parameters = {"all": "1", "filters": json.dumps({"label": [LABEL]})}
+        return [found["Id"] for found in self._http.ask("GET", "/containers/json", params=parameters)]
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _images(self) -> list[dict[str, Any]]:
+        return list(self._http.ask("GET", "/images/json"))
+
+    def _found(self, path: str) -> dict[str, Any] | None:
+        """What the engine knows of an object, None where it is not there."""
+        try:
+            return dict(self._http.ask("GET", path))
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def _delete(self, path: str, *, params: Mapping[str, str]) -> None:
+        """No error where it is gone, or going: somebody else was faster."""
+        try:
+            self._http.ask("DELETE", path, params=params)
+        except Refused as error:
+            if error.status != 404 and "already in progress" not in error.what:
+                raise
+
+
+def answering(environ: Mapping[str, str] = os.environ) -> DockerEngine | None:
+    """The first engine that answers of those `find_endpoint` names, as a system engine."""
+    for endpoint in find_endpoint(environ):
+        try:
+            return DockerEngine(endpoint, origin="system")
+        except EngineError:
+            continue
+    return None
+
+
+def _info(
+    said: Mapping[str, Any], version: Mapping[str, Any], api_version: str, endpoint: Endpoint, origin: str
+) -> EngineInfo:
+    driver = dict(entry for entry in said.get("DriverStatus") or () if len(entry) == 2)
+    components = {entry["Name"]: entry["Version"] for entry in version.get("Components") or ()}
+    runtime = str(said.get("DefaultRuntime") or "")
+    rootless = any("rootless" in option for option in said.get("SecurityOptions") or ())
+    return EngineInfo(
+        kind="podman" if any("podman" in name.lower() for name in components) else "docker",
+        version=version["Version"],
+        api_version=api_version,
+        storage_driver=said["Driver"],
+        image_store="containerd" if "snapshotter" in str(driver.get("driver-type")) else "classic",
+        runtime=f"{runtime} {components.get(runtime, '')}".strip(),
+        kernel=said["KernelVersion"],
+        architecture=version["Arch"],
+        cpus=said["NCPU"],
+        memory=said["MemTotal"],
+        cgroup=str(said.get("CgroupVersion") or "1"),
+        rootless=rootless,
+        local=(
+            sys.platform == "linux"
+            and not rootless  # its containers live in a network of its own
+            and said.get("OperatingSystem") != "Docker Desktop"
+            and endpoint.shares_network()
+        ),
+        origin=origin,
+        endpoint=endpoint.url,
+    )
+
+
+@contextmanager
+def _failing_as(kind: type[EngineError], where: str) -> Iterator[None]:
+    """Errors of the engine as `kind`, in its own words."""
+    try:
+        yield
+    except EngineError as error:
+        raise kind(error.what, where=where, fix=error.fix) from error
+
+
+def _text(data: bytes) -> str:
+    """Text of a multiplexed stream: frames of stream number, three zeros, length (big-endian) and payload."""
+    at, payloads = 0, []
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "big")
+        payloads.append(data[at + 8 : at + 8 + length])
+        at += 8 + length
+    return b"".join(payloads).decode(errors="replace")
+
+
+def _ours(name: str) -> bool:
+    """A name we gave: under our prefix, bare or behind a registry's host."""
+    return name.startswith(IMAGE_PREFIX) or f"/{IMAGE_PREFIX}" in name
+
+
+def _container(spec: ContainerSpec) -> dict[str, object]:
+    """Body of POST /containers/create."""
+    return {
+        "Image": spec.image,
+        "Cmd": None if spec.command is None else list(spec.command),
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "User": spec.user,
+        "Labels": {**spec.labels, **_LABELS},
+        "ExposedPorts": {f"{port}/tcp": {} for port in spec.ports},
+        "HostConfig": {
+            "NetworkMode": spec.network,
+            "PidMode": spec.pid,
+            "Memory": spec.memory or 0,
+            "ReadonlyRootfs": spec.read_only,
+            "CapDrop": list(spec.cap_drop),
+            "CapAdd": list(spec.cap_add),
+            "SecurityOpt": list(spec.security_opt),
+            "Privileged": spec.privileged,
+            "Binds": list(spec.binds),
+            "Tmpfs": dict(spec.tmpfs),
+            "PortBindings": {
+                f"{port}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(host or "")}]
+                for port, host in spec.ports.items()
+            },
+        },
+    }

@@ -1,0 +1,80 @@
+"""The stage: a network namespace, held open by a container of ours, that apps are started in.
+
+A new network namespace costs some 85 ms and a published port's proxy accepts before the app listens
+(facts-engine.md). Apps that join a namespace which is already there can be polled from before their start: a
+refused connection returns at once, and nothing but the app itself can answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness.context import pack
+from harness.engine.contract import ContainerSpec, Engine
+from harness.errors import EngineError, LabError
+from harness.settings import IMAGE_PREFIX
+
+TOOL_FOLDER = Path(__file__).parent / "tool"
+TOOL_IMAGE = f"{IMAGE_PREFIX}tool:latest"
+TOOL_BASE = "sdk-go"
+FLOOR_PORT = 8080
+
+
+def build_tool(engine: Engine, base_argument: str, base_image: str) -> str:
+    """Build the tool image (a static program that answers at once, pauses, or reads peak memory)."""
+    dockerfile = (TOOL_FOLDER / "tool.Dockerfile").read_text(encoding="utf-8")
+    engine.build(
+        context=pack(TOOL_FOLDER, dockerfile), tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none"
+    )
+    return TOOL_IMAGE
+
+
+class Stage:
+    """`network` is what a ContainerSpec asks for to be on stage; `address` is where the app then answers.
+
+    `path` says how the harness reaches it: "namespace" (the container's own address) or "published" (an engine
+    elsewhere: through its port proxy, which adds some 20 ms and blurs the first answer).
+    """
+
+    def __init__(self, engine: Engine, ports: Iterable[int]) -> None:
+        self._engine = engine
+        self._ports = sorted(set(ports))
+        self._container = ""
+        self.address = ""
+        self.path = "namespace" if engine.info.local else "published"
+        self._published: dict[int, int] = {}
+
+    @property
+    def network(self) -> str:
+        """Opens the stage where it is not open (any more)."""
+        if not self._container or not self._engine.state(self._container).running:
+            self._open()
+        return f"container:{self._container}"
+
+    def port(self, port: int) -> int:
+        """The port to ask for an app that listens on `port`."""
+        return self._published.get(port, port)
+
+    def _open(self) -> None:
+        self.close()
+        ports = {} if self.path == "namespace" else dict.fromkeys(self._ports, 0)
+        self._container = self._engine.create(ContainerSpec(image=TOOL_IMAGE, command=["pause"], ports=ports))
+        self._engine.start(self._container)
+        state = self._engine.state(self._container)
+        if not state.running:
+            raise LabError(f"the stage's container does not run: {self._engine.logs(self._container)}")
+        if self.path == "namespace":
+            self.address = state.address
+        else:
+            self.address = urlsplit(self._engine.info.endpoint).hostname or "127.0.0.1"
+            self._published = dict(state.ports)
+
+    def close(self) -> None:
+        if self._container:
+            try:
+                self._engine.remove(self._container)
+            except EngineError:
+                pass  # the engine itself is gone, and the container with it
+            self._container = ""

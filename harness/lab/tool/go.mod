@@ -1,0 +1,3 @@
+module tare.dev/tool
+
+go 1.21

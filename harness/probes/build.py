@@ -1,0 +1,85 @@
+"""Build: how long an image takes to build, in four named cache states.
+
+A visit empties the build cache, builds, and then builds again as a day of work would: nothing changed, one source
+line changed, a dependency changed. Packages come from the depot, which the cell's verification build has filled.
+"""
+
+from __future__ import annotations
+
+from harness.engine.contract import BuildResult
+from harness.lab import Lab
+from harness.model import Direction, Edit, Metric, Phase, Unit
+from harness.probes.base import Probe, Reading, Visit
+from harness.settings import IMAGE_PREFIX
+from harness.workshop import Prepared, Workshop
+
+_STATES = {
+    "cold": "an empty build cache and a warm package depot",
+    "nothing": "everything cached, nothing changed",
+    "source": "everything cached, one source line changed",
+    "dependency": "everything cached, the dependency manifest changed",
+}
+
+
+class BuildProbe:
+    name = "build"
+    activity = "builds"
+    rank = 80
+    states = tuple(_STATES)
+    blocks = None
+    guess = 40.0
+    of_engine = False
+    metrics = (
+        *(
+            Metric(
+                name=f"build.{state}",
+                unit=Unit.SECONDS,
+                headline=state in ("cold", "source"),
+                help=f"wall time of a build with {text}",
+            )
+            for state, text in _STATES.items()
+        ),
+        Metric(
+            name="build.reproducible",
+            unit=Unit.BOOLEAN,
+            direction=Direction.LARGER,
+            help="1 where a build from an empty cache gives the same layer digests as the first one",
+        ),
+    )
+
+    def impossible(self, lab: Lab) -> str:
+        return ""
+
+    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+        workshop = Workshop(lab)
+        tag = f"{IMAGE_PREFIX}cell/{cell.cell.id}:built"
+        app = cell.cell.app
+
+        def build(state: str, edit: Edit | None = None) -> Reading:
+            number = next(cell.numbers) if edit else 0
+            cold = state == "cold"
+            result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and not lab.may_prune)
+            values = {f"build.{state}": result.seconds}
+            if cold:
+                image = lab.engine.inspect(tag)
+                values["build.reproducible"] = float(image is not None and image.diff_ids == cell.diff_ids)
+            return Reading(values, _phases(result))
+
+        try:
+            if lab.may_prune:
+                lab.engine.prune_builds()
+            yield "cold", lambda: build("cold")
+            yield "nothing", lambda: build("nothing")
+            yield "source", lambda: build("source", app.source_change)
+            yield "dependency", lambda: build("dependency", app.dependency_change)
+        finally:
+            lab.engine.remove_image(tag)
+
+
+def _phases(result: BuildResult) -> tuple[Phase, ...]:
+    return tuple(
+        Phase(step.name + (" (cached)" if step.cached else ""), step.started, step.seconds) for step in result.steps
+    )
+
+
+PROBES: tuple[Probe, ...] = (BuildProbe(),)

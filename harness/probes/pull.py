@@ -1,0 +1,100 @@
+"""Pull: how long a node takes to have the image, from a registry beside it, in three named states of the node."""
+
+from __future__ import annotations
+
+from harness.engine.contract import PullResult
+from harness.lab import Lab
+from harness.lab.node import Node
+from harness.lab.registry import Manifest
+from harness.model import Metric, Phase, Unit
+from harness.probes.base import Probe, Reading, Visit
+from harness.pullmodel import profile
+from harness.workshop import Prepared
+
+_STATES = {
+    "empty": "an empty node",
+    "previous": "a node that runs the version before a source change",
+    "base": "a node that has the layers of the base",
+}
+
+
+def _metrics() -> tuple[Metric, ...]:
+    metrics = []
+    for state, text in _STATES.items():
+        metrics += [
+            Metric(
+                name=f"pull.{state}.total",
+                unit=Unit.SECONDS,
+                headline=state == "empty",
+                help=f"wall time of a pull to {text}, over an unshaped local link",
+            ),
+            Metric(
+                name=f"pull.{state}.download",
+                unit=Unit.SECONDS,
+                help=f"of that, until the last layer had arrived (pull to {text})",
+            ),
+            Metric(
+                name=f"pull.{state}.unpack",
+                unit=Unit.SECONDS,
+                help=f"time spent unpacking, in part while other layers still arrived (pull to {text})",
+            ),
+            Metric(
+                name=f"pull.{state}.fetched",
+                unit=Unit.BYTES,
+                help=f"compressed bytes of the layers that were not there (pull to {text})",
+            ),
+        ]
+    return tuple(metrics)
+
+
+class PullProbe:
+    name = "pull"
+    activity = "pulls"
+    rank = 50
+    states = tuple(_STATES)
+    blocks = None
+    guess = 14.0
+    of_engine = False
+    metrics = _metrics()
+
+    def impossible(self, lab: Lab) -> str:
+        return lab.nodes.impossible
+
+    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+        with lab.nodes.fresh() as node:
+            yield "empty", lambda: self._pull(lab, node, cell, "empty")
+            yield "previous", lambda: self._pull(lab, node, cell, "previous")
+        with lab.nodes.fresh() as bare:
+            if cell.base_manifest:
+                bare.engine.pull(f"{bare.registry}/{cell.repository}:base")
+            yield "base", lambda: self._pull(lab, bare, cell, "base")
+
+    def _pull(self, lab: Lab, node: Node, cell: Prepared, state: str) -> Reading:
+        name, manifest = ("changed", cell.changed_manifest) if state == "previous" else ("current", cell.manifest)
+        result = node.engine.pull(f"{node.registry}/{cell.repository}:{name}")
+        if state == "empty":
+            cell.profiles.append(profile(result, manifest))
+        return reading(f"pull.{state}", result, manifest)
+
+
+def reading(prefix: str, result: PullResult, manifest: Manifest) -> Reading:
+    """Values and phases of a pull: `prefix`.total, .download, .unpack (s) and .fetched (B)."""
+    sizes = {layer.digest.removeprefix("sha256:"): layer.size for layer in manifest.layers}
+    phases: list[Phase] = []
+    download = unpack = fetched = 0.0
+    for layer in result.layers:
+        if layer.reused:
+            continue
+        fetched += next((size for digest, size in sizes.items() if digest.startswith(layer.layer)), 0)
+        if layer.download_end is not None:
+            start = layer.download_start if layer.download_start is not None else layer.download_end
+            phases.append(Phase(f"download {layer.layer}", start, layer.download_end - start))
+            download = max(download, layer.download_end)
+        if layer.complete is not None and layer.extract_start is not None:
+            phases.append(Phase(f"unpack {layer.layer}", layer.extract_start, layer.complete - layer.extract_start))
+            unpack += layer.complete - layer.extract_start
+    values = {"total": result.seconds, "download": download, "unpack": unpack, "fetched": fetched}
+    return Reading({f"{prefix}.{key}": value for key, value in values.items()}, tuple(phases))
+
+
+PROBES: tuple[Probe, ...] = (PullProbe(),)

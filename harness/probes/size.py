@@ -1,0 +1,80 @@
+"""Size: what travels, what lies on the disk, and what of it is not the base's."""
+
+from __future__ import annotations
+
+from harness.lab import Lab
+from harness.layers import read_image, unpacked
+from harness.model import Direction, Metric, Unit
+from harness.probes.base import Probe, Reading, Visit
+from harness.workshop import Prepared
+
+
+class SizeProbe:
+    name = "size"
+    activity = "sizes"
+    rank = 10
+    states = ("image",)
+    blocks = 1
+    guess = 2.0
+    of_engine = False
+    metrics = (
+        Metric(
+            name="size.transfer",
+            unit=Unit.BYTES,
+            deterministic=True,
+            headline=True,
+            help="bytes a node fetches that has nothing yet: the compressed layers and the config, by the manifest",
+        ),
+        Metric(
+            name="size.unpacked",
+            unit=Unit.BYTES,
+            deterministic=True,
+            headline=True,
+            help="bytes of the files of the running image: what later layers delete or replace is not counted",
+        ),
+        Metric(
+            name="size.unique",
+            unit=Unit.BYTES,
+            deterministic=True,
+            headline=True,
+            help="compressed bytes of the layers beyond the base: what a node fetches that has the base",
+        ),
+        Metric(
+            name="size.layers",
+            unit=Unit.COUNT,
+            direction=Direction.NEITHER,
+            deterministic=True,
+            help="layers of the image",
+        ),
+        Metric(name="size.files", unit=Unit.COUNT, deterministic=True, help="files of the running image"),
+        Metric(
+            name="size.waste",
+            unit=Unit.BYTES,
+            deterministic=True,
+            help="bytes of files that a later layer deletes or replaces: carried along, never seen",
+        ),
+    )
+
+    def impossible(self, lab: Lab) -> str:
+        return ""
+
+    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+        yield "image", lambda: self._measure(lab, cell)
+
+    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+        contents = unpacked(read_image(lab.engine.save(cell.image)))
+        of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
+        beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]
+        return Reading(
+            {
+                "size.transfer": float(cell.manifest.transfer_bytes),
+                "size.unpacked": float(contents.bytes),
+                "size.unique": float(sum(layer.size for layer in beyond)),
+                "size.layers": float(len(cell.manifest.layers)),
+                "size.files": float(contents.files),
+                "size.waste": float(contents.waste),
+            }
+        )
+
+
+PROBES: tuple[Probe, ...] = (SizeProbe(),)

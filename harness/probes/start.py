@@ -1,0 +1,106 @@
+"""Start: from the create call to the first valid answer, page cache warm and dropped; and the engine's floor.
+
+The app joins the stage's network namespace and is polled from before its start (lab/stage.py). One monotonic
+clock: t0 is the create call.
+"""
+
+from __future__ import annotations
+
+from harness.engine.contract import ContainerSpec
+from harness.lab import Lab
+from harness.lab.stage import FLOOR_PORT, TOOL_IMAGE
+from harness.model import Metric, Phase, Request, Unit
+from harness.probes.base import Probe, Reading, Visit
+from harness.startup import Door, Started, start_and_ask
+from harness.workshop import Prepared
+
+_STATES = {"cold": "the page cache dropped", "warm": "the page cache warm"}
+_QUANTITIES = {
+    "create": "the create call",
+    "start": "the start call",
+    "ready": "from the start call to the first valid answer",
+    "total": "from the create call to the first valid answer",
+}
+FLOOR_READY = Request(path="/", equals="ok")
+
+
+def reading(prefix: str, times: Started) -> Reading:
+    """Values and phases of a start: `prefix`.create, .start, .ready, .total, in seconds."""
+    create = times.created - times.called
+    start = times.started - times.created
+    total = times.ready - times.called
+    values = {"create": create, "start": start, "ready": times.ready - times.created, "total": total}
+    answer = max(total - create - start, 0.0)  # an app may answer before the start call has returned
+    phases = (Phase("create", 0.0, create), Phase("start", create, start), Phase("answer", create + start, answer))
+    return Reading({f"{prefix}.{key}": value for key, value in values.items()}, phases)
+
+
+def _metrics(probe: str) -> tuple[Metric, ...]:
+    what = "an at-once static program: the engine's floor" if probe == "floor" else "the app"
+    return tuple(
+        Metric(
+            name=f"{probe}.{state}.{quantity}",
+            unit=Unit.SECONDS,
+            headline=quantity == "total",
+            help=f"start of {what}, {cache}: {text}",
+        )
+        for state, cache in _STATES.items()
+        for quantity, text in _QUANTITIES.items()
+    )
+
+
+class StartProbe:
+    name = "start"
+    activity = "starts"
+    rank = 30
+    states = tuple(_STATES)
+    blocks = None
+    guess = 3.0
+    of_engine = False
+    metrics = _metrics("start")
+
+    def impossible(self, lab: Lab) -> str:
+        return ""
+
+    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+        app = cell.cell.app
+        spec = ContainerSpec(image=cell.image, env=app.env, network=lab.stage.network)
+        yield from _visit(lab, self.name, spec, Door.of(app, lab.stage.address, lab.stage.port(app.port)))
+
+
+class FloorProbe:
+    """The same with a program that answers at once: what no image can be faster than on this engine."""
+
+    name = "floor"
+    activity = "starts"
+    rank = 20
+    states = tuple(_STATES)
+    blocks = None
+    guess = 2.0
+    of_engine = True
+    metrics = _metrics("floor")
+
+    def impossible(self, lab: Lab) -> str:
+        return ""
+
+    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:
+        spec = ContainerSpec(image=TOOL_IMAGE, network=lab.stage.network)
+        door = Door(lab.stage.address, lab.stage.port(FLOOR_PORT), FLOOR_READY, 10.0)
+        yield from _visit(lab, self.name, spec, door)
+
+
+def _visit(lab: Lab, probe: str, spec: ContainerSpec, door: Door) -> Visit:
+    def start() -> Started:
+        times = start_and_ask(lab.engine, spec, door)
+        lab.engine.remove(times.container)
+        return times
+
+    # cold first: it leaves every page the start needs in the cache, which is what warm means
+    if lab.drop_page_cache():
+        yield "cold", lambda: reading(f"{probe}.cold", start())
+    else:
+        start()
+    yield "warm", lambda: reading(f"{probe}.warm", start())
+
+
+PROBES: tuple[Probe, ...] = (StartProbe(), FloorProbe())

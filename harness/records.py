@@ -1,0 +1,254 @@
+"""The records of a run folder as JSON: what a manifest, a session and a try look like on disk, and how they are read.
+
+`SCHEMA` counts up when a reader of the old one would misread the new one; an added field with a default does not
+count. Older runs are brought up to date in memory by `MIGRATIONS`, in order; files stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+import orjson
+
+from harness.errors import StoreError
+from harness.model import Cell, Direction, Environment, Metric, Phase, Status, Try, Unit
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SCHEMA: Final = 1
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """Brings records of one schema to the next."""
+
+    name: str  # what it changes
+    manifest: Callable[[Record], Record]
+    sample: Callable[[Record], Record]
+
+
+MIGRATIONS: tuple[Migration, ...] = ()  # the nth brings schema n to n + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellInfo:
+    """What a report must know of a cell when the catalogue is gone."""
+
+    id: str
+    app: str
+    app_title: str
+    strategy: str
+    strategy_title: str
+    rank: int  # order of rows; the lowest is the reference
+
+    @classmethod
+    def of(cls, cell: Cell) -> Self:
+        return cls(
+            id=cell.id,
+            app=cell.app.name,
+            app_title=cell.app.title,
+            strategy=cell.strategy.name,
+            strategy_title=cell.strategy.title,
+            rank=cell.strategy.rank,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """All a report needs beside the samples."""
+
+    environment: Environment
+    seed: int
+    metrics: tuple[Metric, ...]
+    cells: tuple[CellInfo, ...]
+    plan: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)  # of the harness, Python and its packages
+    git: str = ""  # revision of the catalogue, "" where it is not under git
+    started: float = 0.0  # Unix time, s; set by RunWriter.create
+    run: str = ""  # run id; set by RunWriter.create
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One invocation that wrote to the run. `ended` is None where it was killed, or is still at work."""
+
+    number: int
+    started: float  # Unix time, s
+    argv: tuple[str, ...]
+    pid: int
+    images: Mapping[str, str]  # image id by cell
+    ended: float | None = None
+    outcome: str = ""
+
+
+_OPTIONAL = {
+    item.name: item.default_factory() if item.default_factory is not MISSING else item.default
+    for item in fields(Try)
+    if item.default is not MISSING or item.default_factory is not MISSING
+}
+
+
+def from_try(try_: Try) -> Record:
+    """A try as a JSON object; what has its default is left out."""
+    for name, number in _numbers(try_):
+        if not math.isfinite(number):  # JSON has no word for it: it would come back as null
+            raise StoreError(f"{name} is {number}, which is no sample", where=f"{try_.cell} {try_.probe}")
+    record = {item.name: getattr(try_, item.name) for item in fields(Try)}
+    record = {name: value for name, value in record.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
+    if try_.values:
+        record["values"] = {name: float(value) for name, value in try_.values.items()}
+    if try_.phases:
+        record["phases"] = [(phase.name, phase.start, phase.seconds) for phase in try_.phases]
+    return record
+
+
+def _numbers(try_: Try) -> Iterator[tuple[str, float]]:
+    yield from (("at", try_.at), ("seconds", try_.seconds), ("load", try_.load), ("waited", try_.waited))
+    yield from try_.values.items()
+    for phase in try_.phases:
+        yield from ((f"start of {phase.name}", phase.start), (f"length of {phase.name}", phase.seconds))
+
+
+def to_try(record: Record) -> Try:
+    known = _known(Try, record)
+    known["status"] = Status(record["status"])
+    known["phases"] = tuple(Phase(*phase) for phase in record.get("phases", ()))
+    return Try(**known)
+
+
+def _known(kind: type[DataclassInstance], record: Record) -> Record:
+    """The members this Tare knows: a newer one of the same schema may have added some."""
+    return {item.name: record[item.name] for item in fields(kind) if item.name in record}
+
+
+def upgraded(record: Record, upgrades: Sequence[Migration]) -> Record:
+    for migration in upgrades:
+        record = migration.sample(record)
+    return record
+
+
+def encode(value: object, option: int = 0) -> bytes:
+    try:
+        return orjson.dumps(value, default=_plain, option=option)
+    except orjson.JSONEncodeError:  # text that is not valid Unicode, as logs may hold; better escaped than lost
+        return orjson.dumps(_scrubbed(value), default=_plain, option=option)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be stored")
+
+
+def _scrubbed(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, Mapping):
+        return {str(_scrubbed(key)): _scrubbed(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrubbed(item) for item in value]
+    return value
+
+
+class Lines:
+    """The records of a JSON-lines file. After the loop, `good` counts the bytes read and `torn` what is left over."""
+
+    def __init__(self, path: Path, *, size: int | None = None) -> None:
+        self.path = path
+        self.good = 0
+        self.torn = b""
+        self._number = 0
+        self._size = size
+
+    def __iter__(self) -> Iterator[Record]:
+        try:
+            file = self.path.open("rb", buffering=1 << 20)
+        except OSError as error:
+            raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
+        with file:
+            for self._number, line in enumerate(file, 1):
+                if self.good == self._size:
+                    return
+                try:
+                    if not line.endswith(b"\n"):
+                        raise ValueError
+                    record = orjson.loads(line)
+                except ValueError:
+                    if file.read(1):
+                        self.corrupt()
+                    self.torn = line
+                    return
+                yield record
+                self.good += len(line)
+
+    def corrupt(self) -> NoReturn:
+        raise StoreError(
+            "this line is no record",
+            where=f"{self.path}:{self._number}",
+            fix="It was changed after it was written: restore the file, or move the folder out of results/.",
+        )
+
+    def warning(self) -> str:
+        if not self.torn:
+            return ""
+        return f"{self.path}: the last line ({len(self.torn)} bytes) is unfinished and was skipped"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    path = folder / "manifest.json"
+    try:
+        record = orjson.loads(path.read_bytes())
+        schema = int(record["schema"])
+    except OSError as error:
+        raise StoreError(f"there is no run here: {error.strerror}", where=str(path)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError("this is no manifest of a run", where=str(path)) from error
+    if schema > SCHEMA:
+        raise StoreError(
+            f"the run has schema {schema}, this Tare reads up to {SCHEMA}", where=str(path), fix="Use a newer Tare."
+        )
+    try:
+        for migration in MIGRATIONS[schema - 1 :]:
+            record = migration.manifest(record)
+        metrics = [
+            {**metric, "unit": Unit(metric["unit"]), "direction": Direction(metric["direction"])}
+            for metric in record["metrics"]
+        ]
+        record["environment"] = Environment(**_known(Environment, record["environment"]))
+        record["metrics"] = tuple(Metric(**_known(Metric, metric)) for metric in metrics)
+        record["cells"] = tuple(CellInfo(**_known(CellInfo, cell)) for cell in record["cells"])
+        return Manifest(**_known(Manifest, record))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"the manifest is not what schema {schema} says: {error}", where=str(path)) from error
+
+
+def read_sessions(folder: Path) -> tuple[tuple[Session, ...], Lines]:
+    lines = Lines(folder / "sessions.jsonl")
+    sessions: list[Session] = []
+    if not lines.path.exists():  # killed between the manifest and the first session
+        return (), lines
+    for record in lines:
+        try:
+            at, number = record["at"], record["session"]
+            match record["event"]:
+                case "start":
+                    argv = tuple(record["argv"])
+                    sessions.append(Session(number=number, started=at, argv=argv, pid=record["pid"], images={}))
+                case "images":
+                    images = {**sessions[number].images, **record["images"]}
+                    sessions[number] = replace(sessions[number], images=images)
+                case "end":
+                    sessions[number] = replace(sessions[number], ended=at, outcome=record["outcome"])
+        except (KeyError, TypeError, IndexError):
+            lines.corrupt()
+    return tuple(sessions), lines

@@ -1,0 +1,252 @@
+"""Executing a plan: prepare every cell, then block after block, every try on disk before the next one starts.
+
+Nothing that goes wrong with one cell stops the others: a failed try is a record with its reason. What was
+recorded before, in this run's earlier sessions, is not measured again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from statistics import median
+from typing import cast
+
+from harness.display import Display
+from harness.errors import EngineUnavailable, StoreError, TareError, TryFailed
+from harness.lab import Lab
+from harness.lab.quiet import Quiet
+from harness.ledger import Ledger
+from harness.model import Cell, Status, Try
+from harness.plan import Block, Plan, Progress, expected_seconds, next_block
+from harness.probes.base import Measurement, Probe, Reading
+from harness.statistics import relative_width, summarise
+from harness.store import RunWriter
+from harness.workshop import Prepared, Workshop
+
+GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
+PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
+
+
+@dataclass(slots=True)
+class History:
+    """What is recorded so far: of earlier sessions at first, then of this one too."""
+
+    tries: set[tuple[str, str, int, str]] = field(default_factory=set)  # cell, probe, block, state
+    visits: set[tuple[str, str, int]] = field(default_factory=set)  # cell, probe, block: complete, or failed
+    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by cell and metric
+    seconds: dict[str, list[float]] = field(default_factory=dict)  # of this session's visits, by probe
+    order: int = 0
+
+    def add(self, try_: Try) -> None:
+        self.order = max(self.order, try_.order + 1)
+        self.tries.add((try_.cell, try_.probe, try_.block, try_.state))
+        for metric, value in try_.values.items():
+            self.values.setdefault((try_.cell, metric), []).append(value)
+
+    @classmethod
+    def of(cls, tries: Iterable[Try], probes: Iterable[Probe]) -> History:
+        """A visit whose last state is recorded, or one of whose states failed, is complete."""
+        last = {probe.name: probe.states[-1] for probe in probes}
+        history = cls()
+        for try_ in tries:
+            history.add(try_)
+            if try_.status is not Status.OK or try_.state == last.get(try_.probe):
+                history.visits.add((try_.cell, try_.probe, try_.block))
+        return history
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a try ended: a reading, or a reason."""
+
+    reading: Reading | None = None
+    status: Status = Status.OK
+    reason: str = ""
+    log: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Outcome:
+        status = error.status if isinstance(error, TryFailed) else Status.ERROR
+        return cls(None, status, str(error), getattr(error, "log", ""))
+
+
+class Runner:
+    """Runs a plan over cells in a lab, into a run folder."""
+
+    def __init__(
+        self,
+        *,
+        lab: Lab,
+        plan: Plan,
+        probes: Sequence[Probe],
+        cells: Sequence[Cell],
+        writer: RunWriter,
+        display: Display,
+        ledger: Ledger,
+        history: History | None = None,
+    ) -> None:
+        self._lab = lab
+        self._plan = plan
+        self._probes = {probe.name: probe for probe in probes}
+        self._cells = cells
+        self._writer = writer
+        self._display = display
+        self._ledger = ledger
+        self._history = history if history is not None else History()
+        self._workshop = Workshop(lab)
+        self._prepared: dict[str, Prepared] = {}
+        self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
+
+    def run(self) -> None:
+        """Returns when the plan is done or the budget spent. KeyboardInterrupt passes through, nothing is lost."""
+        for number, cell in enumerate(self._cells, 1):
+            self._display.now(f"prepare {cell.id} ({number}/{len(self._cells)})", self._left())
+            self._prepare(cell)
+        if self._cells and not self._prepared:
+            return  # every cell failed, and every reason is recorded
+        while block := next_block(self._plan, self._progress(), elapsed=self._ledger.elapsed):
+            self._run_block(block)
+
+    # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _prepare(self, cell: Cell) -> None:
+        at, began = time.time(), time.monotonic()
+        outcome = Outcome()
+        try:
+            with self._ledger.spend("preparing"):
+                self._prepared[cell.id] = self._workshop.prepare(cell)
+        except TareError as error:
+            if isinstance(error, EngineUnavailable):
+                raise
+            outcome = Outcome.of(error)
+        seconds = time.monotonic() - began
+        self._record(cell.id, PREPARE, "image", 0, at, seconds, outcome)
+        if prepared := self._prepared.get(cell.id):
+            self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
+            self._writer.artefact(cell.id, "build.log", prepared.built.log)
+            self._writer.images({name: done.id for name, done in self._prepared.items()})
+            self._display.say(f"{cell.id}: built, verified and pushed in {seconds:.0f} s")
+
+    # ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run_block(self, block: Block) -> None:
+        probe = self._probes[block.probe]
+        plan = next(p for p in self._plan.probes if p.name == block.probe)
+        began = time.monotonic()
+        order = [name for name in self._plan.order(plan, block.index) if plan.of_engine or name in self._prepared]
+        for number, name in enumerate(order, 1):
+            where = f"{block.probe}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})"
+            self._display.now(where, self._left())
+            self._visit(probe, name, block.index)
+        self._display.block(f"{block.probe}: block {block.index + 1}, {time.monotonic() - began:.0f} s", self._left())
+
+    def _visit(self, probe: Probe, name: str, block: int) -> None:
+        history, key = self._history, (name, probe.name)
+        if (*key, block) in history.visits:
+            return
+        if self._failed.get(key, 0) < GIVE_UP_AFTER:
+            began = time.monotonic()
+            succeeded = self._measure(probe, name, block)
+            self._failed[key] = 0 if succeeded else self._failed.get(key, 0) + 1
+            history.seconds.setdefault(probe.name, []).append(time.monotonic() - began)
+        history.visits.add((*key, block))
+
+    def _measure(self, probe: Probe, name: str, block: int) -> bool:
+        """Every state of one visit, until one fails; whether none did."""
+        wanted = [state for state in probe.states if (name, probe.name, block, state) not in self._history.tries]
+        at, began = time.time(), time.monotonic()
+        prepared = self._prepared.get(name)
+        # a probe of the engine has no cell and does not look at it
+        visit = probe.visit(self._lab, cast(Prepared, prepared))
+        try:
+            with self._ledger.spend(probe.activity), closing(visit):
+                if prepared:
+                    self._workshop.ensure(prepared)
+                for state, measure in visit:
+                    if not self._try(probe, name, state, block, measure, record=state in wanted):
+                        return False
+        except (EngineUnavailable, StoreError):
+            raise
+        except (TareError, OSError) as error:
+            # what a state needs beforehand failed: a node, a link, a base to pull
+            missing = next((s for s in wanted if (name, probe.name, block, s) not in self._history.tries), wanted[0])
+            self._record(name, probe.name, missing, block, at, time.monotonic() - began, Outcome.of(error))
+            return False
+        return True
+
+    def _try(self, probe: Probe, cell: str, state: str, block: int, measure: Measurement, *, record: bool) -> bool:
+        """Make one measurement and record it; whether it succeeded."""
+        with self._ledger.spend("waiting"):
+            quiet = self._lab.monitor.wait()
+        at, began = time.time(), time.monotonic()
+        try:
+            outcome = Outcome(reading=measure())
+        except TareError as error:
+            outcome = Outcome.of(error)
+        seconds = time.monotonic() - began
+        self._lab.monitor.mark()
+        if record:
+            self._record(cell, probe.name, state, block, at, seconds, outcome, quiet)
+        return outcome.status is Status.OK
+
+    def _record(
+        self,
+        cell: str,
+        probe: str,
+        state: str,
+        block: int,
+        at: float,
+        seconds: float,
+        outcome: Outcome,
+        quiet: Quiet | None = None,
+    ) -> None:
+        reading = outcome.reading or Reading({})
+        try_ = Try(
+            cell=cell,
+            probe=probe,
+            state=state,
+            block=block,
+            order=self._history.order,
+            at=at,
+            seconds=seconds,
+            status=outcome.status,
+            values=reading.values,
+            phases=reading.phases,
+            notes=reading.notes,
+            reason=outcome.reason,
+            log=outcome.log,
+            load=quiet.load if quiet else 0.0,
+            waited=quiet.waited if quiet else 0.0,
+        )
+        self._writer.append(try_)
+        self._history.add(try_)
+        if outcome.status is not Status.OK:
+            self._display.say(f"{cell or 'engine'}: {probe} {state}: {outcome.status}: {outcome.reason}")
+
+    # ── what is known ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _progress(self) -> Mapping[str, Progress]:
+        return {plan.name: self._progress_of(plan.name) for plan in self._plan.probes}
+
+    def _progress_of(self, name: str) -> Progress:
+        probe = self._probes[name]
+        cells = [""] if probe.of_engine else list(self._prepared) or [cell.id for cell in self._cells]
+        done = next(n for n in count() if any((cell, name, n) not in self._history.visits for cell in cells))
+        seen = self._history.seconds.get(name)
+        cost = (sum(seen) / len(seen) if seen else probe.guess) * len(cells)
+        return Progress(done, cost, self._width(probe))
+
+    def _width(self, probe: Probe) -> float | None:
+        names = [metric.name for metric in probe.metrics if metric.headline]
+        widths = [
+            relative_width(summarise(values))
+            for (_, metric), values in self._history.values.items()
+            if metric in names and len(values) >= 3
+        ]
+        return median(widths) if widths else None
+
+    def _left(self) -> float:
+        return expected_seconds(self._plan, self._progress(), elapsed=self._ledger.elapsed)

@@ -1,0 +1,150 @@
+"""Making a cell ready to be measured: build it, prove that it answers, push it, and keep it there.
+
+What is built here is what pulls and starts measure; the build probe builds anew beside it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from harness import ask
+from harness.context import edited, pack
+from harness.engine.contract import BuildResult, ContainerSpec
+from harness.errors import BaseUnavailable, BuildFailed, EngineError, TryFailed
+from harness.lab import Lab
+from harness.lab.registry import Manifest
+from harness.model import Cell, Edit, Status
+from harness.pullmodel import PullProfile
+from harness.settings import IMAGE_PREFIX
+from harness.startup import LOG_TAIL, Door, start_and_ask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A cell whose image is built, verified and pushed.
+
+    `image` is the app as it stands, `changed` the same after its source change; both are also in the registry, as
+    `repository:current` and `repository:changed`, and the base of the last stage as `repository:base`.
+    """
+
+    cell: Cell
+    id: str  # image id
+    image: str
+    changed: str
+    repository: str
+    manifest: Manifest
+    changed_manifest: Manifest
+    base_manifest: Manifest | None  # None for scratch
+    built: BuildResult
+    diff_ids: tuple[str, ...]
+    base_diff_ids: tuple[str, ...]
+    profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))  # of edits; 1 made `changed`
+
+
+class Workshop:
+    """Builds, verifies and pushes cells in a lab."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def build(self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0) -> BuildResult:
+        """Build a cell's Dockerfile from its app, with an edit applied. Raises BaseUnavailable or BuildFailed."""
+        lab = self._lab
+        arguments = {}
+        for role in cell.bases:
+            base = lab.bases[role]
+            if isinstance(base, BaseUnavailable):
+                raise base
+            arguments[lab.catalogue.bases[role].argument] = base.name
+        changed = edited(cell.app, edit, number) if edit else None
+        text = cell.dockerfile.read_text(encoding="utf-8")
+        if lab.depot:
+            text = lab.depot.rewrite(text)
+        return lab.engine.build(
+            context=pack(cell.app.path, text, changed=changed),
+            tag=tag,
+            arguments=arguments,
+            secrets=lab.depot.secrets if lab.depot else None,
+            network=lab.build_network,
+        )
+
+    def prepare(self, cell: Cell) -> Prepared:
+        """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
+        image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
+        try:
+            built = self.build(cell, image)
+            self.build(cell, changed, edit=cell.app.source_change, number=1)
+        except BuildFailed as error:
+            where = f" at {error.step}" if error.step else ""
+            raise TryFailed(Status.ERROR, f"build failed{where}: {error.what}", log=error.log) from error
+        except (BaseUnavailable, EngineError) as error:
+            raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
+        for name in (image, changed):
+            self.verify(cell, name)
+        try:
+            return self._push(cell, image, changed, built)
+        except EngineError as error:
+            raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
+
+    def verify(self, cell: Cell, image: str) -> None:
+        """Start the image and compare every answer. Raises TryFailed with the container's last lines."""
+        engine, stage = self._lab.engine, self._lab.stage
+        spec = ContainerSpec(image=image, env=cell.app.env, network=stage.network)
+        port = stage.port(cell.app.port)
+        container = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port)).container
+        try:
+            ask.verify(stage.address, port, cell.app.verify)
+        except TryFailed as error:
+            raise TryFailed(error.status, error.reason, log=engine.logs(container, tail=LOG_TAIL)) from error
+        finally:
+            engine.remove(container)
+
+    def _push(self, cell: Cell, image: str, changed: str, built: BuildResult) -> Prepared:
+        lab = self._lab
+        repository = f"tare/{cell.id}"
+        manifest = self._push_as(image, repository, "current")
+        changed_manifest = self._push_as(changed, repository, "changed")
+        base_manifest = None
+        base_diff_ids: tuple[str, ...] = ()
+        if cell.base:
+            base = lab.bases[cell.base]
+            assert not isinstance(base, BaseUnavailable)  # the image was built from it
+            base_manifest = self._push_as(base.name, repository, "base")
+            base_diff_ids = base.diff_ids
+        info = lab.engine.inspect(image)
+        assert info is not None
+        return Prepared(
+            cell=cell,
+            id=built.image,
+            image=image,
+            changed=changed,
+            repository=repository,
+            manifest=manifest,
+            changed_manifest=changed_manifest,
+            base_manifest=base_manifest,
+            built=built,
+            diff_ids=info.diff_ids,
+            base_diff_ids=base_diff_ids,
+        )
+
+    def _push_as(self, image: str, repository: str, name: str) -> Manifest:
+        engine, registry = self._lab.engine, self._lab.registry
+        reference = f"{registry.push}/{repository}:{name}"
+        engine.tag(image, reference)
+        try:
+            engine.push(reference)
+        finally:
+            engine.remove_image(reference)
+        return registry.manifest(repository, name)
+
+    def ensure(self, prepared: Prepared) -> None:
+        """Fetch the cell's image back where a pull on this very engine has removed it (node kind "layers")."""
+        engine, registry = self._lab.engine, self._lab.registry
+        if engine.inspect(prepared.image) is None:
+            reference = f"{registry.push}/{prepared.repository}:current"
+            engine.pull(reference)
+            engine.tag(reference, prepared.image)
+            engine.remove_image(reference)
