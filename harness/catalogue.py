@@ -15,18 +15,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from harness.errors import CatalogueError
-from harness.lab import dockerfile
+from harness.lab.dockerfile import SCRATCH, base_arguments, instructions, last_stage_base, stages
 from harness.model import App, Base, Catalogue, Cell, Edit, Request, Strategy
-from harness.tomlread import Document, Table, read_text, suggest
+from harness.tomlread import Document, Table, read_text, shown, suggest
 
 RECIPES = ("full", "slim", "layer", "distroless")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SUFFIX = ".Dockerfile"
 _NAME_RULE = "Use lower-case letters, digits and single hyphens."
 
 
@@ -39,8 +39,9 @@ def read(root: Path, *, extra_apps: Sequence[Path] = ()) -> Catalogue:
     release, bases = _bases(root / "variants" / "bases.toml")
     strategies = _strategies(root / "variants", problems)
     apps = _apps([*_folders(root / "apps"), *extra_apps], problems)
-    reader = _Dockerfiles(root / "variants", bases, problems)
-    cells = [cell for app in apps for strategy in strategies if (cell := reader.cell(app, strategy))]
+    dockerfiles = _Dockerfiles(bases, problems)
+    cells = [cell for app in apps for strategy in strategies if (cell := dockerfiles.cell(app, strategy))]
+    _report_strays(apps, root / "variants", problems)
     return Catalogue(
         apps=apps,
         strategies=strategies,
@@ -66,7 +67,7 @@ def _bases(path: Path) -> tuple[str, Mapping[str, Base]]:
         inner = tables[role]
         if not _NAME.fullmatch(role):
             inner.problem(f"base.{role} is not a name for a base", fix=_NAME_RULE)
-        if base.recipe != "layer" and base.parent:
+        if base.recipe in RECIPES and base.recipe != "layer" and base.parent:
             inner.problem(f"parent is for the recipe layer, not {base.recipe}", key="parent", fix="Remove it.")
         elif base.recipe == "layer" and not base.parent:
             inner.problem("the recipe layer needs a parent", fix="Add parent = …, the base whose layers come below.")
@@ -76,7 +77,7 @@ def _bases(path: Path) -> tuple[str, Mapping[str, Base]]:
         elif _stands_on_itself(role, bases):
             inner.problem(f"base.{role} stands on itself", key="parent", fix="Choose a parent below it.")
     if document.problems:
-        raise _joined(document.problems)
+        raise _joined(document.told())
     return release, bases
 
 
@@ -109,14 +110,14 @@ def _joined(problems: Sequence[CatalogueError]) -> CatalogueError:
     if not others:
         return first
     lines = ", ".join(f"{error.line or '–'} ({error.what})" for error in others)
-    return CatalogueError(first.what, path=first.path, line=first.line, fix=f"{first.fix} Also in line {lines}.")
+    return CatalogueError(first.what, path=first.path, line=first.line, fix=f"{first.fix} Also line {lines}.")
 
 
 # ---- strategies
 
 
 def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strategy, ...]:
-    found: dict[int, Strategy] = {}
+    found: list[Strategy] = []
     for folder in _folders(variants):
         document = _document(folder / "variant.toml", problems)
         if document is None:
@@ -132,13 +133,14 @@ def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strateg
             default=root.flag("default", default=True),
         )
         root.close()
-        if (other := found.get(strategy.rank)) and "rank" in root:
-            fix = "Give each strategy a rank of its own."
-            root.problem(f"rank {strategy.rank} is taken by {other.path / 'variant.toml'}", key="rank", fix=fix)
-        problems += document.problems
         if not document.problems:
-            found[strategy.rank] = strategy
-    return tuple(found[rank] for rank in sorted(found))
+            for other in found:
+                if other.rank == strategy.rank:  # a mistake, but both can be measured: their names decide the order
+                    fix = "Give each strategy a rank of its own."
+                    root.problem(f"rank {strategy.rank} is also that of {other.name}", key="rank", fix=fix)
+            found.append(strategy)
+        problems += document.told()
+    return tuple(sorted(found, key=lambda strategy: (strategy.rank, strategy.name)))
 
 
 # ---- apps
@@ -153,7 +155,7 @@ def _apps(folders: Sequence[Path], problems: list[CatalogueError]) -> tuple[App,
         app = _app(folder, document)
         if other := found.get(app.name):
             document.root.problem(f"app {app.name} is {other.path} already", fix="Rename one of the two folders.")
-        problems += document.problems
+        problems += document.told()
         if not document.problems:
             found[app.name] = app
     return tuple(found.values())
@@ -176,7 +178,7 @@ def _app(folder: Path, document: Document) -> App:
         start_timeout=root.seconds("start_timeout", default=30.0),
     )
     if app.language and not _NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
-        root.problem(f"language is {app.language!r}", key="language", fix=_NAME_RULE)
+        root.problem(f'language is "{app.language}"', key="language", fix=_NAME_RULE)
     root.close()
     return app
 
@@ -203,7 +205,7 @@ def _request(table: Table | None) -> Request:
     )
     table.close()
     if request.path.strip() and not request.path.startswith("/"):
-        table.problem(f"path is {request.path!r}", key="path", fix="Begin it with /.")
+        table.problem(f'path is "{request.path}"', key="path", fix="Begin it with /.")
     expected = [key for key in ("equals", "contains", "json") if key in table]
     if len(expected) > 1:
         table.problem(f"{' and '.join(expected)} together", key=expected[1], fix="Keep one of them.")
@@ -240,11 +242,11 @@ def _edit(folder: Path, table: Table | None) -> Edit:
     try:
         text = read_text(target)
     except CatalogueError as error:
-        table.problem(f"{edit.file} {error.what}", key="file", fix=f"Name a text file inside {folder}.")
+        table.problem(f"{edit.file}: {error.what}", key="file", fix=f"Name a text file inside {folder}.")
         return edit
     if edit.find and edit.find not in text:
         fix = "Copy a piece of the file, white space included."
-        table.problem(f"{edit.find!r} is not in {edit.file}", key="find", fix=fix)
+        table.problem(f"{shown(edit.find)} is not in {edit.file}", key="find", fix=fix)
     return edit
 
 
@@ -254,15 +256,14 @@ def _edit(folder: Path, table: Table | None) -> Edit:
 class _Dockerfiles:
     """Finds and checks the Dockerfile of each cell; one that many cells share is read once, and told once."""
 
-    def __init__(self, variants: Path, bases: Mapping[str, Base], problems: list[CatalogueError]) -> None:
-        self._variants = variants
+    def __init__(self, bases: Mapping[str, Base], problems: list[CatalogueError]) -> None:
         self._by_argument = {base.argument: base for base in bases.values()}
         self._problems = problems
-        self._read: dict[Path, tuple[tuple[str, ...], str] | None] = {}
+        self._checked: dict[Path, tuple[tuple[str, ...], str] | None] = {}
 
     def cell(self, app: App, strategy: Strategy) -> Cell | None:
-        own = app.path / f"{strategy.name}.Dockerfile"
-        shared = strategy.path / f"{app.language}.Dockerfile"
+        own = app.path / f"{strategy.name}{_SUFFIX}"
+        shared = strategy.path / f"{app.language}{_SUFFIX}"
         path = own if own.is_file() else shared
         if not path.is_file():
             if strategy.default:  # one that must be asked for need not serve every language
@@ -270,7 +271,106 @@ class _Dockerfiles:
                 what = f"no Dockerfile for app {app.name} in strategy {strategy.name}"
                 self._problems.append(CatalogueError(what, path=shared, fix=fix))
             return None
-        if path not in self._read:
-            self._read[path] = self._check(path)
-        stands = self._read[path]
-        return stands and Cell(app=app, strategy=strategy, dockerfile=path, bases=stands[0], base=stands[1])
+        if path not in self._checked:
+            self._checked[path] = self._check(path)
+        if (standing := self._checked[path]) is None:
+            return None
+        return Cell(app=app, strategy=strategy, dockerfile=path, bases=standing[0], base=standing[1])
+
+    def _check(self, path: Path) -> tuple[tuple[str, ...], str] | None:
+        """The roles a Dockerfile names and the one its last stage stands on; None where it has mistakes."""
+        try:
+            text = read_text(path)
+        except CatalogueError as error:
+            self._problems.append(error)
+            return None
+        before = len(self._problems)
+        arguments = base_arguments(text)
+        for name, default in arguments.items():
+            self._check_argument(path, text, name, default)
+        self._check_stages(path, text, arguments)
+        if len(self._problems) > before:
+            return None
+        last = last_stage_base(text)
+        roles = tuple(self._by_argument[name].role for name in arguments)
+        return roles, "" if last == SCRATCH else self._by_argument[last].role
+
+    def _check_argument(self, path: Path, text: str, name: str, default: str) -> None:
+        words = (
+            (item, word) for item in instructions(text) if item.keyword == "ARG" for word in item.arguments.split()
+        )
+        line = next(item.line for item, word in words if word.partition("=")[0] == name)
+        base = self._by_argument.get(name)
+        if base is None:
+            fix = suggest(name, self._by_argument, "Use one of")
+            self._problems.append(CatalogueError(f"{name} is no base", path=path, line=line, fix=fix))
+        elif default != base.upstream:
+            what = f'{name} is "{default}", in bases.toml "{base.upstream}"' if default else f"{name} has no default"
+            fix = f"Write ARG {name}={base.upstream}."
+            self._problems.append(CatalogueError(what, path=path, line=line, fix=fix))
+
+    def _check_stages(self, path: Path, text: str, arguments: Mapping[str, str]) -> None:
+        """Every stage stands on a base by its ARG, on an earlier stage or on nothing: no other image can be had."""
+        names: set[str] = set()
+        found = stages(text)
+        for stage in found:
+            base = last_stage_base(f"FROM {stage.base}")
+            if base not in {SCRATCH, *arguments} and (not base or base.lower() not in names):
+                fix = "Name a base of bases.toml: ARG BASE_… ahead of the first FROM, and FROM ${BASE_…}."
+                what = f"FROM {stage.base or 'nothing'} names no base"
+                self._problems.append(CatalogueError(what, path=path, line=stage.line, fix=fix))
+            names.add(stage.name)
+        if not found:
+            self._problems.append(CatalogueError("no FROM", path=path, fix="Write the Dockerfile."))
+
+
+def _report_strays(apps: Sequence[App], variants: Path, problems: list[CatalogueError]) -> None:
+    """An app's own Dockerfile that no strategy asks for is a misspelt one: another would be used in its place."""
+    names = [folder.name for folder in _folders(variants)]
+    for app in apps:
+        for path in sorted(app.path.glob(f"*{_SUFFIX}")):
+            name = path.name.removesuffix(_SUFFIX)
+            if name not in names:
+                fix = suggest(name, names, "Strategies:")
+                problems.append(CatalogueError(f"{name} is no strategy", path=path, fix=fix))
+
+
+# ---- folders and names
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The folders in `parent` by name, but for those of tools (__pycache__) and empty ones, which git leaves behind."""
+    if not parent.is_dir():
+        return []
+    found = (path for path in parent.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    return sorted(path for path in found if any(path.iterdir()))
+
+
+def _document(path: Path, problems: list[CatalogueError]) -> Document | None:
+    """None, and a problem, where the file is missing or not TOML."""
+    try:
+        return Document(path)
+    except CatalogueError as error:
+        problems.append(error)
+        return None
+
+
+def _name(folder: Path, what: str, document: Document) -> str:
+    name = folder.resolve().name
+    if not _NAME.fullmatch(name):
+        fix = f"Rename the folder: {_NAME_RULE[0].lower()}{_NAME_RULE[1:]}"
+        document.root.problem(f"{name} is not a name for {what}", fix=fix)
+    return name
+
+
+def _distinct(cells: Sequence[Cell], problems: list[CatalogueError]) -> tuple[Cell, ...]:
+    """The cells without those whose id another has: app a-b in c reads as app a in b-c."""
+    found: dict[str, Cell] = {}
+    for cell in cells:
+        if other := found.get(cell.id):
+            what = f"cell {cell.id} is both {other.app.name} in {other.strategy.name} and this"
+            fix = "Rename the app or the strategy."
+            problems.append(CatalogueError(what, path=cell.app.path, fix=fix))
+        else:
+            found[cell.id] = cell
+    return tuple(found.values())

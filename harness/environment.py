@@ -45,7 +45,7 @@ def environment(lab: Lab) -> Environment:
         "engine origin": info.origin,
         "api": info.api_version,
         **lab.notes,
-        **lab.nodes.notes,
+        **{f"node {kind}": f"not taken: {reason}" for kind, reason in lab.nodes.refused.items()},
     }
     return Environment(facts=facts, notes=notes)
 

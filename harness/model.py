@@ -198,7 +198,7 @@ class Catalogue:
     bases: Mapping[str, Base]  # by role
     release: str  # distribution release all strategies share
     cells: tuple[Cell, ...]  # by app, then strategy rank
-    problems: tuple[CatalogueError, ...] = ()  # mistakes that cost cells, which are then not in `cells`
+    problems: tuple[CatalogueError, ...] = ()  # mistakes; what they break is not in the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

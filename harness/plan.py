@@ -159,5 +159,3 @@ def _number(digits: str, text: str) -> float:
 
 def _not_a_time(text: str) -> UsageError:
     return UsageError(f"{text!r} is not a length of time", where="--budget", fix="Use 90s, 5m or 1h30m.")
-
-

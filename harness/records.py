@@ -175,10 +175,11 @@ class Lines:
             file = self.path.open("rb", buffering=1 << 20)
         except OSError as error:
             raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
+        good = 0  # a local: this loop may see a million lines
         with file:
             for self._number, line in enumerate(file, 1):
-                if self.good == self._size:
-                    return
+                if good == self._size:
+                    break
                 try:
                     if not line.endswith(b"\n"):
                         raise ValueError
@@ -187,9 +188,10 @@ class Lines:
                     if file.read(1):
                         self.corrupt()
                     self.torn = line
-                    return
+                    break
                 yield record
-                self.good += len(line)
+                good += len(line)
+        self.good = good
 
     def corrupt(self) -> NoReturn:
         raise StoreError(

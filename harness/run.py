@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
-from typing import cast
 
 from harness.display import Display
 from harness.errors import EngineUnavailable, StoreError, TareError, TryFailed
@@ -87,7 +86,9 @@ class Runner:
         display: Display,
         ledger: Ledger,
         history: History | None = None,
+        spent: float = 0.0,
     ) -> None:
+        """`history` and `spent` (s) are of the run's earlier sessions."""
         self._lab = lab
         self._plan = plan
         self._probes = {probe.name: probe for probe in probes}
@@ -96,6 +97,7 @@ class Runner:
         self._display = display
         self._ledger = ledger
         self._history = history if history is not None else History()
+        self._spent = spent
         self._workshop = Workshop(lab)
         self._prepared: dict[str, Prepared] = {}
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
@@ -107,7 +109,7 @@ class Runner:
             self._prepare(cell)
         if self._cells and not self._prepared:
             return  # every cell failed, and every reason is recorded
-        while block := next_block(self._plan, self._progress(), elapsed=self._ledger.elapsed):
+        while block := next_block(self._plan, self._progress(), elapsed=self._elapsed):
             self._run_block(block)
 
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,8 +161,7 @@ class Runner:
         wanted = [state for state in probe.states if (name, probe.name, block, state) not in self._history.tries]
         at, began = time.time(), time.monotonic()
         prepared = self._prepared.get(name)
-        # a probe of the engine has no cell and does not look at it
-        visit = probe.visit(self._lab, cast(Prepared, prepared))
+        visit = probe.visit(self._lab, prepared)
         try:
             with self._ledger.spend(probe.activity), closing(visit):
                 if prepared:
@@ -248,5 +249,9 @@ class Runner:
         ]
         return median(widths) if widths else None
 
+    @property
+    def _elapsed(self) -> float:
+        return self._spent + self._ledger.elapsed
+
     def _left(self) -> float:
-        return expected_seconds(self._plan, self._progress(), elapsed=self._ledger.elapsed)
+        return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed)

@@ -9,6 +9,11 @@ What was chosen, and why (tests/test_statistics.py prints and asserts the simula
   the range. 95 % on log-normal and spiky data; on 45 : 55 modes 86 % (n = 3) and 91 % (n = 4), which no three or
   four samples can better: one time in four they all come from one mode.
 - n < 3: none. What cannot be known is absent.
+
+Ratios are paired by block: the Hodges-Lehmann estimate of the log ratios, with the interval and the p-value of
+Wilcoxon's signed-rank test, which is the exact sign-flip permutation test on ranks. On normal noise it is as good as
+the t interval on log ratios (error 0.013 / 0.012 at n = 12, 99 / 99 % of 6 % differences found); with spikes in 8 %
+of the samples its error is a quarter (0.023 / 0.097) and it finds twice as many (70 / 36 %).
 """
 
 from __future__ import annotations
@@ -30,7 +35,7 @@ CONFIDENCE = 0.95
 PRACTICAL = 0.03  # a smaller relative difference is nothing anyone would change an image for
 SMALLEST_DECIDABLE = 6  # blocks: the smallest two-sided p of a sign-flip test is 2/2ⁿ
 _OUTLIER_SCORE = 3.5
-_LARGEST_EXACT = 16  # blocks: 2¹⁵ sign patterns are enumerated; the t test takes over above
+_MOST_PAIRED = 200  # blocks: the signed-rank method needs n² / 2 averages; the sign test takes over above
 
 Floats = NDArray[np.float64]
 Key = TypeVar("Key", bound=Hashable)
@@ -157,7 +162,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """b ÷ a, paired by block. `low` and `high` bound the 95 % interval, absent below two blocks."""
+    """b ÷ a, paired by block. `low` and `high` bound the 95 % interval, absent below three blocks."""
 
     estimate: float
     low: float | None
@@ -185,12 +190,12 @@ def ratio(
     deterministic: bool = False,
     practical: float = PRACTICAL,
 ) -> Ratio | None:
-    """How many times `a` is `b`? The geometric mean over the blocks that hold both, with a t interval on the logs.
+    """How many times `a` is `b`? The typical ratio over the blocks that hold both.
 
     None where no block holds both or a value is not positive: there is no ratio then. Deterministic metrics are
-    compared exactly, by their medians. Otherwise `better`, `worse` and `different` need at least six blocks, a
-    sign-flip permutation p ≤ 5 %, an interval that excludes 1 and an estimate beyond `practical`; `no practical
-    difference` needs an interval within ±`practical` (two one-sided tests: Schuirmann 1987).
+    compared exactly, by their medians. Otherwise `better`, `worse` and `different` need at least six blocks, an
+    interval that excludes 1 (then p ≤ 5 %) and an estimate beyond `practical`; `no practical difference` needs an
+    interval within ±`practical` (two one-sided tests: Schuirmann 1987).
     """
     if deterministic:
         return _exact_ratio(a.value, b.value, direction)
@@ -198,26 +203,22 @@ def ratio(
     first, second = a.value[left], b.value[right]
     if not first.size or min(first.min(), second.min()) <= 0:
         return None
-    logs = np.log(second) - np.log(first)
-    n, mean = logs.size, float(logs.mean())
-    spread = float(logs.std(ddof=1)) if n > 1 else math.inf
-    half = _t_quantile(n - 1) * spread / math.sqrt(n) if n > 1 else math.inf
-    p = _p_value(logs)
-    band = math.log1p(practical)
+    shift = _shift(np.sort(np.log(second) - np.log(first)))
+    n, band = first.size, math.log1p(practical)
     verdict = Verdict.UNDECIDED
     if n >= SMALLEST_DECIDABLE:
-        if abs(mean) + half <= band:
+        if -band <= shift.low <= shift.high <= band:
             verdict = Verdict.SAME
-        elif p <= 1 - CONFIDENCE and half < abs(mean) > band:
-            verdict = _judge(mean, direction)
+        elif abs(shift.estimate) > band and not shift.low <= 0 <= shift.high:
+            verdict = _judge(shift.estimate, direction)
     return Ratio(
-        estimate=_exp(mean),
-        low=_exp(mean - half) if n > 1 else None,
-        high=_exp(mean + half) if n > 1 else None,
-        p=p,
+        estimate=math.exp(shift.estimate),
+        low=_exp(shift.low) if n > 2 else None,
+        high=_exp(shift.high) if n > 2 else None,
+        p=shift.p,
         n=n,
         verdict=verdict,
-        more=_more(n, abs(mean), spread, band) if verdict is Verdict.UNDECIDED else 0,
+        more=_more(n, shift, band) if verdict is Verdict.UNDECIDED else 0,
     )
 
 
@@ -268,31 +269,63 @@ def _judge(difference: float, direction: Direction) -> Verdict:
     return Verdict.BETTER if (difference < 0) == (direction is Direction.SMALLER) else Verdict.WORSE
 
 
-def _p_value(differences: Floats) -> float:
-    """Two-sided p for "the differences are symmetric about 0", from all 2ⁿ sign patterns.
+@dataclass(frozen=True, slots=True)
+class _Shift:
+    """Where the differences lie: estimate, 95 % interval, and two-sided p for their lying about 0."""
 
-    Fisher, The Design of Experiments, 1935, § 21. Above 16 differences the one-sample t test, which it tends to.
+    estimate: float
+    low: float
+    high: float
+    p: float
+
+
+def _shift(ordered: Floats) -> _Shift:
+    """Hodges & Lehmann 1963, Wilcoxon 1945: the median of all pairwise averages, and their order statistics.
+
+    Hollander, Wolfe & Chicken, Nonparametric Statistical Methods, 3rd ed. 2014, §§ 3.1–3.3. Ties count against a
+    difference. Above 200 values the median and the sign test (§§ 3.4–3.6), below six the t interval as in `summarise`.
     """
-    n = differences.size
-    if n > _LARGEST_EXACT:
-        spread = float(differences.std(ddof=1))
-        if not spread:
-            return float(not differences.any())
-        return float(2 * special.stdtr(n - 1, -abs(float(differences.mean())) / spread * math.sqrt(n)))
-    sums = differences[:1]  # the first sign is fixed: the other half of the patterns mirrors this one
-    for difference in differences[1:]:
-        sums = np.concatenate([sums + difference, sums - difference])
-    observed = abs(float(differences.sum()))
-    return float(np.mean(np.abs(sums) >= observed * (1 - 1e-12)))
+    n = ordered.size
+    if n > _MOST_PAIRED:
+        averages, tails, rank = ordered, special.bdtr(np.arange(n + 1), n, 0.5), _rank(n)
+    else:
+        first, second = np.triu_indices(n)
+        averages, tails = np.sort((ordered[first] + ordered[second]) / 2), _signed_rank(n)
+        rank = int(np.searchsorted(tails, (1 - CONFIDENCE) / 2, side="right"))
+    against = averages.size - max(np.count_nonzero(averages > 0), np.count_nonzero(averages < 0))
+    p = min(1.0, 2 * float(tails[against]))
+    estimate = float(np.median(averages))
+    if rank:
+        return _Shift(estimate, float(averages[rank - 1]), float(averages[-rank]), p)
+    if n < 3:
+        return _Shift(estimate, -math.inf, math.inf, p)
+    half = _t_quantile(n - 1) * float(ordered.std(ddof=1)) / math.sqrt(n)
+    centre = float(ordered.mean())
+    return _Shift(estimate, min(centre - half, float(ordered[0])), max(centre + half, float(ordered[-1])), p)
 
 
-def _more(n: int, mean: float, spread: float, band: float) -> int:
+@lru_cache(maxsize=_MOST_PAIRED + 1)
+def _signed_rank(n: int) -> Floats:
+    """P(W ≤ w) for w = 0 … n(n + 1)/2, W Wilcoxon's signed-rank statistic of n values without a difference."""
+    ways = np.ones(1)
+    for rank in range(1, n + 1):
+        longer = np.zeros(ways.size + rank)
+        longer[: ways.size] += ways / 2
+        longer[rank:] += ways / 2
+        ways = longer
+    return np.cumsum(ways)
+
+
+def _more(n: int, shift: _Shift, band: float) -> int:
     """Blocks until the interval of the log ratio is narrow enough to exclude 1, or to lie within the band.
 
-    From half = 1.96·s/√n, with two blocks added for t. Just inside the band, a quarter of it must do as aim.
+    Its width falls with √n. Just inside the band, a quarter of it must do as aim.
     """
-    if n < 2:
+    if n < 3:
         return SMALLEST_DECIDABLE - n
-    aim = mean if mean > band else max(band - mean, band / 4)
-    needed = math.ceil((1.96 * spread / aim) ** 2) + 2 if spread else 0
-    return max(SMALLEST_DECIDABLE - n, needed - n, 1)
+    half = (shift.high - shift.low) / 2
+    if n < SMALLEST_DECIDABLE:
+        half *= 1.96 / _t_quantile(n - 1)  # what t adds for few blocks goes away by itself
+    size = abs(shift.estimate)
+    aim = size if size > band else max(band - size, band / 4)
+    return max(SMALLEST_DECIDABLE - n, math.ceil(n * (half / aim) ** 2) - n, 1)

@@ -8,6 +8,7 @@ no positions (nor does tomlkit, which keeps the layout but not the lines), so th
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
@@ -75,6 +76,10 @@ class Document:
             raise CatalogueError("nested too deeply", path=path, fix="Write flatter tables.") from None
         self.root = Table(self, (), data)
 
+    def told(self) -> list[CatalogueError]:
+        """The problems in the order of their lines."""
+        return sorted(self.problems, key=lambda error: error.line or 0)
+
     def line(self, keys: Keys) -> int | None:
         """Line of the value, or of the nearest table around it that has one; None for what is in no table."""
         while keys and keys not in self._positions:
@@ -125,13 +130,13 @@ class Table:
         return value
 
     def choice(self, key: str, choices: Sequence[str], *, default: str = _REQUIRED) -> str:
-        value = self._value(key, str, "text in quotes", choices[0], default)
+        value: str = self._value(key, str, "text in quotes", choices[0], default)
         if value not in choices:
-            self.problem(f"{key} is {value!r}", key=key, fix=suggest(value, choices, "Use"))
+            self.problem(f"{key} is {shown(value)}", key=key, fix=suggest(value, choices, "Use one of"))
         return value
 
     def integer(self, key: str, *, low: int, high: int, default: int = _REQUIRED) -> int:
-        value = self._value(key, int, "a whole number", low, default)
+        value: int = self._value(key, int, "a whole number", low, default)
         if not low <= value <= high:
             self.problem(f"{key} is {value}", key=key, fix=f"Use {low} to {high}.")
         return value
@@ -143,7 +148,8 @@ class Table:
         return value
 
     def flag(self, key: str, *, default: bool) -> bool:
-        return self._value(key, bool, "true or false", default, default)
+        value: bool = self._value(key, bool, "true or false", default, default)
+        return value
 
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of texts; empty where it is not given."""
@@ -205,7 +211,7 @@ class Table:
             return stand_in
         value = self._data[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # True is an int in Python
-            self.problem(f"{key} is {_form(value)}", key=key, fix=f"Make it {form}.")
+            self.problem(f"{key} is {shown(value)}", key=key, fix=f"Make it {form}.")
             return stand_in
         return value
 
@@ -218,8 +224,10 @@ def read_text(path: Path) -> str:
     try:
         raw = path.read_bytes()
         return raw.decode()
+    except FileNotFoundError:
+        raise CatalogueError("no such file", path=path, fix="Write it.") from None
     except OSError as error:
-        raise CatalogueError(f"cannot be read: {error.strerror}", path=path, fix="Write the file.") from None
+        raise CatalogueError(f"cannot be read: {error.strerror}", path=path, fix="Make it a readable file.") from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise CatalogueError("not UTF-8", path=path, line=line, fix="Save the file as UTF-8.") from None
@@ -232,6 +240,8 @@ def suggest(word: str, known: Iterable[str], otherwise: str) -> str:
     return f"Did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}."
 
 
-def _form(value: object) -> str:
-    forms: dict[type, str] = {str: "text", bool: "true or false", int: "a number", float: "a number", dict: "a table"}
-    return forms.get(type(value), "a list" if isinstance(value, list) else "a date or time")
+def shown(value: object) -> str:
+    """A value as a message names it."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str | int | float) else str(value)

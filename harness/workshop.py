@@ -50,7 +50,9 @@ class Workshop:
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
 
-    def build(self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0) -> BuildResult:
+    def build(
+        self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0, no_cache: bool = False
+    ) -> BuildResult:
         """Build a cell's Dockerfile from its app, with an edit applied. Raises BaseUnavailable or BuildFailed."""
         lab = self._lab
         arguments = {}
@@ -58,6 +60,7 @@ class Workshop:
             base = lab.bases[role]
             if isinstance(base, BaseUnavailable):
                 raise base
+            lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
             arguments[lab.catalogue.bases[role].argument] = base.name
         changed = edited(cell.app, edit, number) if edit else None
         text = cell.dockerfile.read_text(encoding="utf-8")
@@ -69,6 +72,7 @@ class Workshop:
             arguments=arguments,
             secrets=lab.depot.secrets if lab.depot else None,
             network=lab.build_network,
+            no_cache=no_cache,
         )
 
     def prepare(self, cell: Cell) -> Prepared:

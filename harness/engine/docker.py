@@ -13,8 +13,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from docker.utils import parse_repository_tag
-
 from harness.engine.contract import (
     BuildResult,
     ContainerSpec,
@@ -25,12 +23,13 @@ from harness.engine.contract import (
     PullResult,
 )
 from harness.engine.endpoint import Endpoint, find_endpoint
+from harness.engine.names import ours, split
 from harness.engine.pulled import PullLog
 from harness.engine.session import Session
 from harness.engine.trace import Trace
 from harness.engine.transport import BrokenOff, Refused, TimedOut, Transport
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
-from harness.settings import IMAGE_PREFIX, LABEL
+from harness.settings import LABEL
 
 __all__ = ["DockerEngine", "answering", "find_endpoint"]
 
@@ -108,7 +107,8 @@ class DockerEngine:
                         image = message["aux"]["ID"]
             except (BrokenOff, TimedOut) as error:
                 digest, step = trace.failed() or ("", trace.running())
-                raise BuildFailed(error.what, step=step, log=trace.log(_LOG_TAIL, step=digest)) from error
+                log = trace.log(_LOG_TAIL, step=digest) or trace.log(_LOG_TAIL)
+                raise BuildFailed(error.what, step=step, log=log) from error
             seconds = time.monotonic() - clock
         if not image:
             raise EngineError(
@@ -174,49 +174,50 @@ class DockerEngine:
         return [
             image["Id"]
             for image in self._images()
-            if LABEL in (image.get("Labels") or {}) or any(map(_ours, image.get("RepoTags") or ()))
+            if LABEL in (image.get("Labels") or {}) or any(map(ours, image.get("RepoTags") or ()))
         ]
 
     def tag(self, image: str, name: str) -> None:
-        repository, tag = parse_repository_tag(name)
-        self._http.ask("POST", f"/images/{image}/tag", params={"repo": repository, "tag": tag or "latest"})
+        repository, tag = split(name)
+        self._http.ask("POST", f"/images/{image}/tag", params={"repo": repository, "tag": tag})
 
     def remove_image(self, image: str) -> None:
         """Raises EngineError where neither label nor name says that it is Tare's."""
         found = self._found(f"/images/{image}/json")
         if found is None:
             return
-        if LABEL in ((found.get("Config") or {}).get("Labels") or {}) or _ours(image):
+        if LABEL in ((found.get("Config") or {}).get("Labels") or {}) or ours(image):
             names = [image]
         else:  # asked for by its id: of its names only ours may go
-            names = [name for name in found.get("RepoTags") or () if image == found["Id"] and _ours(name)]
+            names = [name for name in found.get("RepoTags") or () if image == found["Id"] and ours(name)]
         if not names:
             raise EngineError("this image is not Tare's, so it stays", where=image)
         for name in names:
             self._delete(f"/images/{name}", params={"force": "1"})
 
     def push(self, name: str) -> str:
-        repository, tag = parse_repository_tag(name)
+        repository, tag = split(name)
         digest = ""
-        for message in self._http.stream(
-            f"/images/{repository}/push",
-            params={"tag": tag or "latest"},
-            headers=self._http.registry_header(name),
-            timeout=3600.0,
-        ):
-            digest = (message.get("aux") or {}).get("Digest") or digest
+        with _failing_as(EngineError, name):
+            for message in self._http.stream(
+                f"/images/{repository}/push",
+                params={"tag": tag},
+                headers=self._http.registry_header(name),
+                timeout=3600.0,
+            ):
+                digest = (message.get("aux") or {}).get("Digest") or digest
         if not digest:
             raise EngineError("the engine did not say what it pushed", where=name)
         return digest
 
     def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
-        repository, tag = parse_repository_tag(name)
+        repository, tag = split(name)
         log = PullLog()
         t0 = time.monotonic()
         with _failing_as(PullFailed, name):
             for message in self._http.stream(
                 "/images/create",
-                params={"fromImage": repository, "tag": tag or "latest"},
+                params={"fromImage": repository, "tag": tag},
                 headers=self._http.registry_header(name),
                 timeout=timeout,
             ):
@@ -385,11 +386,6 @@ def _text(data: bytes) -> str:
         payloads.append(data[at + 8 : at + 8 + length])
         at += 8 + length
     return b"".join(payloads).decode(errors="replace")
-
-
-def _ours(name: str) -> bool:
-    """A name we gave: under our prefix, bare or behind a registry's host."""
-    return name.startswith(IMAGE_PREFIX) or f"/{IMAGE_PREFIX}" in name
 
 
 def _container(spec: ContainerSpec) -> dict[str, object]:

@@ -16,7 +16,7 @@ import orjson
 import requests
 import urllib3
 from docker import auth
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 from docker.tls import TLSConfig
 
 from harness.engine.endpoint import Endpoint
@@ -57,6 +57,8 @@ class Transport:
             if folder := endpoint.certificates:
                 pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
                 tls = TLSConfig(client_cert=pair, ca_cert=str(folder / "ca.pem"), verify=True)
+            if endpoint.socket_path:  # docker-py forgets a socket that cannot connect
+                endpoint.connect(timeout=_ANSWER).close()
             self._client = _Client(base_url=endpoint.url, version="auto", timeout=_ANSWER, tls=tls)
         except (*_ERRORS, ValueError) as error:
             raise EngineUnavailable(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 _LOOPBACK = "127.0.0.1"
+_DIND_BASE = "node-dind"
 
 
 @dataclass(kw_only=True)
@@ -43,6 +44,7 @@ class Lab:
     depot: Depot | None
     registry: Registry
     nodes: Nodes
+    store: Bases
     bases: Mapping[str, BaseImage | BaseUnavailable]
     stage: Stage
     monitor: Monitor
@@ -103,7 +105,13 @@ def open_lab(
             registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
-            bases = _bases(settings, catalogue, cells, engine, say)
+            store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
+            roles = {TOOL_BASE, *(role for cell in cells for role in (*cell.bases, cell.base) if role)}
+            # a node in a container is only needed where namespaces of our own cannot be had
+            if settings.node == "dind" or (settings.node == "auto" and network is None):
+                roles.add(_DIND_BASE)
+            bases = store.ensure(sorted(roles), engine)
+            store.load(engine, (base for base in bases.values() if isinstance(base, BaseImage)))
         with ledger.spend("setting up"):
             tool_base = bases[TOOL_BASE]
             if isinstance(tool_base, BaseUnavailable):
@@ -111,7 +119,15 @@ def open_lab(
             build_tool(engine, catalogue.bases[TOOL_BASE].argument, tool_base.name)
             stage = Stage(engine, (cell.app.port for cell in cells))
             stack.callback(stage.close)
-            nodes = Nodes(settings, keeper, network, engine)
+            dind = bases.get(_DIND_BASE)
+            nodes = Nodes(
+                settings,
+                keeper,
+                network,
+                engine,
+                dind.name if isinstance(dind, BaseImage) else None,
+                registry_port=int(registry.pull.rpartition(":")[2]),
+            )
         yield Lab(
             settings=settings,
             catalogue=catalogue,
@@ -121,6 +137,7 @@ def open_lab(
             depot=depot,
             registry=registry,
             nodes=nodes,
+            store=store,
             bases=bases,
             stage=stage,
             monitor=Monitor(),
@@ -158,16 +175,6 @@ def _depot(
     notes["depot"] = f"off: {reason}"
     say(f"depot: off ({reason}); builds fetch their packages directly, and their times contain that")
     return None
-
-
-def _bases(
-    settings: Settings, catalogue: Catalogue, cells: tuple[Cell, ...], engine: Engine, say: Callable[[str], None]
-) -> dict[str, BaseImage | BaseUnavailable]:
-    roles = sorted({TOOL_BASE, *(role for cell in cells for role in (*cell.bases, cell.base) if role)})
-    store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
-    bases = store.ensure(roles)
-    store.load(engine, bases.values())
-    return bases
 
 
 def _forget(engine: Engine) -> None:

@@ -67,7 +67,7 @@ def scan(root: Path) -> dict[str, Entry]:
                         hashed[identity] = hashlib.file_digest(file, "sha256").hexdigest()
                 kind, content, size = "file", hashed[identity], info.st_size
             elif stat.S_ISLNK(info.st_mode):
-                kind, content = "link", os.readlink(path)
+                kind, content = "link", str(path.readlink())
             elif stat.S_ISDIR(info.st_mode):
                 kind, content = "folder", ""
             else:

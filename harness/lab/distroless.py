@@ -5,15 +5,16 @@ Lists and files are those of https://github.com/GoogleContainerTools/distroless 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import ssl
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
-from harness.lab.bootstrap import Apt
+from harness.lab.aptroot import Apt
+from harness.lab.bootstrap import Packages
+from harness.lab.truststore import BUNDLE, TRUSTSTORE, truststore
 
 _PASSWD = """\
 root:x:0:0:root:/root:/sbin/nologin
@@ -33,9 +34,6 @@ ethers:         db files
 rpc:            db files
 netgroup:       nis
 """
-_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
-_TRUSTSTORE = "etc/ssl/certs/java/cacerts"
-_PASSWORD = "changeit"  # of every Java trust store; it guards nothing
 
 
 def make(
@@ -46,8 +44,8 @@ def make(
     *,
     options: Mapping[str, object],
     bottom: bool,
-) -> list[Path]:
-    """Unpack `packages` into the folder `root` and add what no package brings; returns the .deb files.
+) -> Packages:
+    """Unpack `packages` into the folder `root` and add what no package brings; returns what was taken.
 
     `bottom` is for the root that stands on no other: accounts, CA bundle, folders. Options, all from bases.toml:
     links {path: target} with {architecture} in the target, pick {package: [paths]} to take only parts of a
@@ -76,13 +74,13 @@ def make(
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).symlink_to(str(target).format(architecture=apt.architecture))
     if options.get("truststore"):
-        store = root / _TRUSTSTORE
+        store = root / TRUSTSTORE
         store.parent.mkdir(parents=True, exist_ok=True)
-        store.write_bytes(truststore((root / _BUNDLE).read_text(encoding="ascii"), at=apt.epoch))
+        store.write_bytes(truststore((root / BUNDLE).read_text(encoding="ascii"), at=apt.epoch))
     if options.get("ldconfig"):
         apt.isolated.run(["ldconfig", "-X", "-r", root])
         shutil.rmtree(root / "var/cache/ldconfig", ignore_errors=True)
-    return debs
+    return {name: (unquote(version), kind) for name, version, kind in (deb.stem.rsplit("_", 2) for deb in debs)}
 
 
 def _unpack(deb: Path, root: Path) -> None:
@@ -109,29 +107,8 @@ def _bottom(root: Path, certificates: Path) -> None:
         (root / name).write_text(text, encoding="ascii")
         (root / name).chmod(0o644)
     files = sorted((certificates / "usr/share/ca-certificates").rglob("*.crt"))
-    (root / _BUNDLE).write_bytes(b"".join(path.read_bytes().rstrip(b"\n") + b"\n" for path in files))
-    (root / _BUNDLE).chmod(0o644)
-
-
-def truststore(bundle: str, *, at: int) -> bytes:
-    """A Java trust store (JKS, version 2) of the certificates in `bundle` (PEM), dated `at` (Unix time, s).
-
-    keytool would date entries now and salt its PKCS #12; this gives the same bytes for the same bundle.
-    Format: sun.security.provider.JavaKeyStore of OpenJDK.
-    """
-    ends = "-----END CERTIFICATE-----"
-    blocks = [block[block.index("-----BEGIN") :] + ends for block in bundle.split(ends) if "-----BEGIN" in block]
-    body = bytearray(b"\xfe\xed\xfe\xed" + (2).to_bytes(4, "big") + len(blocks).to_bytes(4, "big"))
-    for block in blocks:
-        der = ssl.PEM_cert_to_DER_cert(block)
-        body += (2).to_bytes(4, "big") + _utf(hashlib.sha256(der).hexdigest()) + (at * 1000).to_bytes(8, "big")
-        body += _utf("X.509") + len(der).to_bytes(4, "big") + der
-    seal = hashlib.sha1(_PASSWORD.encode("utf-16-be") + b"Mighty Aphrodite" + body, usedforsecurity=False)
-    return bytes(body) + seal.digest()
-
-
-def _utf(text: str) -> bytes:
-    return len(text).to_bytes(2, "big") + text.encode("ascii")
+    (root / BUNDLE).write_bytes(b"".join(path.read_bytes().rstrip(b"\n") + b"\n" for path in files))
+    (root / BUNDLE).chmod(0o644)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -35,15 +35,16 @@ _LOCK_PATIENCE = 2.0  # s the guardian waits for the lock of a dead harness: a f
 class Scope:
     """Things that end together: registered before they are made, undone in reverse order by `close`."""
 
-    def __init__(self, lease: Lease, token: str) -> None:
-        self.token = token  # names this keeper's things, and is the value of labels that are its alone
+    def __init__(self, lease: Lease, token: str, outer: Scope | None = None) -> None:
+        self.token = token  # this keeper's alone, in names and labels
         self._lease = lease
+        self._outer = outer
         self._numbers: list[int] = []
-        self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._children: dict[int, subprocess.Popen[bytes]] = outer._children if outer else {}
 
     def scope(self) -> Scope:
-        """A scope of its own within this keeper, to be closed earlier; the keeper closes what is left of it."""
-        return Scope(self._lease, self.token)
+        """A scope within this one, that may be closed earlier; this one closes what is left of it."""
+        return Scope(self._lease, self.token, self)
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +157,10 @@ class Scope:
 
     def _add(self, record: Record) -> int:
         number = self._lease.add(record)
-        self._numbers.append(number)
+        scope: Scope | None = self
+        while scope is not None:
+            scope._numbers.append(number)
+            scope = scope._outer
         return number
 
     def _reap(self) -> None:

@@ -12,8 +12,10 @@ import os
 import secrets
 import threading
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from harness.errors import LabError
 from harness.lab.keeper import Scope
@@ -26,30 +28,38 @@ CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # capability.h
 
 
 class Network:
-    """A bridge `tare<hex>` with a /24: the host is .1, nodes .2–.120, containers of the private engine .128/25.
+    """A bridge `tare<hex>` with a /24: this host has .1, nodes .2–.120, the private engine's containers .128/25.
 
-    Raises LabError where it is not `possible` or the kernel refuses. It ends with the scope it was made in.
+    Raises LabError where that is `impossible` or the kernel refuses. A context manager.
     """
 
-    def __init__(self, scope: Scope) -> None:
-        if reason := self.possible():
+    def __init__(self, keeper: Scope) -> None:
+        if reason := self.impossible():
             raise LabError(f"no private network: {reason}")
         self.bridge = f"tare{secrets.token_hex(2)}"
         self._taken: set[str] = set()
         self._guard = threading.Lock()
-        scope.link(self.bridge)
+        self._scope = keeper.scope()
+        self._scope.link(self.bridge)
         try:
             self.subnet = free_subnet(used_networks())
-            self.host = str(self.subnet[1])
+            self.address = str(self.subnet[1])  # this host's
             self.containers = str(list(self.subnet.subnets(prefixlen_diff=1))[1])  # dockerd's --fixed-cidr
             run("ip", "link", "add", self.bridge, "type", "bridge")
-            run("ip", "address", "add", f"{self.host}/{self.subnet.prefixlen}", "dev", self.bridge)
+            run("ip", "address", "add", f"{self.address}/{self.subnet.prefixlen}", "dev", self.bridge)
             run("ip", "link", "set", self.bridge, "up")
         except OSError as error:
+            self._scope.close()
             raise LabError(f"no private network: {error}") from error
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._scope.close()
+
     @staticmethod
-    def possible() -> str:
+    def impossible() -> str:
         """Why there can be no network of our own here; "" where there can."""
         if not Path("/proc/self/status").exists():
             return "this is not Linux"
@@ -88,16 +98,11 @@ def free_subnet(used: Iterable[IPv4Network]) -> IPv4Network:
 
 def used_networks() -> list[IPv4Network]:
     """Every IPv4 network this host has an address in or a route to, but for the default route."""
-    found = []
-    for link in json.loads(run("ip", "-json", "-4", "address", "show") or "[]"):
-        for address in link.get("addr_info", ()):
-            found.append(
-                IPv4Network((int(IPv4Address(address["local"])), 32)).supernet(new_prefix=address["prefixlen"])
-            )
-    for route in json.loads(run("ip", "-json", "-4", "route", "show", "table", "all") or "[]"):
-        if route.get("dst", "default") not in ("default", "0.0.0.0/0"):
-            found.append(IPv4Network(route["dst"], strict=False))
-    return found
+    links = json.loads(run("ip", "-json", "-4", "address", "show") or "[]")
+    routes = json.loads(run("ip", "-json", "-4", "route", "show", "table", "all") or "[]")
+    found = [f"{address['local']}/{address['prefixlen']}" for link in links for address in link.get("addr_info", ())]
+    found += [route["dst"] for route in routes if route.get("dst", "default") != "default"]
+    return [network for network in (IPv4Network(text, strict=False) for text in found) if network.prefixlen]
 
 
 def capable(capability: int) -> bool:

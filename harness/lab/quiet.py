@@ -137,33 +137,28 @@ class Monitor:
             share = average_share()
             return Quiet(0.0, share, share <= _AVERAGE_LIMIT)
         started = time.monotonic()
-        window = window_for(self.limit, self._last.processors)
-        use = self._pool(self._gap(), started)
-        # Each turn judges a window that began after the last; the first may reuse the gaps.
-        while (short := window - use.capacity / self._last.processors) > 0 or use.busy_share > self.limit:
+        processors = self._last.processors
+        window = window_for(self.limit, processors)
+        use = self._pooled()
+        while True:
+            short = window - use.capacity / processors
             if short <= 0:
-                if time.monotonic() - started >= patience:
+                if use.busy_share <= self.limit or time.monotonic() - started >= patience:
                     break
                 self._gaps.clear()
-                use, short = Use(0.0, 0.0, 0.0), window
+                short = window
             time.sleep(short)
-            use = self._pool(self._gap(), time.monotonic())
-        waited = time.monotonic() - started
-        return Quiet(waited, use.busy_share, use.busy_share <= self.limit, use.steal_share)
+            use = self._pooled()
+        return Quiet(time.monotonic() - started, use.busy_share, use.busy_share <= self.limit, use.steal_share)
 
-    def _gap(self) -> Use:
-        """What happened since the last reading; the reading moves on."""
-        last, now = self._last, read()
-        if last is None or now is None:
-            return Use(0.0, 0.0, 0.0)
-        self._last = now
-        return now.since(last)
-
-    def _pool(self, gap: Use, now: float) -> Use:
-        """Add a gap to the fresh ones and sum them."""
-        self._gaps.append((now, gap))
-        while self._gaps[0][0] < now - self.fresh:
-            self._gaps.popleft()
+    def _pooled(self) -> Use:
+        """What happened in the fresh gaps, the one since the last reading included; the reading moves on."""
+        now = read()
+        if now is not None and self._last is not None:
+            self._gaps.append((now.at, now.since(self._last)))
+            self._last = now
+            while self._gaps[0][0] < now.at - self.fresh:
+                self._gaps.popleft()
         return sum((use for _, use in self._gaps), Use(0.0, 0.0, 0.0))
 
 

@@ -136,7 +136,8 @@ class Registry:
     def __enter__(self) -> Self:
         from harness.lab.packages import ensure
 
-        binary = str(ensure({"docker-registry": "docker-registry"}, announce=self._announce)["docker-registry"])
+        program = "docker-registry"  # the Debian package has the same name
+        binary = ensure({program: program}, announce=self._announce, keeper=self._keeper)[program]
         with contextlib.ExitStack() as stack:
             folder = stack.enter_context(self._keeper.scope()).folder(
                 self._settings.cache / "registries" / secrets.token_hex(4)

@@ -7,6 +7,7 @@ refused connection returns at once, and nothing but the app itself can answer.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -73,8 +74,6 @@ class Stage:
 
     def close(self) -> None:
         if self._container:
-            try:
+            with contextlib.suppress(EngineError):  # the engine itself may be gone, and the container with it
                 self._engine.remove(self._container)
-            except EngineError:
-                pass  # the engine itself is gone, and the container with it
             self._container = ""

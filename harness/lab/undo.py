@@ -234,6 +234,8 @@ def _objects(record: Record) -> bool:
 
     if not record.label:
         raise ValueError("no label")
+    if record.name.startswith("unix://") and not Path(record.name[7:]).exists():
+        return False  # the engine is gone, and what it ran with it
     marked = {"label": record.label}
     found = False
     options: dict[str, Any] = {**kwargs_from_env(), "base_url": record.name, "timeout": int(_PATIENCE)}

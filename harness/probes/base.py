@@ -7,9 +7,10 @@ needs beforehand is done between the yields, outside the measurement; what must 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
 from harness.lab import Lab
 from harness.model import Metric, Phase
@@ -29,32 +30,34 @@ Measurement = Callable[[], Reading]
 Visit = Generator[tuple[str, Measurement]]
 
 
-class Probe(Protocol):
-    """`rank` orders first blocks: what answers most for its time comes first. `activity` names where its time goes in the run's account: builds, pulls, starts, sizes.
+class Probe(ABC):
+    """Measures one thing about a cell, in one or more cache states."""
 
-    `blocks` is 1 for what is the same every time, None for durations. `guess` is the seconds one visit is expected
-    to take before any was seen. A probe `of_engine` measures the engine itself, through the tool image.
-    """
+    name: ClassVar[str]
+    activity: ClassVar[str]  # where its time goes in the run's account: builds, pulls, starts, sizes
+    rank: ClassVar[int]  # order of first blocks: what answers most for its time comes first
+    metrics: ClassVar[tuple[Metric, ...]]
+    states: ClassVar[tuple[str, ...]]  # in the order a visit yields them
+    reports: ClassVar[Mapping[str, str]]  # the metric that stands for a state in the suite of benchmarks/
+    guess: ClassVar[float]  # s one visit is expected to take, before any was seen
+    blocks: ClassVar[int | None] = None  # 1 for what is the same every time; None: as many as the budget gives
+    of_engine: ClassVar[bool] = False  # measures the engine itself, not a cell; its samples have the cell ""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def activity(self) -> str: ...
-    @property
-    def rank(self) -> int: ...
-    @property
-    def metrics(self) -> tuple[Metric, ...]: ...
-    @property
-    def states(self) -> tuple[str, ...]: ...
-    @property
-    def blocks(self) -> int | None: ...
-    @property
-    def guess(self) -> float: ...
-    @property
-    def of_engine(self) -> bool: ...
-
-    def impossible(self, lab: Lab) -> str:
+    def impossible(self, lab: Lab) -> str:  # noqa: ARG002 - for those that override it
         """Why this probe cannot measure in this lab; "" where it can."""
-        ...
+        return ""
 
-    def visit(self, lab: Lab, cell: Prepared) -> Visit: ...
+    @abstractmethod
+    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:
+        """One visit to a cell. `cell` is None only for a probe of the engine."""
+
+
+class CellProbe(Probe):
+    """A probe of cells."""
+
+    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:
+        assert cell is not None
+        return self.visit_cell(lab, cell)
+
+    @abstractmethod
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit: ...

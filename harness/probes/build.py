@@ -6,10 +6,12 @@ line changed, a dependency changed. Packages come from the depot, which the cell
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.engine.contract import BuildResult
 from harness.lab import Lab
 from harness.model import Direction, Edit, Metric, Phase, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.settings import IMAGE_PREFIX
 from harness.workshop import Prepared, Workshop
 
@@ -21,14 +23,13 @@ _STATES = {
 }
 
 
-class BuildProbe:
+class BuildProbe(CellProbe):
     name = "build"
     activity = "builds"
     rank = 80
     states = tuple(_STATES)
-    blocks = None
+    reports: ClassVar = {state: f"build.{state}" for state in _STATES}
     guess = 40.0
-    of_engine = False
     metrics = (
         *(
             Metric(
@@ -47,10 +48,7 @@ class BuildProbe:
         ),
     )
 
-    def impossible(self, lab: Lab) -> str:
-        return ""
-
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         workshop = Workshop(lab)
         tag = f"{IMAGE_PREFIX}cell/{cell.cell.id}:built"
         app = cell.cell.app

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
+from typing import ClassVar
 
 from harness.engine.contract import ContainerSpec
 from harness.lab import Lab
 from harness.lab.node import Node
 from harness.model import Metric, Phase, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.startup import Door, start_and_ask
 from harness.workshop import Prepared
 
 
-class DeployProbe:
+class DeployProbe(CellProbe):
     name = "deploy"
     activity = "pulls"
     rank = 60
     states = ("empty",)
-    blocks = None
+    reports: ClassVar = {"empty": "deploy.total"}
     guess = 8.0
-    of_engine = False
     metrics = (
         Metric(
             name="deploy.total",
@@ -37,7 +37,7 @@ class DeployProbe:
     def impossible(self, lab: Lab) -> str:
         return lab.nodes.impossible
 
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         with lab.nodes.fresh() as node:
             yield "empty", lambda: self._measure(lab, node, cell)
 

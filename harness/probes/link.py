@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.engine.contract import Engine
 from harness.lab import Lab
 from harness.lab.link import Link
 from harness.model import Direction, Metric, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.probes.pull import reading
 from harness.pullmodel import predict, profile
 from harness.workshop import Prepared
@@ -15,14 +17,14 @@ MEASURED = 100  # Mbit/s
 MODELLED = (20, 300, 1000)  # Mbit/s
 
 
-class LinkProbe:
+class LinkProbe(CellProbe):
     name = "link"
     activity = "pulls"
     rank = 70
     states = (f"{MEASURED}mbit",)
+    reports: ClassVar = {f"{MEASURED}mbit": "link.total"}
     blocks = 1
     guess = 12.0
-    of_engine = False
     metrics = (
         Metric(
             name="link.total",
@@ -54,7 +56,7 @@ class LinkProbe:
     def impossible(self, lab: Lab) -> str:
         return lab.nodes.impossible
 
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         if not cell.profiles:
             with lab.nodes.fresh() as node:
                 pulled = node.engine.pull(f"{node.registry}/{cell.repository}:current")

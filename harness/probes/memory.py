@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
 from harness.lab import Lab
 from harness.lab.stage import TOOL_IMAGE
 from harness.model import Metric, Status, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.startup import Door, start_and_ask
 from harness.workshop import Prepared
 
 
-class MemoryProbe:
+class MemoryProbe(CellProbe):
     """Read by a program of ours from inside the container's process namespace (VmHWM, proc(5)): the same on every
     engine and cgroup version, and without the page cache that cgroup v1 counts in."""
 
@@ -20,9 +22,8 @@ class MemoryProbe:
     activity = "starts"
     rank = 40
     states = ("ready",)
-    blocks = None
+    reports: ClassVar = {"ready": "memory.ready"}
     guess = 1.5
-    of_engine = False
     metrics = (
         Metric(
             name="memory.ready",
@@ -32,10 +33,7 @@ class MemoryProbe:
         ),
     )
 
-    def impossible(self, lab: Lab) -> str:
-        return ""
-
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         yield "ready", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.engine.contract import PullResult
 from harness.lab import Lab
 from harness.lab.node import Node
 from harness.lab.registry import Manifest
 from harness.model import Metric, Phase, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.pullmodel import profile
 from harness.workshop import Prepared
 
@@ -47,29 +49,28 @@ def _metrics() -> tuple[Metric, ...]:
     return tuple(metrics)
 
 
-class PullProbe:
+class PullProbe(CellProbe):
     name = "pull"
     activity = "pulls"
     rank = 50
     states = tuple(_STATES)
-    blocks = None
+    reports: ClassVar = {state: f"pull.{state}.total" for state in _STATES}
     guess = 14.0
-    of_engine = False
     metrics = _metrics()
 
     def impossible(self, lab: Lab) -> str:
         return lab.nodes.impossible
 
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         with lab.nodes.fresh() as node:
-            yield "empty", lambda: self._pull(lab, node, cell, "empty")
-            yield "previous", lambda: self._pull(lab, node, cell, "previous")
+            yield "empty", lambda: self._pull(node, cell, "empty")
+            yield "previous", lambda: self._pull(node, cell, "previous")
         with lab.nodes.fresh() as bare:
             if cell.base_manifest:
                 bare.engine.pull(f"{bare.registry}/{cell.repository}:base")
-            yield "base", lambda: self._pull(lab, bare, cell, "base")
+            yield "base", lambda: self._pull(bare, cell, "base")
 
-    def _pull(self, lab: Lab, node: Node, cell: Prepared, state: str) -> Reading:
+    def _pull(self, node: Node, cell: Prepared, state: str) -> Reading:
         name, manifest = ("changed", cell.changed_manifest) if state == "previous" else ("current", cell.manifest)
         result = node.engine.pull(f"{node.registry}/{cell.repository}:{name}")
         if state == "empty":

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.lab import Lab
-from harness.layers import read_image, unpacked
+from harness.layers import account, read_image
 from harness.model import Direction, Metric, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.workshop import Prepared
 
 
-class SizeProbe:
+class SizeProbe(CellProbe):
     name = "size"
     activity = "sizes"
     rank = 10
     states = ("image",)
+    reports: ClassVar = {"image": "size.transfer"}
     blocks = 1
     guess = 2.0
-    of_engine = False
     metrics = (
         Metric(
             name="size.transfer",
@@ -55,24 +57,21 @@ class SizeProbe:
         ),
     )
 
-    def impossible(self, lab: Lab) -> str:
-        return ""
-
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        contents = unpacked(read_image(lab.engine.save(cell.image)))
+        image = account(read_image(lab.engine.save(cell.image)))
         of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
         beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]
         return Reading(
             {
                 "size.transfer": float(cell.manifest.transfer_bytes),
-                "size.unpacked": float(contents.bytes),
+                "size.unpacked": float(image.unpacked),
                 "size.unique": float(sum(layer.size for layer in beyond)),
                 "size.layers": float(len(cell.manifest.layers)),
-                "size.files": float(contents.files),
-                "size.waste": float(contents.waste),
+                "size.files": float(image.files),
+                "size.waste": float(image.wasted),
             }
         )
 

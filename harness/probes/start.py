@@ -6,11 +6,13 @@ clock: t0 is the create call.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.engine.contract import ContainerSpec
 from harness.lab import Lab
 from harness.lab.stage import FLOOR_PORT, TOOL_IMAGE
 from harness.model import Metric, Phase, Request, Unit
-from harness.probes.base import Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.startup import Door, Started, start_and_ask
 from harness.workshop import Prepared
 
@@ -49,41 +51,34 @@ def _metrics(probe: str) -> tuple[Metric, ...]:
     )
 
 
-class StartProbe:
+class StartProbe(CellProbe):
     name = "start"
     activity = "starts"
     rank = 30
     states = tuple(_STATES)
-    blocks = None
+    reports: ClassVar = {state: f"start.{state}.total" for state in _STATES}
     guess = 3.0
-    of_engine = False
     metrics = _metrics("start")
 
-    def impossible(self, lab: Lab) -> str:
-        return ""
-
-    def visit(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         app = cell.cell.app
         spec = ContainerSpec(image=cell.image, env=app.env, network=lab.stage.network)
         yield from _visit(lab, self.name, spec, Door.of(app, lab.stage.address, lab.stage.port(app.port)))
 
 
-class FloorProbe:
+class FloorProbe(Probe):
     """The same with a program that answers at once: what no image can be faster than on this engine."""
 
     name = "floor"
     activity = "starts"
     rank = 20
     states = tuple(_STATES)
-    blocks = None
+    reports: ClassVar = {}
     guess = 2.0
     of_engine = True
     metrics = _metrics("floor")
 
-    def impossible(self, lab: Lab) -> str:
-        return ""
-
-    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:
+    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:  # noqa: ARG002
         spec = ContainerSpec(image=TOOL_IMAGE, network=lab.stage.network)
         door = Door(lab.stage.address, lab.stage.port(FLOOR_PORT), FLOOR_READY, 10.0)
         yield from _visit(lab, self.name, spec, door)

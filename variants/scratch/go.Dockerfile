@@ -7,20 +7,21 @@ WORKDIR /src
 COPY go.mod go.sum* ./
 RUN --mount=type=cache,target=/var/cache/go go mod download
 COPY . .
-# timetzdata: time zones go into the binary (0.4 MB), as there is no /usr/share/zoneinfo beside it.
-RUN --mount=type=cache,target=/var/cache/go go build -tags=timetzdata -ldflags="-s -w" -o /out/server .
+RUN --mount=type=cache,target=/var/cache/go go build -ldflags="-s -w" -o /out/server .
 
-# What every program may ask a system for. The certificates are the distribution's own files, put together here:
-# the ready-made bundle of a build stage may hold authorities of the machine that builds.
+# What any program may ask a system for: certificates, time zones, users, /tmp. The certificates are the
+# distribution's own files, put together here, as the ready-made bundle may hold authorities of the machine that builds.
 FROM ${BASE_OS_SLIM} AS files
 RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates \
+ && apt-get install -y --no-install-recommends ca-certificates tzdata \
  && rm -rf /var/lib/apt/lists/* \
- && mkdir -p /files/etc/ssl/certs \
+ && mkdir -p /files/etc/ssl/certs /files/usr/share \
  && install -d -m 1777 /files/tmp \
  && cat /usr/share/ca-certificates/mozilla/*.crt > /files/etc/ssl/certs/ca-certificates.crt \
+ && cp -a /usr/share/zoneinfo /files/usr/share/ \
  && echo 'nonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin' > /files/etc/passwd \
- && echo 'nonroot:x:65532:' > /files/etc/group
+ && echo 'nonroot:x:65532:' > /files/etc/group \
+ && echo 'hosts: files dns' > /files/etc/nsswitch.conf
 
 FROM scratch
 COPY --from=files /files/ /

@@ -14,26 +14,26 @@ RUN link=$(command -v python3); program=$(readlink -f "$link"); \
     stdlib=$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))'); \
     mkdir /closure; \
     cp -a --parents "$link" "$program" "$stdlib" /closure; \
-    for name in 'config-*' ensurepip idlelib 'lib-dynload/_tkinter.*' pydoc_data site-packages test tkinter turtledemo; \
-      do rm -rf "/closure$stdlib"/$name; done; \
+    rm -rf "/closure$stdlib"/{config-*,ensurepip,idlelib,lib-dynload/_tkinter.*,pydoc_data,site-packages,test,tkinter}; \
     find "/closure$program" "/closure$stdlib" /opt/venv -type f \( -path "/closure$program" -o -name '*.so*' \) \
       -exec ldd {} + > libraries; \
     if grep 'not found' libraries; then exit 1; fi; \
     awk '$2 == "=>" {print $3} $2 ~ /^\(0x/ {print $1}' libraries | grep '^/' | grep -v '^/opt/venv/' \
       | sort -u | xargs cp -L --parents -t /closure
 
-# What every program may ask a system for. The certificates are the distribution's own files, put together here:
-# the ready-made bundle of a build stage may hold authorities of the machine that builds.
+# What any program may ask a system for: certificates, time zones, users, /tmp. The certificates are the
+# distribution's own files, put together here, as the ready-made bundle may hold authorities of the machine that builds.
 FROM ${BASE_OS_SLIM} AS files
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates tzdata \
  && rm -rf /var/lib/apt/lists/* \
  && mkdir -p /files/etc/ssl/certs /files/usr/share \
- && cp -a /usr/share/zoneinfo /files/usr/share \
  && install -d -m 1777 /files/tmp \
  && cat /usr/share/ca-certificates/mozilla/*.crt > /files/etc/ssl/certs/ca-certificates.crt \
+ && cp -a /usr/share/zoneinfo /files/usr/share/ \
  && echo 'nonroot:x:65532:65532:nonroot:/tmp:/sbin/nologin' > /files/etc/passwd \
- && echo 'nonroot:x:65532:' > /files/etc/group
+ && echo 'nonroot:x:65532:' > /files/etc/group \
+ && echo 'hosts: files dns' > /files/etc/nsswitch.conf
 
 FROM scratch
 COPY --from=files /files/ /

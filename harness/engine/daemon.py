@@ -1,0 +1,200 @@
+"""A dockerd of our own, apart from any other on this machine: own data, own pid and mount namespaces, no firewall.
+
+It is started and ended whole: killing `unshare` kills its pid namespace, so that no containerd, shim or container
+outlives it, and its mounts vanish with its mount namespace. What the kernel keeps (cgroup folders, bridges of
+networks it made) is registered with the keeper beforehand.
+
+What is passed, and why: an empty --config-file, or the host's daemon.json is read. --iptables=false, or it wipes the
+rules of the first dockerd in this network namespace. cgroupfs, as the systemd driver would tell systemd process
+numbers of our pid namespace. A --cgroup-parent of our own, to find the folders by.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.engine.endpoint import Endpoint
+from harness.errors import EngineUnavailable
+from harness.lab.keeper import Scope
+from harness.lab.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
+from harness.lab.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
+
+_READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
+_POLL = 0.005  # s
+_LOG_TAIL = 12  # lines
+
+# Folders that a dockerd uses whatever it is told. In its mount namespace each is covered by one of its own.
+_CONFIGURATION = Path("/etc/docker")  # certs.d is wanted, but key.json must not be written
+_STATE = (Path("/run/docker"), Path("/run/containerd"))  # plug-in and shim sockets
+
+_NAMESPACES = (
+    *("unshare", "--mount", "--propagation", "private"),
+    *("--pid", "--fork", "--kill-child=KILL", "--mount-proc"),
+)
+_COVER = """
+data=$1 etc=$2; shift 2
+mount --bind "$etc" /etc/docker
+for state in /run/docker /run/containerd; do mount -t tmpfs -o mode=711 tare "$state"; done
+"""
+_RUN = 'exec "$@"\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """A running dockerd. `ready` is the time from its start to its first answer, s."""
+
+    scope: Scope
+    process: subprocess.Popen[bytes]
+    endpoint: str  # unix:///…
+    data: Path
+    log: Path
+    cgroup: str
+    ready: float
+
+    @classmethod
+    def start(
+        cls,
+        keeper: Scope,
+        *,
+        data: Path,
+        network: Sequence[str],
+        registries: str,
+        before: Sequence[str] = (),
+        attach: Callable[[Scope, int], None] | None = None,
+        prepare: str = "",
+    ) -> Daemon:
+        """Start a dockerd and wait until it answers.
+
+        `data` is its data root: made here and removed with it. `network` are dockerd's network arguments.
+        `registries` is a subnet whose registries are spoken to in plain HTTP and without a proxy. `before` is a
+        command that runs the rest (in a network namespace, say) in the same process, and `attach` is called with
+        that process and the scope to register in. `prepare` is shell that runs in the new mount namespace, with the
+        data root as $data.
+        Raises EngineUnavailable where that is `impossible`, ends at once or is not ready in time.
+        """
+        if reason := cls.impossible():
+            raise EngineUnavailable(f"no engine of our own: {reason}")
+        scope = keeper.scope()
+        try:
+            return cls._start(scope, data, network, registries, before, attach, prepare)
+        except BaseException:
+            scope.close()
+            raise
+
+    @classmethod
+    def _start(
+        cls,
+        scope: Scope,
+        data: Path,
+        network: Sequence[str],
+        registries: str,
+        before: Sequence[str],
+        attach: Callable[[Scope, int], None] | None,
+        prepare: str,
+    ) -> Daemon:
+        folder = scope.short_folder()
+        scope.folder(data)
+        cgroup = f"tare-{secrets.token_hex(4)}"
+        scope.cgroup(cgroup)
+        scope.bridges(data)
+        for path in (_CONFIGURATION, *_STATE):
+            scope.shared_folder(path)
+        shutil.copytree(_CONFIGURATION, folder / "etc", symlinks=True)
+        (folder / "daemon.json").write_text("{}")
+        log = folder / "dockerd.log"
+        socket = folder / "docker.sock"
+        t0 = time.monotonic()
+        process = scope.spawn(
+            [
+                *before,
+                *_NAMESPACES,
+                "/bin/sh",
+                "-euc",
+                f"{_COVER}{prepare}{_RUN}",
+                "sh",
+                str(data),
+                str(folder / "etc"),
+                find_program("dockerd") or "dockerd",
+                *("--config-file", str(folder / "daemon.json")),
+                *("--data-root", str(data)),
+                *("--exec-root", str(folder / "exec")),
+                *("--pidfile", str(folder / "pid")),
+                *("--host", f"unix://{socket}"),
+                *("--exec-opt", "native.cgroupdriver=cgroupfs"),
+                *("--cgroup-parent", f"/{cgroup}"),
+                *("--insecure-registry", registries),
+                *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
+                *network,
+            ],
+            log=log,
+            env=_environment(os.environ, registries),
+            grace=0.0,  # unshare ignores SIGTERM, and nothing in there is worth an orderly end
+        )
+        if attach:
+            attach(scope, process.pid)
+        endpoint = Endpoint(f"unix://{socket}")
+        while not _answers(endpoint):
+            seconds = time.monotonic() - t0
+            if process.poll() is not None or seconds > _READY_TIMEOUT:
+                ended = process.returncode is not None
+                raise EngineUnavailable(
+                    "dockerd ended at once" if ended else f"dockerd is not ready after {seconds:.0f} s",
+                    where="dockerd",
+                    fix=f"The end of its log:\n{_tail(log)}",
+                )
+            time.sleep(_POLL)
+        return cls(scope, process, endpoint.url, data, log, cgroup, time.monotonic() - t0)
+
+    @staticmethod
+    def impossible() -> str:
+        """Why no dockerd of our own can be started here; "" where it can (as far as can be told without trying)."""
+        if not Path("/proc/self/status").exists():
+            return "this is not Linux"
+        if not (capable(CAP_SYS_ADMIN) and capable(CAP_NET_ADMIN)):
+            return "it takes root" if os.geteuid() else "this container lacks CAP_SYS_ADMIN or CAP_NET_ADMIN"
+        missing = [program for program in ("dockerd", "unshare", "mount") if not find_program(program)]
+        return f"not installed: {', '.join(missing)}" if missing else ""
+
+    def close(self) -> None:
+        """End it and remove all it had. Harmless when repeated."""
+        self.scope.close()
+
+    def left(self) -> list[str]:
+        """What of it is still there; empty after `close`."""
+        processes = [f"process {self.process.pid}"] if self.process.poll() is None else []
+        bridges = [f"bridge {name}" for name in stray_bridges(self.data)]
+        mounts = [f"mount {point}" for point in (*mounts_below(self.data), *mounts_below(self.log.parent))]
+        folders = [f"folder {path}" for path in (self.data, self.log.parent, *cgroup_folders(self.cgroup))]
+        return [*processes, *bridges, *mounts, *(text for text in folders if Path(text[7:]).exists())]
+
+
+def _environment(environ: Mapping[str, str], registries: str) -> dict[str, str]:
+    """The host's environment (its proxies lead to upstream registries), but for what addresses another daemon."""
+    bypass = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), "localhost,127.0.0.0/8")))
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("DOCKER_", "LISTEN_")) and name not in ("NOTIFY_SOCKET", COOKIE)
+    }
+    path = os.pathsep.join((environ.get("PATH") or os.defpath, *SBIN))
+    return {**kept, "PATH": path, "NO_PROXY": f"{bypass},{registries}", "no_proxy": f"{bypass},{registries}"}
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    try:
+        with endpoint.connect(timeout=5) as connection:
+            connection.sendall(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n")
+            return b" 200 " in connection.recv(64)
+    except OSError:
+        return False
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_TAIL:])

@@ -1,0 +1,72 @@
+"""The engine of a run: the one that answers, else one of our own, else one whose package is installed first.
+
+TARE_ENGINE   auto      the answering engine, else our own, else docker.io is installed (root on Debian or Ubuntu)
+              system    only the answering engine
+              private   only our own
+              off       none
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from harness.engine.daemon import Daemon
+from harness.engine.docker import DockerEngine, answering
+from harness.errors import EngineUnavailable, LabError
+from harness.lab import packages
+from harness.lab.keeper import Scope
+from harness.lab.network import Network
+from harness.lab.undo import find_program
+from harness.settings import Settings
+
+_PACKAGES = {"dockerd": "docker.io"}
+
+
+def provision(
+    settings: Settings, keeper: Scope, network: Network | None, *, announce: Callable[[str], None]
+) -> DockerEngine:
+    """An engine as the settings want it; says in one line which. One of our own ends with `keeper`.
+
+    `network` is where our own engine's containers live; None where there can be no such network.
+    Raises EngineUnavailable with what to do about it.
+    """
+    if settings.engine == "off":
+        raise EngineUnavailable("no engine may be used", where="TARE_ENGINE", fix="Unset it, or set it to auto.")
+    if settings.engine != "private":
+        found = answering()
+        if found is not None:
+            announce(f"engine: {found.info.kind} {found.info.version} at {found.info.endpoint}")
+            return found
+        if settings.engine == "system":
+            raise EngineUnavailable(
+                "no engine answers at DOCKER_HOST, the current docker context or the default socket",
+                fix="Start it, point DOCKER_HOST to it, or set TARE_ENGINE=auto.",
+            )
+    if find_program("dockerd") is None:
+        if reason := packages.installable():
+            raise _unavailable(f"no dockerd is installed, and {reason}")
+        try:
+            packages.ensure(_PACKAGES, announce=announce, keeper=keeper)
+        except LabError as error:
+            raise EngineUnavailable(error.what, fix=error.fix) from error
+    if reason := Daemon.impossible() or ("" if network else Network.impossible() or "no private network"):
+        raise _unavailable(reason)
+    assert network is not None
+    daemon = Daemon.start(
+        keeper,
+        data=settings.cache / "engines" / secrets.token_hex(4),
+        network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
+        registries=str(network.subnet),
+    )
+    engine = DockerEngine(daemon.endpoint, origin="private")
+    announce(f"engine: private dockerd {engine.info.version}, ready in {daemon.ready:.1f} s")
+    return engine
+
+
+def _unavailable(reason: str) -> EngineUnavailable:
+    start = packages.command(list(_PACKAGES.values()))
+    return EngineUnavailable(
+        f"no engine answers, and none of our own can be started: {reason}",
+        fix=f"{start}\nThen start it (systemctl start docker), point DOCKER_HOST to an engine, or run Tare as root.",
+    )

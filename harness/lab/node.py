@@ -1,0 +1,312 @@
+"""Nodes: engines with an empty data root, to pull into. Best first:
+
+namespace   dockerd in mount, pid and network namespaces of its own, its data in memory (root on Linux)
+dind        dockerd in a container of the engine, its data in memory (no root needed on this machine)
+layers      the engine itself, with all images of ours removed: what others share with them stays
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.engine.contract import ContainerSpec, Engine
+from harness.engine.daemon import Daemon
+from harness.engine.docker import DockerEngine
+from harness.errors import EngineError, EngineUnavailable, LabError
+from harness.lab.keeper import Scope
+from harness.lab.network import Network
+from harness.lab.undo import run
+from harness.settings import LABEL, Settings
+
+_KINDS = ("namespace", "dind", "layers")
+_MEMORY_SHARE = 0.5  # of the memory that is free: images in it, and room for what runs
+_MEMORY_LEAST = 1 << 30  # B; with less than that, data goes to disk
+_TIMEOUT = 30.0  # s for a node to answer; it takes 0.3 (dind: 1.3) on an idle machine
+_POLL = 0.005  # s
+
+# Runs in the new network namespace: waits for its end of the veth pair, then runs the rest.
+_UPLINK = """
+address=$1 gateway=$2; shift 2
+ip link set lo up
+until ip link show eth0 >/dev/null 2>&1; do sleep 0.005; done
+ip address add "$address" dev eth0
+ip link set eth0 up
+ip route add default via "$gateway"
+exec "$@"
+"""
+
+# What dockerd needs in a container that is not privileged; with seccomp and AppArmor unconfined.
+_DIND_CAPABILITIES = "SYS_ADMIN NET_ADMIN SYS_PTRACE SYS_CHROOT MKNOD SETFCAP DAC_READ_SEARCH".split()  # noqa: SIM905
+_DIND_UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
+_DIND_FOLDER = "/run/node"
+# An unprivileged container's cgroups and /proc/sys are mounted read-only; with SYS_ADMIN it may change that. What
+# follows for cgroup v2 (controllers can be handed down only by a group without processes) is from moby's hack/dind.
+_DIND = """
+for each in /proc/sys /sys/fs/cgroup /sys/fs/cgroup/*; do
+  if mountpoint -q "$each"; then mount -o remount,bind,rw "$each" || true; fi
+done
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+  mkdir -p /sys/fs/cgroup/init
+  for pid in $(cat /sys/fs/cgroup/cgroup.procs); do echo "$pid" >/sys/fs/cgroup/init/cgroup.procs || true; done
+  sed -e 's/ / +/g' -e 's/^/+/' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control || true
+fi
+echo '{}' >/run/node/daemon.json
+exec dockerd "$@"
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """An engine with nothing in it. Containers that it runs with network "host" are reached at `address`."""
+
+    engine: Engine
+    kind: str  # namespace | dind | layers
+    address: str
+    registry: str  # where it reaches the registry on this machine: address, or address:port where Nodes know it
+    started: float  # s it took until it answered
+    note: str = ""  # in what way it falls short of an empty data root in memory
+
+
+class Nodes:
+    """Makes nodes of the best kind that works here, or of the one kind that the settings name.
+
+    `refused` tells why better kinds were not taken. A kind whose very first node cannot be started is refused too.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        keeper: Scope,
+        network: Network | None,
+        engine: Engine,
+        dind_image: str | None = None,
+        *,
+        registry_port: int = 0,
+    ) -> None:
+        self._cache = settings.cache
+        self._keeper = keeper
+        self._network = network
+        self._engine = engine
+        self._dind_image = dind_image
+        self._port = f":{registry_port}" if registry_port else ""
+        self._privileged = False
+        self._proven = False  # a node of the present kind has been started
+        self._refused = {kind: reason for kind in _KINDS if (reason := self._reason(kind))}
+        if settings.node != "auto":
+            self._refused |= {kind: "TARE_NODE" for kind in _KINDS if kind != settings.node}
+
+    @property
+    def kind(self) -> str:
+        """What the next node will be; "" where there can be none."""
+        return next((kind for kind in _KINDS if kind not in self._refused), "")
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        return self._refused
+
+    @property
+    def impossible(self) -> str:
+        """Why there can be no node at all; "" where there can."""
+        return "" if self.kind else "; ".join(f"{kind}: {reason}" for kind, reason in self._refused.items())
+
+    @contextmanager
+    def fresh(self, *, need: int = 0) -> Iterator[Node]:
+        """A new node, ended with all it holds when the block is left. `need` is the room its images take, bytes.
+
+        Raises EngineUnavailable where none can be had.
+        """
+        with self._keeper.scope() as scope:
+            node = self._start(scope, need)
+            try:
+                yield node
+            finally:
+                if node.engine is not self._engine:
+                    node.engine.close()
+                if node.kind == "namespace" and self._network:
+                    self._network.release(node.address)
+
+    def _start(self, scope: Scope, need: int) -> Node:
+        while kind := self.kind:
+            try:
+                if kind == "namespace":
+                    node = self._namespace(scope, need)
+                elif kind == "dind":
+                    node = self._dind(scope, need)
+                else:
+                    node = self._layers()
+            except (EngineError, LabError, OSError) as error:
+                scope.close()
+                if self._proven:
+                    raise
+                self._refused[kind] = str(error)
+            else:
+                self._proven = True
+                return node
+        raise EngineUnavailable(f"no node can be had: {self.impossible}", fix="Set TARE_NODE=auto, or run as root.")
+
+    def _reason(self, kind: str) -> str:
+        if kind == "namespace":
+            return Daemon.impossible() or ("" if self._network else Network.impossible() or "there is no network")
+        if kind == "dind":
+            if not self._dind_image:
+                return "no image with dockerd is at hand"
+            return "" if self._engine.info.local else "the engine's containers cannot be reached from here"
+        return ""
+
+    def _namespace(self, scope: Scope, need: int) -> Node:
+        network = self._network
+        assert network is not None
+        room = int(_memory_available() * _MEMORY_SHARE)
+        in_memory = room >= max(need, _MEMORY_LEAST)
+        address = network.allocate()
+
+        def attach(inner: Scope, pid: int) -> None:
+            _wait_for_namespace(pid)
+            link = f"tare{secrets.token_hex(4)}"
+            inner.link(link)
+            run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+            run("ip", "link", "set", link, "master", network.bridge, "up")
+
+        t0 = time.monotonic()
+        try:
+            daemon = Daemon.start(
+                scope,
+                data=self._cache / "nodes" / secrets.token_hex(4),
+                network=(),
+                registries=str(network.subnet),
+                before=(
+                    *("unshare", "--net", "/bin/sh", "-euc", _UPLINK, "sh"),
+                    *(f"{address}/{network.subnet.prefixlen}", network.address),
+                ),
+                attach=attach,
+                prepare=f'mount -t tmpfs -o mode=711,size={room} tare "$data"\n' if in_memory else "",
+            )
+            engine = DockerEngine(daemon.endpoint, origin="node")
+        except BaseException:
+            network.release(address)
+            raise
+        return Node(
+            engine=engine,
+            kind="namespace",
+            address=address,
+            registry=network.address + self._port,
+            started=time.monotonic() - t0,
+            note="" if in_memory else f"data on disk: {room >> 20} MiB of memory may be used",
+        )
+
+    def _dind(self, scope: Scope, need: int) -> Node:
+        assert self._dind_image is not None
+        room = int(self._engine.info.memory * _MEMORY_SHARE)
+        if room < max(need, _MEMORY_LEAST):
+            raise LabError(f"the engine's memory ({self._engine.info.memory >> 20} MiB) is too small for a node")
+        t0 = time.monotonic()
+        folder = scope.short_folder()
+        spec = ContainerSpec(
+            image=self._dind_image,
+            command=[
+                *("sh", "-euc", _DIND, "dockerd"),
+                *("--config-file", f"{_DIND_FOLDER}/daemon.json"),
+                *("--host", f"unix://{_DIND_FOLDER}/docker.sock"),
+                *("--group", str(os.getegid())),  # so that we may use its socket
+                *("--insecure-registry", "0.0.0.0/0"),  # which registry it can reach shows when it runs
+                *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
+            ],
+            binds=[f"{folder}:{_DIND_FOLDER}"],
+            tmpfs={"/var/lib/docker": f"mode=711,size={room}", "/run/docker": "mode=711"},
+            cap_add=() if self._privileged else _DIND_CAPABILITIES,
+            security_opt=() if self._privileged else _DIND_UNCONFINED,
+            privileged=self._privileged,
+            labels={f"{LABEL}.node": secrets.token_hex(4)},  # this container's alone, to remove it by
+        )
+        try:
+            engine, address = self._run_dind(scope, spec, f"unix://{folder}/docker.sock")
+        except EngineError as error:
+            if self._privileged or self._proven:
+                raise
+            scope.close()
+            self._privileged = True
+            try:
+                return self._dind(scope, need)
+            except EngineError as privileged:
+                raise EngineUnavailable(f"{error}; privileged: {privileged}") from error
+        return Node(
+            engine=engine,
+            kind="dind",
+            address=address,
+            registry=(self._network.address if self._network else _own_address_towards(address)) + self._port,
+            started=time.monotonic() - t0,
+            note="privileged" if self._privileged else "",
+        )
+
+    def _run_dind(self, scope: Scope, spec: ContainerSpec, endpoint: str) -> tuple[Engine, str]:
+        scope.objects(self._engine.info.endpoint, "=".join(*spec.labels.items()))
+        container = self._engine.create(spec)
+        self._engine.start(container)
+        deadline = time.monotonic() + _TIMEOUT
+        while True:
+            try:
+                return DockerEngine(endpoint, origin="node"), self._engine.state(container).address
+            except EngineUnavailable as error:
+                if not self._engine.state(container).running or time.monotonic() > deadline:
+                    log = self._engine.logs(container, tail=8)
+                    raise EngineUnavailable(f"dockerd in a container does not answer: {log}") from error
+                time.sleep(_POLL)
+
+    def _layers(self) -> Node:
+        t0 = time.monotonic()
+        stayed = []
+        for image in self._engine.images():
+            try:
+                self._engine.remove_image(image)
+            except EngineError as error:
+                stayed.append(str(error))
+        if self._engine.info.origin == "private":
+            self._engine.prune_builds()  # its records hold the same layers
+        else:
+            stayed.append("layers that the build cache and other images hold")
+        reachable = self._network is not None and self._engine.info.local
+        return Node(
+            engine=self._engine,
+            kind="layers",
+            address="127.0.0.1",
+            registry=(self._network.address if self._network and reachable else "127.0.0.1") + self._port,
+            started=time.monotonic() - t0,
+            note="stayed: " + "; ".join(stayed) if stayed else "",
+        )
+
+
+def _wait_for_namespace(pid: int) -> None:
+    """Until a process has left our network namespace. Raises LabError where it does not."""
+    own, other = Path("/proc/self/ns/net").readlink(), Path(f"/proc/{pid}/ns/net")
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            if other.readlink() != own:
+                return
+        except OSError as error:
+            raise LabError("a node ended before it had its network namespace") from error
+        if time.monotonic() > deadline:
+            raise LabError("a node got no network namespace")
+        time.sleep(0.001)
+
+
+def _memory_available() -> int:
+    """Memory that can be had without swapping, bytes (MemAvailable, proc(5))."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _own_address_towards(address: str) -> str:
+    """Our own address on the way to another. Connecting a datagram socket sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 9))
+        return str(probe.getsockname()[0])

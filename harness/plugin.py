@@ -1,0 +1,225 @@
+"""The pytest side: selects cells with pytest's own words, measures them in blocks, and replays the recorded durations
+through pytest-benchmark.
+
+Loaded by `python -m harness bench` (which is what `tox -e bench` calls). Collecting touches no engine.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from harness.bench import DEFAULT_BUDGET, Job, measure
+from harness.catalogue import read
+from harness.display import Display
+from harness.errors import TareError, UsageError
+from harness.model import Catalogue, Cell, Status, Try, Unit
+from harness.plan import parse_budget
+from harness.probes import all_probes
+from harness.report.table import render
+from harness.run import PREPARE
+from harness.settings import Settings
+from harness.store import Run, latest, read_run
+
+if TYPE_CHECKING:
+    pass
+
+_STATE = pytest.StashKey["Session"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tare", "Tare")
+    group.addoption("--budget", metavar="TIME", help="time budget of the run, such as 5m or 1h30m (default 20m)")
+    group.addoption("--blocks", metavar="N", type=int, help="at most N blocks of every duration; without --budget: N")
+    group.addoption("--seed", metavar="N", type=int, help="seed of the order within blocks (default: random, stored)")
+    group.addoption(
+        "--resume", metavar="RUN", nargs="?", const="latest", help="go on with an interrupted run (default: the newest)"
+    )
+    group.addoption("--strategy", metavar="NAME", action="append", default=[], help="add a strategy that is off")
+    group.addoption("--results", metavar="DIR", default="results", help="where run folders are (default: results)")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What one test reports: a metric of a cell, by what the run recorded."""
+
+    cell: Cell
+    probe: str
+    state: str
+    metric: str
+    timer: Replay = field(compare=False)
+    session: Session = field(compare=False)
+
+    def check(self) -> None:
+        """Fail with the recorded reason unless the cell has samples of this metric."""
+        run = self.session.run
+        assert run is not None
+        if (self.cell.id, self.metric) in run.series():
+            return
+        pytest.fail(self.session.why(self), pytrace=False)
+
+    def replay(self, benchmark: Any) -> None:
+        """Hand the recorded durations to pytest-benchmark, one round a sample."""
+        self.check()
+        run = self.session.run
+        assert run is not None
+        values = [float(value) for value in run.series()[self.cell.id, self.metric].value]
+        self.timer.load(values)
+        benchmark.group = f"{self.cell.app.name} {self.metric}"
+        benchmark.name = self.cell.strategy.name
+        benchmark.extra_info.update(run=run.id, cell=self.cell.id, metric=self.metric)
+        benchmark.pedantic(lambda: None, rounds=len(values), iterations=1)
+
+
+class Replay:
+    """A timer that tells recorded durations: zero before a round, the recorded seconds after it."""
+
+    __name__ = "recorded by Tare"
+
+    def __init__(self) -> None:
+        self._times: deque[float] = deque()
+
+    def load(self, durations: Sequence[float]) -> None:
+        self._times = deque(time for duration in durations for time in (0.0, duration))
+
+    def __call__(self) -> float:
+        return self._times.popleft()
+
+
+class Session:
+    """The state of one pytest session: the catalogue, what is selected, and the run once it is there."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self.root = Path(config.rootpath)
+        self.results = self.root / str(config.getoption("--results"))
+        self.probes = all_probes()
+        try:
+            self.settings = Settings.from_environ()
+            self.catalogue: Catalogue = read(self.root)
+            self.resume = self._resumed()
+        except TareError as error:
+            raise pytest.UsageError(str(error)) from error
+        self.run: Run | None = None
+
+    def cells(self) -> list[Cell]:
+        """Cells that are on: of default strategies, of those added, or of the run that is resumed."""
+        if self.resume:
+            known = {cell.id for cell in self.resume.manifest.cells}
+            return [cell for cell in self.catalogue.cells if cell.id in known]
+        added = self._config.getoption("--strategy")
+        unknown = set(added) - {strategy.name for strategy in self.catalogue.strategies}
+        if unknown:
+            names = ", ".join(strategy.name for strategy in self.catalogue.strategies)
+            raise pytest.UsageError(f"--strategy: no strategy {min(unknown)!r}. There are {names}.")
+        return [c for c in self.catalogue.cells if c.strategy.default or c.strategy.name in added]
+
+    def measure(self, items: Sequence[pytest.Item], display: Display) -> None:
+        """Measure what the selected items report."""
+        recorded = [item.callspec.params["recorded"] for item in items if _is_ours(item)]  # type: ignore[attr-defined]
+        cells = {r.cell.id: r.cell for r in recorded}
+        wanted = {r.probe for r in recorded}
+        probes = [probe for probe in self.probes if probe.name in wanted or (probe.of_engine and "start" in wanted)]
+        budget, blocks = self._config.getoption("--budget"), self._config.getoption("--blocks")
+        job = Job(
+            root=self.root,
+            results=self.results,
+            catalogue=self.catalogue,
+            cells=list(cells.values()),
+            probes=probes,
+            budget=parse_budget(budget) if budget else DEFAULT_BUDGET if blocks is None else None,
+            blocks=blocks,
+            seed=self._config.getoption("--seed"),
+            resume=self.resume,
+        )
+        for problem in self.catalogue.problems:
+            display.say(str(problem))
+        self.run = read_run(measure(job, self.settings, display))
+
+    def why(self, recorded: Recorded) -> str:
+        """Why a cell has no samples of a metric."""
+        assert self.run is not None
+        failed = [t for t in self.run.failures if t.cell == recorded.cell.id]
+        for try_ in (*(t for t in failed if t.probe == recorded.probe), *(t for t in failed if t.probe == PREPARE)):
+            return _reason(try_)
+        return f"{recorded.metric} was not measured"
+
+    def _resumed(self) -> Run | None:
+        name = self._config.getoption("--resume")
+        if not name:
+            return None
+        folder = latest(self.results) if name == "latest" else self.results / name
+        run = read_run(folder)
+        if not run.manifest.cells:
+            raise UsageError("the run has no cells", where=str(folder))
+        return run
+
+
+def _reason(try_: Try) -> str:
+    text = f"{try_.cell}: {try_.probe} {try_.state}: {try_.status}: {try_.reason}"
+    return f"{text}\n{try_.log}" if try_.log and try_.status is not Status.OK else text
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return "recorded" in getattr(getattr(item, "callspec", None), "params", {})
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for probe in all_probes():
+        config.addinivalue_line("markers", f"{probe.name}: what the {probe.name} probe measures")
+    config.stash[_STATE] = Session(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test per cell and reported metric: durations where the test asks for `benchmark`, the others elsewhere."""
+    if "recorded" not in metafunc.fixturenames:
+        return
+    session = metafunc.config.stash[_STATE]
+    durations = "benchmark" in metafunc.fixturenames
+    parameters = []
+    for cell in session.cells():
+        for probe in session.probes:
+            units = {metric.name: metric.unit for metric in probe.metrics}
+            for state, metric in probe.reports.items():
+                if (units[metric] is Unit.SECONDS) == durations:
+                    timer = Replay()
+                    recorded = Recorded(cell, probe.name, state, metric, timer, session)
+                    name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
+                    marks = (getattr(pytest.mark, probe.name), pytest.mark.benchmark(timer=timer))
+                    parameters.append(pytest.param(recorded, id=name, marks=marks))
+    metafunc.parametrize("recorded", parameters)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Measure everything that is selected, then let the tests report it."""
+    config = session.config
+    ours = [item for item in session.items if _is_ours(item)]
+    if ours and not config.option.collectonly and not session.testsfailed:
+        state = config.stash[_STATE]
+        capture = config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            display = Display()
+            try:
+                state.measure(ours, display)
+            except TareError as error:
+                raise pytest.UsageError(str(error)) from error
+            finally:
+                display.close()
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    run = config.stash[_STATE].run
+    if run is None:
+        return
+    terminalreporter.ensure_newline()
+    terminalreporter.write_line("")
+    terminalreporter.write(render(run))
+    terminalreporter.ensure_newline()
+    terminalreporter.write_line(f"Stored in {run.folder}; `tare report {run.id}` shows this again.")

@@ -1,0 +1,3 @@
+ARG BASE_OS_FULL=debian:trixie
+FROM ${BASE_OS_FULL}:latest
+FROM

@@ -1,0 +1,4 @@
+ARG BASE_SDK_SH=tools:2
+ARG BASE_OS_FUL=debian:trixie
+ARG BASE_OS_FULL
+FROM ${BASE_OS_FULL}

@@ -1,0 +1,139 @@
+import math
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import UsageError
+from harness.plan import (
+    ENOUGH_BLOCKS,
+    Block,
+    Plan,
+    ProbePlan,
+    Progress,
+    expected_seconds,
+    next_block,
+    parse_budget,
+)
+
+CELLS = st.lists(st.from_regex(r"[a-z]{1,5}-[a-z]{1,5}", fullmatch=True), min_size=1, max_size=12, unique=True)
+PROBES = (
+    ProbePlan(name="size", blocks=1, guess=1.0),
+    ProbePlan(name="floor", blocks=None, guess=1.0, of_engine=True),
+    ProbePlan(name="start", blocks=None, guess=2.0),
+    ProbePlan(name="pull", blocks=None, guess=10.0),
+)
+
+
+def plan(**changes):
+    values = {"cells": ("a-x", "b-x"), "probes": PROBES, "seed": 7, "budget": 600.0, "blocks": None} | changes
+    return Plan(**values)
+
+
+@given(CELLS, st.integers(0, 2**32), st.integers(0, 50))
+def test_a_block_is_every_cell_once(cells, seed, block):
+    order = plan(cells=tuple(cells), seed=seed).order(PROBES[2], block)
+    assert Counter(order) == Counter(cells)
+
+
+@given(CELLS, st.integers(0, 2**32))
+def test_the_same_seed_gives_the_same_order(cells, seed):
+    one, two = (plan(cells=tuple(cells), seed=seed) for _ in range(2))
+    assert [one.order(PROBES[2], b) for b in range(5)] == [two.order(PROBES[2], b) for b in range(5)]
+
+
+def test_orders_differ_between_blocks_and_probes():
+    whole = plan(cells=tuple(f"c-{n}" for n in range(8)))
+    orders = {whole.order(probe, block) for probe in PROBES[2:] for block in range(10)}
+    assert len(orders) == 20
+
+
+def test_a_probe_of_the_engine_visits_the_engine():
+    assert plan().order(PROBES[1], 0) == ("",)
+
+
+def run(whole, cost=None, width=lambda _, done: 1 / math.sqrt(done) if done >= 3 else None):
+    """Play the plan with a clock of its own; the blocks in the order they were chosen, and the seconds spent."""
+    cost = cost or {probe.name: probe.guess for probe in whole.probes}
+    done, elapsed, chosen = Counter(), 0.0, []
+    while True:
+        progress = {p.name: Progress(done[p.name], cost[p.name], width(p.name, done[p.name])) for p in whole.probes}
+        block = next_block(whole, progress, elapsed=elapsed)
+        if block is None:
+            return chosen, elapsed
+        chosen.append(block)
+        done[block.probe] += 1
+        elapsed += cost[block.probe]
+
+
+@given(
+    budget=st.one_of(st.none(), st.floats(0.1, 5_000)),
+    blocks=st.one_of(st.none(), st.integers(1, 80)),
+    costs=st.lists(st.floats(0.1, 300), min_size=4, max_size=4),
+)
+def test_every_probe_gets_its_first_block_and_no_bound_is_passed(budget, blocks, costs):
+    if budget is None and blocks is None:
+        blocks = 3
+    whole = plan(budget=budget, blocks=blocks)
+    cost = dict(zip((p.name for p in PROBES), costs, strict=True))
+    chosen, elapsed = run(whole, cost)
+    assert [block.probe for block in chosen[:4]] == [probe.name for probe in PROBES]
+    counts = Counter(block.probe for block in chosen)
+    assert all(counts[probe.name] <= whole.limit(probe) for probe in PROBES)
+    assert counts["size"] == 1
+    if budget is not None:
+        assert elapsed <= max(budget, sum(costs)) + 1e-6
+    else:
+        assert all(counts[probe.name] == whole.limit(probe) for probe in PROBES)
+
+
+@given(st.data())
+def test_blocks_of_a_probe_are_numbered_without_gaps(data):
+    chosen, _ = run(plan(budget=data.draw(st.floats(1, 500))))
+    for probe in PROBES:
+        assert [b.index for b in chosen if b.probe == probe.name] == list(
+            range(sum(b.probe == probe.name for b in chosen))
+        )
+
+
+def test_time_goes_where_the_interval_is_widest_per_second():
+    progress = {
+        "size": Progress(1, 1, 0.0),
+        "floor": Progress(5, 1, 0.001),
+        "start": Progress(5, 10, 0.5),
+        "pull": Progress(5, 10, 0.05),
+    }
+    assert next_block(plan(), progress, elapsed=10) == Block("start", 5)
+    progress["start"] = Progress(5, 1000, 0.5)
+    assert next_block(plan(), progress, elapsed=10) == Block("pull", 5)
+
+
+def test_enough_is_enough():
+    chosen, _ = run(plan(budget=1e9))
+    assert Counter(b.probe for b in chosen)["start"] == ENOUGH_BLOCKS
+
+
+@given(st.floats(1, 1e5), st.integers(0, 5), st.floats(0, 2e5))
+def test_the_expectation_is_never_negative_nor_past_the_budget(budget, done, elapsed):
+    whole = plan(budget=budget)
+    progress = {p.name: Progress(done, p.guess, None) for p in PROBES}
+    expected = expected_seconds(whole, progress, elapsed=elapsed)
+    assert 0 <= expected <= max(budget, sum(p.guess for p in PROBES))
+
+
+@given(st.integers(0, 23), st.integers(0, 59), st.integers(1, 59))
+def test_a_budget_is_read_as_written(hours, minutes, seconds):
+    assert parse_budget(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
+
+
+@pytest.mark.parametrize("text", ["", "m", "5x", "1.2.3m", "5m3", "-5m", "0", "inf", "5 m 3"])
+def test_what_is_no_budget_is_said(text):
+    with pytest.raises(UsageError, match="not a length of time"):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize("changes", [{"blocks": 0}, {"budget": None}, {"cells": ("a-x", "a-x")}])
+def test_a_plan_that_cannot_be_is_refused(changes):
+    with pytest.raises(UsageError):
+        plan(**changes)
