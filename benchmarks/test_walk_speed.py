@@ -1,7 +1,7 @@
 """How fast the layers of an image are read: the goal is 400 MB/s for layers without compression.
 
 Run by `tox -e bench -- benchmarks/test_walk_speed.py -s`; -s shows the rates, which the table of pytest-benchmark
-does not know.
+does not know. Reading is all computing, so processor time is measured: it is right on a busy machine too.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ import hashlib
 import io
 import json
 import tarfile
+import time
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.layers import account, read_image
+from harness.layers import Account, account, read_image
 
 MB = 10**6
 PIECE = 1 << 20  # bytes; an engine's answer comes in pieces of about that size
 SHAPES = {  # files, bytes of each
-    "few-big-files": (8, 40 * MB),
+    "few-big-files": (4, 40 * MB),
     "many-small-files": (42_000, 4_000),  # a node_modules
 }
 
@@ -53,18 +54,21 @@ def archive(tar: bytes, *, compress: bool) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("digests", [False, True], ids=["", "with digests"])
-@pytest.mark.parametrize("compress", [False, True], ids=["as it is", "gzip"])
+@pytest.mark.benchmark(timer=time.process_time)
+@pytest.mark.parametrize("way", ["as it is", "with digests", "gzip"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_walk_speed(benchmark: BenchmarkFixture, shape: str, compress: bool, digests: bool) -> None:
+def test_walk_speed(benchmark: BenchmarkFixture, shape: str, way: str) -> None:
     """Reading the stream and taking account of the tree, against the bytes of the layer's tar."""
     files, size = SHAPES[shape]
     tar = layer(files, size)
-    whole = archive(tar, compress=compress)
+    whole = archive(tar, compress=way == "gzip")
     stream = [whole[at : at + PIECE] for at in range(0, len(whole), PIECE)]
-    del whole
-    result = benchmark.pedantic(lambda: account(read_image(stream, digests=digests)), rounds=5, warmup_rounds=1)
+
+    def walk() -> Account:
+        return account(read_image(stream, digests=way == "with digests"))
+
+    result = benchmark.pedantic(walk, rounds=5, warmup_rounds=1)
     assert (result.files, result.unpacked) == (files, files * size)
     rate = len(tar) / MB / benchmark.stats.stats.median
     benchmark.extra_info["MB/s"] = round(rate)
-    print(f"\n{shape}, {'gzip' if compress else 'as it is'}{', digests' if digests else ''}: {rate:.0f} MB/s")
+    print(f"\n{shape}, {way}: {rate:.0f} MB/s")

@@ -18,15 +18,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.cells import cells
 from harness.errors import CatalogueError
-from harness.lab.dockerfile import SCRATCH, base_arguments, instructions, last_stage_base, stages
-from harness.model import App, Base, Catalogue, Cell, Edit, Request, Strategy
+from harness.model import App, Base, Catalogue, Edit, Request, Strategy
 from harness.tomlread import Document, Table, read_text, shown, suggest
 
 RECIPES = ("full", "slim", "layer", "distroless")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_SUFFIX = ".Dockerfile"
 _NAME_RULE = "Use lower-case letters, digits and single hyphens."
 
 
@@ -39,15 +38,13 @@ def read(root: Path, *, extra_apps: Sequence[Path] = ()) -> Catalogue:
     release, bases = _bases(root / "variants" / "bases.toml")
     strategies = _strategies(root / "variants", problems)
     apps = _apps([*_folders(root / "apps"), *extra_apps], problems)
-    dockerfiles = _Dockerfiles(bases, problems)
-    cells = [cell for app in apps for strategy in strategies if (cell := dockerfiles.cell(app, strategy))]
-    _report_strays(apps, root / "variants", problems)
+    known = [folder.name for folder in _folders(root / "variants")]  # a strategy with mistakes is one all the same
     return Catalogue(
         apps=apps,
         strategies=strategies,
         bases=bases,
         release=release,
-        cells=_distinct(cells, problems),
+        cells=cells(apps, strategies, bases, known, problems),
         problems=tuple(problems),
     )
 
@@ -250,91 +247,6 @@ def _edit(folder: Path, table: Table | None) -> Edit:
     return edit
 
 
-# ---- Dockerfiles
-
-
-class _Dockerfiles:
-    """Finds and checks the Dockerfile of each cell; one that many cells share is read once, and told once."""
-
-    def __init__(self, bases: Mapping[str, Base], problems: list[CatalogueError]) -> None:
-        self._by_argument = {base.argument: base for base in bases.values()}
-        self._problems = problems
-        self._checked: dict[Path, tuple[tuple[str, ...], str] | None] = {}
-
-    def cell(self, app: App, strategy: Strategy) -> Cell | None:
-        own = app.path / f"{strategy.name}{_SUFFIX}"
-        shared = strategy.path / f"{app.language}{_SUFFIX}"
-        path = own if own.is_file() else shared
-        if not path.is_file():
-            if strategy.default:  # one that must be asked for need not serve every language
-                fix = f"Write {shared}, or {own} where only this app needs it."
-                what = f"no Dockerfile for app {app.name} in strategy {strategy.name}"
-                self._problems.append(CatalogueError(what, path=shared, fix=fix))
-            return None
-        if path not in self._checked:
-            self._checked[path] = self._check(path)
-        if (standing := self._checked[path]) is None:
-            return None
-        return Cell(app=app, strategy=strategy, dockerfile=path, bases=standing[0], base=standing[1])
-
-    def _check(self, path: Path) -> tuple[tuple[str, ...], str] | None:
-        """The roles a Dockerfile names and the one its last stage stands on; None where it has mistakes."""
-        try:
-            text = read_text(path)
-        except CatalogueError as error:
-            self._problems.append(error)
-            return None
-        before = len(self._problems)
-        arguments = base_arguments(text)
-        for name, default in arguments.items():
-            self._check_argument(path, text, name, default)
-        self._check_stages(path, text, arguments)
-        if len(self._problems) > before:
-            return None
-        last = last_stage_base(text)
-        roles = tuple(self._by_argument[name].role for name in arguments)
-        return roles, "" if last == SCRATCH else self._by_argument[last].role
-
-    def _check_argument(self, path: Path, text: str, name: str, default: str) -> None:
-        words = (
-            (item, word) for item in instructions(text) if item.keyword == "ARG" for word in item.arguments.split()
-        )
-        line = next(item.line for item, word in words if word.partition("=")[0] == name)
-        base = self._by_argument.get(name)
-        if base is None:
-            fix = suggest(name, self._by_argument, "Use one of")
-            self._problems.append(CatalogueError(f"{name} is no base", path=path, line=line, fix=fix))
-        elif default != base.upstream:
-            what = f'{name} is "{default}", in bases.toml "{base.upstream}"' if default else f"{name} has no default"
-            fix = f"Write ARG {name}={base.upstream}."
-            self._problems.append(CatalogueError(what, path=path, line=line, fix=fix))
-
-    def _check_stages(self, path: Path, text: str, arguments: Mapping[str, str]) -> None:
-        """Every stage stands on a base by its ARG, on an earlier stage or on nothing: no other image can be had."""
-        names: set[str] = set()
-        found = stages(text)
-        for stage in found:
-            base = last_stage_base(f"FROM {stage.base}")
-            if base not in {SCRATCH, *arguments} and (not base or base.lower() not in names):
-                fix = "Name a base of bases.toml: ARG BASE_… ahead of the first FROM, and FROM ${BASE_…}."
-                what = f"FROM {stage.base or 'nothing'} names no base"
-                self._problems.append(CatalogueError(what, path=path, line=stage.line, fix=fix))
-            names.add(stage.name)
-        if not found:
-            self._problems.append(CatalogueError("no FROM", path=path, fix="Write the Dockerfile."))
-
-
-def _report_strays(apps: Sequence[App], variants: Path, problems: list[CatalogueError]) -> None:
-    """An app's own Dockerfile that no strategy asks for is a misspelt one: another would be used in its place."""
-    names = [folder.name for folder in _folders(variants)]
-    for app in apps:
-        for path in sorted(app.path.glob(f"*{_SUFFIX}")):
-            name = path.name.removesuffix(_SUFFIX)
-            if name not in names:
-                fix = suggest(name, names, "Strategies:")
-                problems.append(CatalogueError(f"{name} is no strategy", path=path, fix=fix))
-
-
 # ---- folders and names
 
 
@@ -361,16 +273,3 @@ def _name(folder: Path, what: str, document: Document) -> str:
         fix = f"Rename the folder: {_NAME_RULE[0].lower()}{_NAME_RULE[1:]}"
         document.root.problem(f"{name} is not a name for {what}", fix=fix)
     return name
-
-
-def _distinct(cells: Sequence[Cell], problems: list[CatalogueError]) -> tuple[Cell, ...]:
-    """The cells without those whose id another has: app a-b in c reads as app a in b-c."""
-    found: dict[str, Cell] = {}
-    for cell in cells:
-        if other := found.get(cell.id):
-            what = f"cell {cell.id} is both {other.app.name} in {other.strategy.name} and this"
-            fix = "Rename the app or the strategy."
-            problems.append(CatalogueError(what, path=cell.app.path, fix=fix))
-        else:
-            found[cell.id] = cell
-    return tuple(found.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -68,7 +69,7 @@ def bench(arguments: Sequence[str]) -> int:
     # pytest-benchmark's table has a row per duration and no sizes: shown only to those who ask for it
     asked = any(argument.startswith(("--benchmark", "-v", "--verbose")) for argument in arguments)
     quiet = [] if asked else ["--benchmark-quiet"]
-    base = ["-p", "harness.plugin", "-p", "no:cacheprovider", "benchmarks/test_matrix.py", "-q", "--tb=short"]
+    base = ["-p", "harness.plugin", "-p", "no:cacheprovider", "benchmarks/test_matrix.py", "-q", "--no-header", "--tb=short"]
     return int(pytest.main([*base, *quiet, *arguments]))
 
 
@@ -77,9 +78,8 @@ def _report(options: argparse.Namespace) -> int:
     from harness.store import read_run
 
     run = read_run(find_run(options.run, options.results))
-    for warning in run.warnings:
-        print(f"tare: {warning}", file=sys.stderr)
-    print(render(run, style="markdown" if options.markdown else "terminal", full=options.full))
+    width = shutil.get_terminal_size((100, 40)).columns
+    print(render(run, style="markdown" if options.markdown else "terminal", width=width, full=options.full))
     return 0
 
 
@@ -117,8 +117,6 @@ def _runs(options: argparse.Namespace) -> int:
 
 
 def _clean(options: argparse.Namespace) -> int:
-    import shutil
-
     from harness.lab.keeper import sweep
     from harness.settings import Settings
 

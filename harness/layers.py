@@ -1,12 +1,7 @@
-"""What is inside an image: its layers read from the stream an engine saves, and the tree they make together.
+"""What is inside an image: the tree its layers make together, and what they amount to.
 
-Nothing is unpacked to disk and no content is kept: a layer is the list of its entries. The stream is read once,
-forward only. It may be a docker-archive (manifest.json) or an OCI image layout (index.json), its layers as they
-are, gzipped or zstd-compressed, its members in any order. Nothing in it is trusted: what is broken or cut off is a
-LayerError.
-
-Specifications: OCI image-spec layer.md (entries, whiteouts), config.md (diff_ids), image-layout.md; Docker image
-specification 1.2 (manifest.json). The tar format is read by harness/tarread.py, compression by harness/inflate.py.
+Specification: OCI image-spec layer.md, Applying Changesets and Whiteouts. Images are read by harness/imageread.py,
+whose names are here too.
 
 The numbers, in bytes:
 - content of a layer: the sizes of its regular files. A hard link has none of its own; folders and links have none.
@@ -17,16 +12,12 @@ The numbers, in bytes:
 
 from __future__ import annotations
 
-import hashlib
-import json
-import posixpath
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from harness.inflate import inflate, is_compressed
-from harness.tarread import BLOCK, Entry, Kind, LayerError, Source, entries, is_header
+from harness.imageread import ImageContents, Layer, is_whiteout, read_image, read_layer
+from harness.tarread import Entry, Kind, LayerError
 
 __all__ = [
     "Account",
@@ -44,31 +35,11 @@ __all__ = [
     "unpacked",
 ]
 
-MAX_ENTRIES = 2_000_000  # of an image, all layers together: about 500 MB of records
-_MAX_MEMBERS = 100_000  # of an archive
-_MAX_DOCUMENT = 8 << 20  # bytes of one JSON document …
-_MAX_DOCUMENTS = 64 << 20  # … and of all
+# Members of an enum under names of the module: looking them up in the class takes longer than all else.
+_FILE, _DIRECTORY, _SYMLINK, _HARDLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK, Kind.HARDLINK
 _MAX_SYMLINKS = 40  # followed on one path, as Linux does
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """One layer as its tar archive tells it."""
-
-    diff_id: str  # sha256:… of the tar; as the image's config says or as computed, "" where neither
-    packed: int | None  # B in the archive where it is compressed there, else None
-    size: int  # B of the tar
-    content: int  # B of all its regular files
-    files: int  # regular files, whiteouts not counted
-    entries: tuple[Entry, ...]  # in the archive's order, whiteouts included
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageContents:
-    layers: tuple[Layer, ...]  # lowest first
-    config: Mapping[str, Any]  # the image's config document: config, history, rootfs …
 
 
 class Placed(NamedTuple):
@@ -94,174 +65,6 @@ class Account:
         return self.content - self.unpacked
 
 
-# ---- reading
-
-
-def read_layer(stream: Iterable[bytes], *, digest: bool = False) -> Layer:
-    """A layer from its tar, compressed or not. `digest` computes its diff_id, which costs a SHA-256 over the tar."""
-    source = Source(stream)
-    return _layer(source.upto(BLOCK), source.rest(), digest=digest, limit=MAX_ENTRIES)
-
-
-def read_image(stream: Iterable[bytes], *, digests: bool = False) -> ImageContents:
-    """The one image of a docker-archive or an OCI layout.
-
-    diff_ids are those of the image's config; with `digests` they are computed and must agree.
-    """
-    archive = _Archive(digests=digests)
-    source = Source(stream)
-    for entry, stored in entries(source, limit=_MAX_MEMBERS):
-        archive.add(entry, stored, source)
-    source.drain()
-    return archive.image()
-
-
-def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int) -> Layer:
-    """`head` is the first block of the stored layer, or all of it where it is shorter."""
-    stored = Source(chain([head], rest))
-    compressed = is_compressed(head)
-    pieces: Iterable[bytes | memoryview] = inflate(head, stored.rest()) if compressed else stored.rest()
-    hashed = hashlib.sha256()
-    source = Source(_hashing(pieces, hashed) if digest else pieces)
-    found = [entry for entry, _ in entries(source, limit=limit)]
-    source.drain()  # the padding belongs to the digest, and a compressed stream is checked at its end
-    sizes = [entry.size for entry in found if entry.kind is Kind.FILE and not _is_whiteout(entry)]
-    return Layer(
-        diff_id=f"sha256:{hashed.hexdigest()}" if digest else "",
-        packed=stored.offset if compressed else None,
-        size=source.offset,
-        content=sum(sizes),
-        files=len(sizes),
-        entries=tuple(found),
-    )
-
-
-def _hashing(pieces: Iterable[bytes | memoryview], hashed: Any) -> Iterator[bytes | memoryview]:
-    for piece in pieces:
-        hashed.update(piece)
-        yield piece
-
-
-class _Archive:
-    """The members of a saved image, gathered in whatever order they come."""
-
-    def __init__(self, *, digests: bool) -> None:
-        self._digests = digests
-        self._documents: dict[str, bytes] = {}
-        self._layers: dict[str, Layer | LayerError] = {}
-        self._links: dict[str, str] = {}  # docker save writes a layer once, and links where it comes again
-        self._room = _MAX_DOCUMENTS
-        self._limit = MAX_ENTRIES
-
-    def add(self, member: Entry, stored: int, source: Source) -> None:
-        if member.kind is Kind.SYMLINK:
-            self._links[member.path] = posixpath.normpath(posixpath.join(posixpath.dirname(member.path), member.link))
-        elif member.kind is Kind.HARDLINK:
-            self._links[member.path] = member.link
-        elif member.kind is Kind.FILE:
-            head = source.read(min(stored, BLOCK))
-            rest = source.take(stored - len(head))
-            if is_compressed(head) or is_header(head) or head == bytes(BLOCK):
-                try:
-                    layer = _layer(head, rest, digest=self._digests, limit=self._limit)
-                except LayerError as error:  # a fault only if it turns out to be a layer of the image
-                    self._layers[member.path] = error
-                else:
-                    self._layers[member.path] = layer
-                    self._limit -= len(layer.entries)
-            elif head.lstrip()[:1] in (b"{", b"[") and stored <= min(_MAX_DOCUMENT, self._room):
-                self._documents[member.path] = b"".join(chain([head], rest))
-                self._room -= stored
-
-    def image(self) -> ImageContents:
-        if "manifest.json" in self._documents:
-            config_name, layer_names = self._docker_manifest()
-        elif "index.json" in self._documents:
-            config_name, layer_names = self._oci_manifest()
-        else:
-            raise LayerError("no image: it has neither manifest.json nor index.json")
-        config = self._json(config_name)
-        try:
-            diff_ids = [str(digest) for digest in config["rootfs"]["diff_ids"]]
-        except (KeyError, TypeError):
-            raise LayerError("not an image's config: no rootfs.diff_ids", where=config_name) from None
-        if len(diff_ids) != len(layer_names):
-            raise LayerError(f"{len(diff_ids)} diff_ids for {len(layer_names)} layers", where=config_name)
-        layers = tuple(map(self._layer, layer_names, diff_ids))
-        return ImageContents(layers=layers, config=config)
-
-    def _docker_manifest(self) -> tuple[str, list[str]]:
-        images = self._json("manifest.json")
-        if isinstance(images, list) and len(images) > 1:
-            raise LayerError(f"{len(images)} images in one archive", fix="Save one image at a time.")
-        try:
-            return str(images[0]["Config"]), [str(name) for name in images[0]["Layers"] or ()]
-        except (LookupError, TypeError):
-            raise LayerError("not a list of one image with Config and Layers", where="manifest.json") from None
-
-    def _oci_manifest(self) -> tuple[str, list[str]]:
-        name = "index.json"
-        seen = set()
-        try:
-            while "manifests" in (document := self._json(name)):
-                seen.add(name)
-                names = [_blob(inner) for inner in document["manifests"] if not _is_attestation(inner)]
-                names = [inner for inner in names if inner in self._documents]  # platforms that were not saved
-                if len(names) != 1 or names[0] in seen:
-                    fix = "Save one image for one platform."
-                    raise LayerError(f"{len(names)} images in one archive", where=name, fix=fix)
-                name = names[0]
-            return _blob(document["config"]), [_blob(layer) for layer in document["layers"]]
-        except (LookupError, TypeError, AttributeError):
-            raise LayerError("neither an OCI index nor an OCI manifest", where=name) from None
-
-    def _json(self, name: str) -> Any:
-        if name not in self._documents:
-            raise LayerError("missing in the archive, or no JSON document", where=name)
-        try:
-            return json.loads(self._documents[name])
-        except (ValueError, RecursionError):
-            raise LayerError("not JSON", where=name) from None
-
-    def _layer(self, name: str, diff_id: str) -> Layer:
-        at = name
-        for _ in range(_MAX_SYMLINKS):
-            at = self._links.get(at, at)
-        layer = self._layers.get(at)
-        if layer is None:
-            raise LayerError("missing in the archive, or no layer", where=name)
-        if isinstance(layer, LayerError):
-            raise LayerError(layer.what, where=name, fix=layer.fix)
-        if layer.diff_id not in ("", diff_id):
-            raise LayerError(f"holds {layer.diff_id}, not {diff_id} as the config says", where=name)
-        return replace(layer, diff_id=diff_id)
-
-
-def _blob(descriptor: Any) -> str:
-    algorithm, _, digest = descriptor["digest"].partition(":")
-    return f"blobs/{algorithm}/{digest}"
-
-
-def _is_attestation(descriptor: Any) -> bool:
-    """BuildKit's provenance lies among the manifests of an index, as an image of an unknown platform."""
-    return bool((descriptor.get("annotations") or {}).get("vnd.docker.reference.type"))
-
-
-# ---- the tree
-
-
-class _Node:
-    """A path of the tree. `inode` is the node whose content it shows: itself, or a hard link's target."""
-
-    __slots__ = ("children", "entry", "inode", "layer")
-
-    def __init__(self, entry: Entry | None, layer: int) -> None:
-        self.entry = entry  # None: a folder no layer has an entry for
-        self.layer = layer
-        self.inode = self
-        self.children: dict[str, _Node] | None = {} if entry is None or entry.kind is Kind.DIRECTORY else None
-
-
 def flatten(image: ImageContents) -> Mapping[str, Placed]:
     """The tree all layers make, by path. Folders that are only implied by a path below them are not in it.
 
@@ -269,17 +72,17 @@ def flatten(image: ImageContents) -> Mapping[str, Placed]:
     so the key may differ from the entry's own path; an entry of the link's own path replaces the link.
     Raises LayerError for hard links to nothing and symlinks in circles.
     """
-    return {path: Placed(entry, node.layer) for path, node in _walk(_tree(image)) if (entry := node.entry)}
+    return {path: Placed(entry, node.layer) for path, node in _Tree(image).walk() if (entry := node.entry)}
 
 
 def account(image: ImageContents) -> Account:
     """The numbers of the tree. Raises LayerError as `flatten`."""
     inodes: set[_Node] = set()
     count = files = 0
-    for _, node in _walk(_tree(image)):
+    for _, node in _Tree(image).walk():
         count += node.entry is not None
         shown = node.inode.entry
-        if shown is not None and shown.kind is Kind.FILE:
+        if shown is not None and shown.kind is _FILE:
             files += 1
             inodes.add(node.inode)
     shown_bytes = [0] * len(image.layers)
@@ -305,92 +108,116 @@ def beyond(image: ImageContents, base: Collection[str]) -> tuple[Layer, ...]:
     return tuple(layer for layer in image.layers if layer.diff_id not in base)
 
 
-def _tree(image: ImageContents) -> _Node:
-    root = _Node(None, 0)
-    for number, layer in enumerate(image.layers):
-        # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
-        for entry in layer.entries:
-            if _is_whiteout(entry):
-                _erase(root, entry.path)
-        for entry in layer.entries:
-            if not _is_whiteout(entry):
-                _place(root, entry, number)
-    return root
+class _Node:
+    """A path of the tree. `inode` is the node whose content it shows: itself, or a hard link's target."""
+
+    __slots__ = ("children", "entry", "inode", "layer")
+
+    def __init__(self, entry: Entry | None, layer: int) -> None:
+        self.entry = entry  # None: a folder no layer has an entry for
+        self.layer = layer
+        self.inode = self
+        self.children: dict[str, _Node] | None = {} if entry is None or entry.kind is _DIRECTORY else None
 
 
-def _is_whiteout(entry: Entry) -> bool:
-    return entry.path.rpartition("/")[2].startswith(_WHITEOUT)
+class _Tree:
+    """The tree as it grows, layer upon layer."""
 
+    def __init__(self, image: ImageContents) -> None:
+        self.root = _Node(None, 0)
+        self._recent: tuple[str, _Node] = ("", self.root)  # archives are written folder by folder
+        for number, layer in enumerate(image.layers):
+            # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
+            for entry in layer.entries:
+                if is_whiteout(entry):
+                    self._erase(entry.path)
+            for entry in layer.entries:
+                if not is_whiteout(entry):
+                    self._place(entry, number)
 
-def _erase(root: _Node, path: str) -> None:
-    folder, _, name = path.rpartition("/")
-    node = _folder(root, folder, make=False)
-    if node is None or not node.children:
-        return
-    if name == _OPAQUE:
-        node.children.clear()
-    else:  # other names under .wh..wh. are AUFS's own business and match no path
-        node.children.pop(name.removeprefix(_WHITEOUT), None)
+    def walk(self) -> Iterator[tuple[str, _Node]]:
+        """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""
+        pending = [("", self.root)]
+        while pending:
+            path, node = pending.pop()
+            yield path, node
+            if node.children:
+                pending += [(f"{path}/{name}" if path else name, child) for name, child in node.children.items()]
 
+    def _erase(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        node = self._find(folder, make=False)
+        if node is None or not node.children:
+            return
+        self._recent = ("", self.root)
+        if name == _OPAQUE:
+            node.children.clear()
+        else:  # other names under .wh..wh. are AUFS's own business and match no path
+            node.children.pop(name.removeprefix(_WHITEOUT), None)
 
-def _place(root: _Node, entry: Entry, layer: int) -> None:
-    folder, _, name = entry.path.rpartition("/")
-    parent = _folder(root, folder, make=True)
-    assert parent is not None and parent.children is not None
-    there = parent.children.get(name) if name else root
-    if there is root and entry.kind is not Kind.DIRECTORY:
-        raise LayerError(f"a {entry.kind} in place of the root", where=f"layer {layer}")
-    if there and there.children is not None and entry.kind is Kind.DIRECTORY:
-        there.entry, there.layer = entry, layer  # folders merge
-        return
-    node = _Node(entry, layer)
-    if entry.kind is Kind.HARDLINK:
-        folder, _, target = entry.link.rpartition("/")
-        beside = _folder(root, folder, make=False)
-        linked = beside.children.get(target) if beside and beside.children else None
-        if linked is None:
-            raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there", where=f"layer {layer}")
-        node.inode = linked.inode
-    parent.children[name] = node
+    def _place(self, entry: Entry, layer: int) -> None:
+        folder, _, name = entry.path.rpartition("/")
+        children = self._folder(folder)
+        there = children.get(name) if name else self.root
+        if there is self.root and entry.kind is not _DIRECTORY:
+            raise LayerError(f"a {entry.kind} in place of the root", where=f"layer {layer}")
+        if there and there.children is not None and entry.kind is _DIRECTORY:
+            there.entry, there.layer = entry, layer  # folders merge
+            return
+        node = _Node(entry, layer)
+        if entry.kind is _HARDLINK:
+            node.inode = self._target(entry, layer).inode
+        if there:
+            self._recent = ("", self.root)
+        children[name] = node
 
+    def _folder(self, path: str) -> dict[str, _Node]:
+        """What the folder at `path` holds, which is made where it is not there.
 
-def _folder(root: _Node, path: str, *, make: bool) -> _Node | None:
-    """The folder at `path`, symlinks followed. What is not there, or no folder, is made or else None."""
-    trail = [root]
-    pending = path.split("/")[::-1]
-    links = 0
-    while pending:
-        part = pending.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            if len(trail) > 1:  # the root's parent is the root
-                trail.pop()
-            continue
-        children = trail[-1].children
+        The last answer holds until something is replaced or erased: what is only added lies on no known path.
+        """
+        if self._recent[0] != path:
+            self._recent = (path, self._find(path, make=True) or self.root)
+        children = self._recent[1].children
         assert children is not None
-        node = children.get(part)
-        if node is not None and node.entry is not None and node.entry.kind is Kind.SYMLINK:
-            links += 1
-            if links > _MAX_SYMLINKS:
-                raise LayerError(f"symbolic links in a circle at {path}")
-            if node.entry.link.startswith("/"):
-                del trail[1:]
-            pending += node.entry.link.split("/")[::-1]
-            continue
-        if node is None or node.children is None:
-            if not make:
-                return None
-            node = children[part] = _Node(None, 0)
-        trail.append(node)
-    return trail[-1]
+        return children
 
+    def _target(self, entry: Entry, layer: int) -> _Node:
+        """The node a hard link leads to."""
+        folder, _, name = entry.link.rpartition("/")
+        beside = self._find(folder, make=False)
+        node = beside.children.get(name) if beside and beside.children else None
+        if node is None:
+            raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there", where=f"layer {layer}")
+        return node
 
-def _walk(root: _Node) -> Iterator[tuple[str, _Node]]:
-    """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""
-    pending = [("", root)]
-    while pending:
-        path, node = pending.pop()
-        yield path, node
-        for name, child in (node.children or {}).items():
-            pending.append((f"{path}/{name}" if path else name, child))
+    def _find(self, path: str, *, make: bool) -> _Node | None:
+        """The folder at `path`, symlinks followed. One that is missing, or no folder, is made or else None."""
+        trail = [self.root]
+        pending = path.split("/")[::-1]
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if len(trail) > 1:  # the root's parent is the root
+                    trail.pop()
+                continue
+            children = trail[-1].children
+            assert children is not None
+            node = children.get(part)
+            if node is not None and node.entry is not None and node.entry.kind is _SYMLINK:
+                links += 1
+                if links > _MAX_SYMLINKS:
+                    raise LayerError(f"symbolic links in a circle at {path}")
+                if node.entry.link.startswith("/"):
+                    del trail[1:]
+                pending += node.entry.link.split("/")[::-1]
+                continue
+            if node is None or node.children is None:
+                if not make:
+                    return None
+                node = children[part] = _Node(None, 0)
+            trail.append(node)
+        return trail[-1]

@@ -220,6 +220,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     terminalreporter.ensure_newline()
     terminalreporter.write_line("")
-    terminalreporter.write(render(run))
+    terminalreporter.write(render(run, width=terminalreporter._tw.fullwidth))
     terminalreporter.ensure_newline()
     terminalreporter.write_line(f"Stored in {run.folder}; `tare report {run.id}` shows this again.")

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from harness.lab.registry import Manifest
 
 PARALLEL = 3  # layers at a time: dockerd's default of max-concurrent-downloads, and containerd's
-# Counted on dockerd 20.10 with nine tiny layers behind a round-trip time of 0.3 s: they arrive after 10, 12 and 14 trips,
-# three at a time. A registry with TLS costs more; there the round-trip time of the profiled pull is in `lead` already.
+# Counted on dockerd 20.10 with nine tiny layers behind a round-trip time of 0.3 s: they arrived after 10, 12 and 14
+# trips, three at a time. TLS costs more; a registry that is far away has its round trips in `lead` already.
 LEAD_TRIPS = 8.0  # before the first layer is asked for: connections, scheme, ping, manifest, config
 LAYER_TRIPS = 2.0  # from a layer's slot to its first byte: it connects anew, then asks
 

@@ -77,16 +77,16 @@ def summarise(values: ArrayLike, *, deterministic: bool = False) -> Summary:
         raise ValueError("one or more values in one dimension are needed")
     ordered = np.sort(array)
     median = float(np.median(ordered))
-    low, high, method = _interval(ordered)
+    low, high, method = interval(ordered)
     if deterministic and ordered[0] == ordered[-1]:
-        low, high, method = median, median, Method.EXACT
+        low, high, method = ordered[0], ordered[0], Method.EXACT
     deviations = np.abs(array - median)
     mad = float(np.median(deviations))
     return Summary(
         n=array.size,
         median=median,
-        low=low,
-        high=high,
+        low=None if method is Method.NONE else float(low),
+        high=None if method is Method.NONE else float(high),
         method=method,
         minimum=float(ordered[0]),
         maximum=float(ordered[-1]),
@@ -105,21 +105,28 @@ def relative_width(summary: Summary) -> float:
     return width / abs(summary.median) if summary.median else math.inf
 
 
-def _interval(ordered: Floats) -> tuple[float | None, float | None, Method]:
-    n = ordered.size
+def interval(ordered: Floats) -> tuple[Floats, Floats, Method]:
+    """Low and high of the 95 % interval for the median, along the last axis of ascending values; NaN where n < 3."""
+    n = ordered.shape[-1]
     if n < 3:
-        return None, None, Method.NONE
+        nothing = np.full(ordered.shape[:-1], np.nan)
+        return nothing, nothing, Method.NONE
     rank = _rank(n)
     if rank:
-        return float(ordered[rank - 1]), float(ordered[n - rank]), Method.ORDER
-    positive = ordered[0] > 0
-    scale = np.log(ordered) if positive else ordered
-    half = _t_quantile(n - 1) * float(scale.std(ddof=1)) / math.sqrt(n)
-    centre = float(scale.mean())
-    low, high = centre - half, centre + half
-    if positive:
-        low, high = _exp(low), _exp(high)
-    return min(low, float(ordered[0])), max(high, float(ordered[-1])), Method.T_LOG if positive else Method.T
+        return ordered[..., rank - 1], ordered[..., n - rank], Method.ORDER
+    if (ordered > 0).all():
+        low, high = _t_interval(np.log(ordered))
+        with np.errstate(over="ignore"):
+            return np.exp(low), np.exp(high), Method.T_LOG
+    return *_t_interval(ordered), Method.T
+
+
+def _t_interval(ordered: Floats) -> tuple[Floats, Floats]:
+    """Student's interval for the mean, never narrower than the range."""
+    n = ordered.shape[-1]
+    centre = ordered.mean(axis=-1)
+    half = _t_quantile(n - 1) * ordered.std(axis=-1, ddof=1) / math.sqrt(n)
+    return np.minimum(centre - half, ordered[..., 0]), np.maximum(centre + half, ordered[..., -1])
 
 
 @lru_cache(maxsize=4096)
@@ -299,9 +306,8 @@ def _shift(ordered: Floats) -> _Shift:
         return _Shift(estimate, float(averages[rank - 1]), float(averages[-rank]), p)
     if n < 3:
         return _Shift(estimate, -math.inf, math.inf, p)
-    half = _t_quantile(n - 1) * float(ordered.std(ddof=1)) / math.sqrt(n)
-    centre = float(ordered.mean())
-    return _Shift(estimate, min(centre - half, float(ordered[0])), max(centre + half, float(ordered[-1])), p)
+    low, high = _t_interval(ordered)
+    return _Shift(estimate, float(low), float(high), p)
 
 
 @lru_cache(maxsize=_MOST_PAIRED + 1)

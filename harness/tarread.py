@@ -47,16 +47,19 @@ class Kind(StrEnum):
     FIFO = "fifo"
 
 
+# Members of an enum by a name of the module: looking them up in the class took a third of the time.
+_FILE, _DIRECTORY, _SYMLINK, _HARDLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK, Kind.HARDLINK
+_DEVICES = (Kind.CHARACTER, Kind.BLOCK)
 _KINDS = {
-    b"0": Kind.FILE,
-    b"\0": Kind.FILE,
-    b"7": Kind.FILE,  # contiguous
-    b"S": Kind.FILE,  # GNU sparse
-    b"1": Kind.HARDLINK,
-    b"2": Kind.SYMLINK,
+    b"0": _FILE,
+    b"\0": _FILE,
+    b"7": _FILE,  # contiguous
+    b"S": _FILE,  # GNU sparse
+    b"1": _HARDLINK,
+    b"2": _SYMLINK,
     b"3": Kind.CHARACTER,
     b"4": Kind.BLOCK,
-    b"5": Kind.DIRECTORY,
+    b"5": _DIRECTORY,
     b"6": Kind.FIFO,
 }
 
@@ -199,12 +202,14 @@ def is_header(block: bytes) -> bool:
     if len(block) != BLOCK:
         return False
     field = block[148:156]
-    digits = field.strip(b"\0 ")
-    if not digits.isdigit() or b"8" in digits or b"9" in digits:
-        return False
     total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
     expected = total - sum(field) + 8 * 32
-    stored = int(digits, 8)
+    if field == b"%06o\0 " % expected:  # as nearly everybody writes it
+        return True
+    try:
+        stored = _number_of(field)
+    except LayerError:
+        return False
     return stored == expected or stored == expected - 256 * sum(byte > 127 for byte in block[:148] + block[156:])
 
 
@@ -232,43 +237,42 @@ def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[
     if kind is None:
         raise LayerError(f"an entry of type {flag!r} before byte {source.offset}, which no layer may have")
     name = name.split(b"\0", 1)[0]
-    if magic[:6] == _USTAR and prefix[0]:
+    if prefix[0] and magic[:6] == _USTAR:
         name = prefix.split(b"\0", 1)[0] + b"/" + name
     stored = _number_of(size)
-    link = link.split(b"\0", 1)[0]
     user, group = _number(uid), _number(gid)
     unpacked = None
     if extended:
         name = extended.get(b"L") or extended.get(b"GNU.sparse.name") or extended.get(b"path") or name
-        link = extended.get(b"K") or extended.get(b"linkpath") or link
         stored = _decimal(extended, b"size", stored)
         user, group = _decimal(extended, b"uid", user), _decimal(extended, b"gid", group)
         unpacked = _decimal(extended, b"GNU.sparse.realsize", _decimal(extended, b"GNU.sparse.size", stored))
     if flag == b"\0" and name.endswith(b"/"):  # V7 knew no folders
-        kind = Kind.DIRECTORY
-    if kind is not Kind.FILE:
+        kind = _DIRECTORY
+    if kind is not _FILE:
         stored = 0
     elif flag == b"S":
         unpacked = _number_of(block[483:495])
         more = block[482]
         while more:  # further blocks of the map of a GNU sparse file
             more = source.read(BLOCK)[504]
-    if len(link) > MAX_PATH:
-        raise LayerError(f"a link of {len(link)} bytes before byte {source.offset}")
     target = ""
-    if kind is Kind.SYMLINK:
+    if kind is _SYMLINK or kind is _HARDLINK:
+        link = extended.get(b"K") or extended.get(b"linkpath") or link.split(b"\0", 1)[0]
+        if len(link) > MAX_PATH:
+            raise LayerError(f"a link of {len(link)} bytes before byte {source.offset}")
         target = link.decode("utf-8", "surrogateescape")
-    elif kind is Kind.HARDLINK:
-        target = clean(link.decode("utf-8", "surrogateescape"))
+        if kind is _HARDLINK:
+            target = clean(target)
     entry = Entry(
         clean(name.decode("utf-8", "surrogateescape")),
         kind,
         _number(mode) & 0o7777,
         user,
         group,
-        0 if kind is not Kind.FILE else stored if unpacked is None else unpacked,
+        0 if kind is not _FILE else stored if unpacked is None else unpacked,
         target,
-        (_number(major), _number(minor)) if kind in (Kind.CHARACTER, Kind.BLOCK) else None,
+        (_number(major), _number(minor)) if kind in _DEVICES else None,
     )
     return entry, stored
 
@@ -320,9 +324,12 @@ def _number_of(field: bytes) -> int:
     digits = field.strip(b"\0 ").split(b"\0", 1)[0]
     if not digits:
         return 0
-    if not digits.isdigit() or b"8" in digits or b"9" in digits:
+    if not digits.isdigit():  # int() would take signs and underscores
         raise LayerError(f"not a number: {field!r}")
-    return int(digits, 8)
+    try:
+        return int(digits, 8)
+    except ValueError:
+        raise LayerError(f"not an octal number: {field!r}") from None
 
 
 _number = lru_cache(maxsize=4096)(_number_of)  # modes and owners: a handful of values, tens of thousands of times

@@ -108,7 +108,7 @@ class Workshop:
 
     def _push(self, cell: Cell, image: str, changed: str, built: BuildResult) -> Prepared:
         lab = self._lab
-        repository = f"tare/{cell.id}"
+        repository = f"{IMAGE_PREFIX}{cell.id}"  # a name the engine knows as ours, behind the registry too
         manifest = self._push_as(image, repository, "current")
         changed_manifest = self._push_as(changed, repository, "changed")
         base_manifest = None

@@ -6,7 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# the machine may be shared and slow: an example that takes long is no failure
+hypothesis.settings.register_profile("tare", deadline=None)
+hypothesis.settings.load_profile("tare")
 
 ROOT = Path(__file__).parents[1]
 

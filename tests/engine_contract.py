@@ -21,7 +21,8 @@ import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, ExecResult, Step
 from harness.engine.docker import DockerEngine
-from harness.engine.fake import Behaviour, Program, tar
+from harness.engine.fake import Behaviour, Program
+from harness.engine.fakeimage import tar
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
 from harness.settings import LABEL
 

@@ -20,7 +20,7 @@ from typing import Any
 import docker
 import pytest
 from engine_contract import EngineContract, context, leaving_nothing, live_engine, new_name
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine.contract import ContainerSpec, LayerPull
@@ -369,6 +369,7 @@ def test_the_way_of_layers() -> None:
     )
 
 
+@settings(max_examples=30, deadline=None)
 @given(LAYERS, st.data())
 def test_layers_keep_their_order_and_their_first_times(layers: list[str], data: st.DataObject) -> None:
     log = PullLog()
@@ -377,16 +378,15 @@ def test_layers_keep_their_order_and_their_first_times(layers: list[str], data: 
     at = 0.0
     for layer in layers:  # the engine announces them in order
         log.feed({"id": layer, "status": rest[layer].pop(0)}, at)
-    while any(rest.values()):
-        layer = data.draw(st.sampled_from([layer for layer, left in rest.items() if left]))
+    for layer in data.draw(st.permutations([layer for layer, left in rest.items() for _ in left])):
         at += 1
         log.feed({"id": layer, "status": rest[layer].pop(0)}, at)
     pulled = log.layers()
     assert [layer.layer for layer in pulled] == layers
-    for layer in pulled:
-        times = [layer.download_start, layer.download_end, layer.extract_start, layer.complete]
+    for way in pulled:
+        times = [way.download_start, way.download_end, way.extract_start, way.complete]
         assert None not in times
-        assert times == sorted(times)  # type: ignore[type-var]
+        assert times == sorted(times)
 
 
 # Names and endpoints

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RemoteSettingsChanged, ResponseReceived, StreamEnded, TrailersReceived
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,7 +50,8 @@ class Peer:
         self.socket.sendall(self.answer)
         if b" 101 " in self.answer:
             self.connection = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
-            self.connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: self.window})
+            initial = {SettingCodes.INITIAL_WINDOW_SIZE: self.window}
+            self.connection.local_settings = Settings(client=True, initial_values=initial)
             self.connection.initiate_connection()
             self.socket.sendall(self.connection.data_to_send())
         else:
@@ -143,7 +144,7 @@ def test_what_is_not_known_is_a_grpc_error(tmp_path: Path) -> None:
         assert engine.call(HEALTH, b"")[0] == "0"  # and the session goes on
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, deadline=None)
 @given(size=st.integers(0, 300_000), window=st.integers(1_000, 100_000))
 def test_any_secret_passes_any_window(tmp_path_factory: pytest.TempPathFactory, size: int, window: int) -> None:
     secret = bytes(range(256)) * (size // 256) + bytes(size % 256)

@@ -6,7 +6,7 @@ from base64 import b64encode
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine.trace import NANO, Trace
@@ -143,6 +143,7 @@ TIMES = st.floats(0, 1000, allow_nan=False).map(lambda seconds: round(seconds, 3
 RUNS = st.lists(st.tuples(TIMES, TIMES).map(sorted), min_size=1, max_size=5, unique_by=lambda run: run[0])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from("abcd"), RUNS, min_size=1), st.data())
 def test_steps_depend_on_what_is_told_and_not_on_how(
     vertices: dict[str, list[list[float]]], data: st.DataObject
@@ -161,6 +162,7 @@ def test_steps_depend_on_what_is_told_and_not_on_how(
         assert longest - 1e-9 <= step.seconds <= min(last - first, together) + 1e-9
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=20), max_size=20), st.integers(0, 30))
 def test_a_log_may_be_cut_anywhere(chunks: list[bytes], tail: int) -> None:
     whole = traced(VertexLog(vertex="a", msg=b"".join(chunks)))

@@ -217,8 +217,11 @@ LIVE_LAYERS = {  # random bytes, text bytes, files, per layer
     "many-small": ((2e6, 2e6, 40),) * 12,
 }
 LIVE_SPEEDS = (100, 300)  # Mbit/s
-TOLERANCE = 0.15  # facts: 0 to 5 % on a quiet machine; tests do not have one for themselves
-ATTEMPTS = 3
+ATTEMPTS = 3  # others may be at work on the machine
+# What the wire and the order of unpacking decide, which load hardly touches: the model with the pull's own unpack times.
+SELF_TOLERANCE = 0.05
+# The whole model, with unpack times of another pull. facts: 0 to 5 %; judged only where the machine was quiet.
+TOLERANCE = 0.10
 
 
 def layer_tar(seed: int, random_bytes: float, text_bytes: float, files: int) -> bytes:
@@ -281,24 +284,41 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
         assert stated.digest == pushed
         nodes, monitor = Nodes(settings, keeper, network, engine), Monitor()
 
-        def pull(address: str) -> PullResult:
+        def pull(address: str) -> tuple[PullResult, bool]:
+            """The pull, and whether the machine was quiet before and after it."""
             with nodes.fresh() as node:
                 monitor.mark()
-                monitor.wait(10)
-                return node.engine.pull(f"{address}/{image}:x")
+                before = monitor.wait(5)
+                result = node.engine.pull(f"{address}/{image}:x")
+                monitor.mark()
+                return result, before.quiet and monitor.wait(0).quiet
 
+        judged = False
         for speed in LIVE_SPEEDS:
-            errors = []
-            for _ in range(ATTEMPTS):  # others may be at work on the machine in either pull
-                known = profile(min((pull(registry.pull) for _ in range(2)), key=lambda result: result.seconds), stated)
+            own, other = [], []
+            for _ in range(ATTEMPTS):
+                unshaped, quiet = pull(registry.pull)
                 with Link(keeper, registry.pull, network.address, megabits=speed) as link:
-                    measured = pull(link.address).seconds
+                    shaped, still = pull(link.address)
                     carried = link.counters().down
                 assert stated.transfer_bytes <= carried <= stated.transfer_bytes + 2000 * (len(stated.layers) + 5)
-                predicted = predict(known, bits_per_second=speed * 1e6).seconds
-                errors.append(predicted / measured - 1)
+                with_own, with_other = (
+                    predict(profile(each, stated), bits_per_second=speed * 1e6).seconds for each in (shaped, unshaped)
+                )
+                own.append(abs(with_own / shaped.seconds - 1))
+                if quiet and still:
+                    other.append(abs(with_other / shaped.seconds - 1))
                 with capsys.disabled():
-                    print(f"\n{image} {speed} Mbit/s: measured {measured:.2f} s, predicted {predicted:.2f} s", end="")
-                if abs(errors[-1]) <= TOLERANCE:
+                    print(
+                        f"\n{image} {speed} Mbit/s: measured {shaped.seconds:.2f} s, predicted {with_other:.2f} s, "
+                        f"with its own unpacking {with_own:.2f} s{'' if quiet and still else ' (under load)'}",
+                        end="",
+                    )
+                if own[-1] <= SELF_TOLERANCE and other and min(other) <= TOLERANCE:
                     break
-            assert min(abs(error) for error in errors) <= TOLERANCE, errors
+            assert min(own) <= SELF_TOLERANCE, own
+            if other:
+                judged = True
+                assert min(other) <= TOLERANCE, other
+        if not judged:
+            pytest.skip("the machine was never quiet: only the model with a pull's own unpack times was compared")

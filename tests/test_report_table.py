@@ -106,9 +106,7 @@ def test_failures_stand_in_the_row_and_below(run: Run) -> None:
     go, python = render(run, width=120).split("━━ python")
     assert "¹" in next(line for line in go.splitlines() if line.startswith("slim"))
     assert "¹ go-slim: no answer within 30 s (start.cold ok 7, timeout 1)\n  │ hello" in go
-    assert "scratch  error ¹: RUN pip install failed: exit code 1" in " ".join(python.split("  ")).replace(
-        "  ", " "
-    ) or ("error ¹: RUN pip install failed: exit code 1" in python)
+    assert "scratch  error ¹: RUN pip install failed: exit code 1" in python
     assert "exited ²" in python
     assert "² python-slim: ended with code 127 (start.cold ok 0, exited 8)" in python
     assert "│ error: gcc | x" in python
@@ -186,7 +184,7 @@ def test_a_deterministic_metric_that_changes_is_told(tmp_path: Path) -> None:
         (Unit.SECONDS, [0.080, 3.252], ["80 ms", "3252 ms"]),
         (Unit.SECONDS, [3.254, 31.2], ["3.25 s", "31.20 s"]),
         (Unit.SECONDS, [2e-5], ["20.0 µs"]),
-        (Unit.BYTES, [312.41e6, 4.2e6], ["312 MB", "4 MB"]),
+        (Unit.BYTES, [312.41e6, 4.2e6], ["312.4 MB", "4.2 MB"]),
         (Unit.BYTES, [2.5e9], ["2.50 GB"]),
         (Unit.BYTES, [4200.0], ["4.20 kB"]),
         (Unit.BYTES, [0.0, 12.0], ["0 B", "12 B"]),

@@ -13,16 +13,12 @@ a pull and programs come from the `Behaviour`: set its fields, or override a met
 from __future__ import annotations
 
 import gzip
-import hashlib
-import io
 import json
-import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from harness.engine.contract import (
     BuildResult,
@@ -35,6 +31,7 @@ from harness.engine.contract import (
     PullResult,
     Step,
 )
+from harness.engine.fakeimage import FakeImage, digest_of, files_of, tar
 from harness.engine.names import ours, split
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
 from harness.settings import LABEL
@@ -98,7 +95,7 @@ class Behaviour:
                 started=(number - 1) * seconds,
                 seconds=seconds,
                 cached=cached,
-                digest=_digest(instruction.encode()),
+                digest=digest_of(instruction.encode()),
             )
             for number, instruction in enumerate(instructions, start=1)
         )
@@ -132,18 +129,6 @@ class Behaviour:
         """What a command in a running container gives. Override to know some."""
         del spec
         return ExecResult(exit_code=127, output=f"{command[0]}: not found")
-
-
-@dataclass(frozen=True, slots=True)
-class FakeImage:
-    """An image's config, as the JSON that its id is the digest of, and its unpacked layers."""
-
-    config: bytes
-    layers: tuple[bytes, ...]
-
-    @property
-    def id(self) -> str:
-        return _digest(self.config)
 
 
 @dataclass(slots=True)
@@ -201,11 +186,14 @@ class FakeEngine:
     ) -> BuildResult:
         del secrets, network
         self._log("build", tag)
-        files = _files(context)
+        try:
+            files = files_of(gzip.decompress(context) if context.startswith(b"\x1f\x8b") else context)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"the context is no archive: {error}", where=tag) from error
         if dockerfile not in files:
             raise BuildFailed(f"the context has no {dockerfile}")
         layer = tar({name: data for name, data in files.items() if name != dockerfile})
-        key = (_digest(tar(files)), json.dumps(dict(arguments or {}), sort_keys=True), f"{dockerfile} {target}")
+        key = (digest_of(tar(files)), json.dumps(dict(arguments or {}), sort_keys=True), f"{dockerfile} {target}")
         steps = self.behaviour.build(tag, _instructions(files[dockerfile]), key in self._built and not no_cache)
         seconds = max((step.started + step.seconds for step in steps), default=0.0)
         if seconds > timeout:
@@ -213,7 +201,8 @@ class FakeEngine:
             raise BuildFailed(f"no end within {timeout:g} s", step=steps[-1].name)
         self._spend(seconds)
         self._built.add(key)
-        image = self._add(_image((layer,), {LABEL: "1"}, {"Env": [f"{k}={v}" for k, v in (arguments or {}).items()]}))
+        env = [f"{name}={value}" for name, value in (arguments or {}).items()]
+        image = self._add(FakeImage.of((layer,), {"Env": env, "Labels": {LABEL: "1"}}, INFO.architecture))
         self._names[_full(tag)] = image
         return BuildResult(image=image, seconds=seconds, steps=steps)
 
@@ -228,10 +217,8 @@ class FakeEngine:
     def load(self, archive: Path, *, tag: str) -> str:
         self._log("load", tag)
         try:
-            with tarfile.open(archive) as files:
-                (entry,) = json.loads(_read(files, "manifest.json"))
-                image = FakeImage(_read(files, entry["Config"]), tuple(_read(files, name) for name in entry["Layers"]))
-        except (OSError, tarfile.TarError, KeyError, ValueError) as error:
+            image = FakeImage.from_archive(archive.read_bytes())
+        except (OSError, ValueError) as error:
             raise EngineError(f"no image archive: {error}", where=str(archive)) from error
         self._names[_full(tag)] = self._add(image)
         return image.id
@@ -239,23 +226,18 @@ class FakeEngine:
     def save(self, image: str) -> Iterator[bytes]:
         self._log("save", image)
         found = self._need(image)
-        names = [f"{_hex(_digest(layer))}/layer.tar" for layer in found.layers]
-        config = f"{_hex(found.id)}.json"
-        tags = [name for name, known in self._names.items() if known == found.id]
-        manifest = json.dumps([{"Config": config, "RepoTags": tags, "Layers": names}]).encode()
-        yield tar({config: found.config, **dict(zip(names, found.layers, strict=True)), "manifest.json": manifest})
+        yield found.archive([name for name, known in self._names.items() if known == found.id])
 
     def inspect(self, image: str) -> ImageInfo | None:
         found = self._find(image)
         if found is None:
             return None
-        said = json.loads(found.config)
         return ImageInfo(
             id=found.id,
-            diff_ids=tuple(said["rootfs"]["diff_ids"]),
-            config=said["config"],
-            labels=said["config"].get("Labels") or {},
-            architecture=said["architecture"],
+            diff_ids=found.diff_ids,
+            config=found.runtime,
+            labels=found.labels,
+            architecture=INFO.architecture,
             size=sum(map(len, found.layers)),
         )
 
@@ -271,12 +253,12 @@ class FakeEngine:
         found = self._find(image)
         if found is None:
             return
-        if not (_labelled(found) or ours(image) or (image == found.id and self._is_ours(image))):
+        if not (LABEL in found.labels or ours(image) or (image == found.id and self._is_ours(image))):
             raise EngineError("this image is not Tare's, so it stays", where=image)
         by_id = image == found.id
         gone = [name for name, known in self._names.items() if known == found.id and (by_id or name == _full(image))]
         for name in gone:
-            if _labelled(found) or ours(name):
+            if LABEL in found.labels or ours(name):
                 del self._names[name]
         if found.id not in self._names.values():
             del self._images[found.id]
@@ -285,24 +267,24 @@ class FakeEngine:
         self._log("push", name)
         found = self._need(name)
         self.registry[_full(name)] = found
-        return _manifest_digest(found)
+        return found.manifest_digest
 
     def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
         self._log("pull", name)
         found = self._remote(name)
-        present = [layer for known in self._images.values() for layer in _diff_ids(known)]
-        layers = self.behaviour.pull(name, _diff_ids(found), present)
+        present = [layer for known in self._images.values() for layer in known.diff_ids]
+        layers = self.behaviour.pull(name, found.diff_ids, present)
         seconds = max((layer.complete or 0.0 for layer in layers), default=0.0)
         self._spend(min(seconds, timeout))
         if seconds > timeout:
             raise PullFailed(f"no end within {timeout:g} s", where=name)
         self._names[_full(name)] = self._add(found)
-        return PullResult(seconds=seconds, layers=layers, digest=_manifest_digest(found))
+        return PullResult(seconds=seconds, layers=layers, digest=found.manifest_digest)
 
     def resolve(self, name: str, *, timeout: float = 10.0) -> str:
         del timeout
         self._log("resolve", name)
-        return _manifest_digest(self._remote(name))
+        return self._remote(name).manifest_digest
 
     # Containers
 
@@ -311,7 +293,7 @@ class FakeEngine:
         if self._find(spec.image) is None:
             raise ContainerFailed(f"No such image: {spec.image}", where=spec.image)
         self._created += 1
-        container = _hex(_digest(str(self._created).encode()))
+        container = _hex(digest_of(str(self._created).encode()))
         self._containers[container] = _Container(spec, self.behaviour.program(spec))
         return container
 
@@ -395,7 +377,7 @@ class FakeEngine:
         raise EngineError(f"No such image: {image}", where=image)
 
     def _is_ours(self, image: str) -> bool:
-        return _labelled(self._images[image]) or any(ours(n) for n, known in self._names.items() if known == image)
+        return LABEL in self._images[image].labels or any(ours(n) for n, known in self._names.items() if known == image)
 
     def _remote(self, name: str) -> FakeImage:
         if found := self.registry.get(_full(name)):
@@ -412,47 +394,9 @@ class FakeEngine:
         return self._container(joined) if kind == "container" else container
 
 
-def tar(files: Mapping[str, bytes]) -> bytes:
-    """A tar archive of `files`, the same for the same content: also handy as a build context."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(data), 0o755
-            archive.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
-
-
-def _image(layers: tuple[bytes, ...], labels: Mapping[str, str], config: Mapping[str, Any]) -> FakeImage:
-    said = {
-        "architecture": INFO.architecture,
-        "os": "linux",
-        "config": {**config, "Labels": dict(labels)},
-        "rootfs": {"type": "layers", "diff_ids": [_digest(layer) for layer in layers]},
-    }
-    return FakeImage(json.dumps(said, sort_keys=True).encode(), layers)
-
-
-def _files(context: bytes) -> dict[str, bytes]:
-    """The regular files of a build context, by name."""
-    plain = gzip.decompress(context) if context.startswith(b"\x1f\x8b") else context
-    try:
-        with tarfile.open(fileobj=io.BytesIO(plain)) as files:
-            return {entry.name.removeprefix("./"): _read(files, entry.name) for entry in files if entry.isreg()}
-    except tarfile.TarError as error:
-        raise EngineError(f"the context is no tar archive: {error}") from error
-
-
 def _instructions(dockerfile: bytes) -> list[str]:
     lines = dockerfile.decode().replace("\\\n", " ").splitlines()
     return [" ".join(line.split()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
-
-
-def _read(files: tarfile.TarFile, name: str) -> bytes:
-    member = files.extractfile(name)
-    if member is None:
-        raise KeyError(name)
-    return member.read()
 
 
 def _serve(answer: Answer, port: int) -> ThreadingHTTPServer:
@@ -491,25 +435,9 @@ def _stop(container: _Container) -> None:
     container.ports.clear()
 
 
-def _labelled(image: FakeImage) -> bool:
-    return LABEL in (json.loads(image.config)["config"].get("Labels") or {})
-
-
 def _full(name: str) -> str:
     """With the tag that a name without one means."""
     return ":".join(split(name))
-
-
-def _diff_ids(image: FakeImage) -> list[str]:
-    return list(json.loads(image.config)["rootfs"]["diff_ids"])
-
-
-def _manifest_digest(image: FakeImage) -> str:
-    return _digest(b"manifest of " + image.config)
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def _hex(digest: str) -> str:

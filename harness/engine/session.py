@@ -84,10 +84,13 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):  # the engine may have hung up first
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._hang_up()
         self._thread.join()
         self._socket.close()
+
+    def _hang_up(self) -> None:
+        with contextlib.suppress(OSError):  # the other side may have been first
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _upgrade(self) -> bytes:
         """Ask for the upgrade; returns what the engine sent behind its answer's head."""
@@ -125,6 +128,7 @@ class Session:
             self._socket.sendall(server.receive(received))
             while received := self._socket.recv(65_536):
                 self._socket.sendall(server.receive(received))
+        self._hang_up()  # or the engine would wait for answers that nobody gives
 
     def _answer(self, method: str, body: bytes) -> tuple[int, str, bytes]:
         """gRPC status, message of an error, and the answer."""

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 WHITEOUT = ".wh."
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def write_layer(
     after = scan(root)
     carried, whiteouts = changes(before, after)
     names = sorted([*carried, *(str(Path(path).with_name(WHITEOUT + Path(path).name)) for path in whiteouts)])
-    first: dict[tuple[int, int], str] = {}  # device and inode → the name that carries the content
+    first: dict[tuple[int, int], str] = {}  # device and inode → the name the content goes under
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as tar:
         for name in names:
             member = tarfile.TarInfo(name)
@@ -141,7 +141,7 @@ def write_layer(
                 member.size = entry.size
                 with path.open("rb") as file:
                     tar.addfile(member, file)
-    files = [after[name] for name in carried if after[name].kind == "file"]
+    files = [after[name] for name in first.values()]  # a further name of a file is no further content
     with out.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Layer(
@@ -174,14 +174,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def packed_size(path: Path, *, share: int = 8) -> int:
-    """Size gzipped at the level registries' clients use, from one block in `share`; within about 3 %."""
+def packed_size(path: Path) -> int:
+    """Size gzipped at the level engines push with; of large files from every eighth block, within about 5 %."""
     read = packed = 0
     size = path.stat().st_size
+    share = 8 if size > 64 * _BLOCK else 1
     with path.open("rb") as file:
-        for offset in range(0, size, _BLOCK // 4 * share):
+        for offset in range(0, size, _BLOCK * share):
             file.seek(offset)
-            block = file.read(_BLOCK // 4)
+            block = file.read(_BLOCK)
             read += len(block)
             packed += len(zlib.compress(block, 6))
     return round(packed * size / read) if read else 0

@@ -83,6 +83,7 @@ def full(root: Path, apt: Apt, packages: Sequence[str], stage: Path) -> Packages
         f"--architectures={apt.architecture}",
         "--skip=output/dev,download/empty,essential/unlink",
         f"--aptopt={apt.folder}/etc/acquire.conf",
+        "--dpkgopt=force-unsafe-io",
         f'--setup-hook=mkdir -p {archives} && mount --bind "$TARE_STAGE" {archives}',
         f"--customize-hook=umount {archives}",
         *((f"--include={','.join(packages)}",) if packages else ()),

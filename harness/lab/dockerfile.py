@@ -13,7 +13,6 @@ from dataclasses import dataclass
 SCRATCH = "scratch"
 
 _DIRECTIVE = re.compile(r"\s*#\s*(?P<name>[A-Za-z][A-Za-z0-9]*)\s*=\s*(?P<value>.+?)\s*$")
-_KEYWORD = re.compile(r"\s*(?P<keyword>[A-Za-z]+)(?=\s|$)")
 _FLAG = re.compile(r"\s*--[a-z][\w-]*(?:=(?:\"[^\"]*\"|'[^']*'|\S)*)?(?=\s|$)")
 _HEREDOC = re.compile(r"(?:^|(?<=\s))\d*<<(?P<chomp>-?)(?P<quote>[\"']?)(?P<name>\w+)(?P=quote)(?=[\s;|&>)]|$)")
 _VARIABLE = re.compile(r"\$(?:\{(?P<braced>\w+)(?::?[-+?][^}]*)?\}|(?P<plain>\w+))")
@@ -69,12 +68,12 @@ def instructions(text: str) -> Iterator[Instruction]:
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line) + 1)
-    continued = _continuation(_escape(lines))
+    begins, continued = _patterns(_escape(lines))
     index = 0
     while index < len(lines):
         first = index
         index += 1
-        match = _KEYWORD.match(lines[first])
+        match = begins.match(lines[first])
         if not match:
             continue
         pieces = [_without_end(lines[first][match.end() :])]
@@ -168,10 +167,10 @@ def _escape(lines: Sequence[str]) -> str:
     return "\\"
 
 
-def _continuation(escape: str) -> re.Pattern[str]:
-    """An escape at the line's end, blanks allowed behind it, that is not itself escaped."""
-    character = re.escape(escape)
-    return re.compile(rf"(?:^|(?<!{character}))(?P<escape>{character})[ \t\r]*$")
+def _patterns(escape: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """A keyword at a line's start, and an escape at its end: not itself escaped, blanks allowed behind it."""
+    end = rf"(?<!{re.escape(escape)})(?P<escape>{re.escape(escape)})[ \t\r]*$"
+    return re.compile(rf"\s*(?P<keyword>[A-Za-z]+)(?=\s|$|{end})"), re.compile(end)
 
 
 def _without_end(line: str) -> str:

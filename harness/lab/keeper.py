@@ -29,7 +29,7 @@ from harness.lab.lease import Lease
 from harness.lab.undo import COOKIE, Record, find_program, started
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_LOCK_PATIENCE = 2.0  # s the guardian waits for the lock of a dead harness: a forked child may still hold it
+_LOCK_PATIENCE = 1.0  # s the guardian waits for the lock of a dead harness: a forked child may still hold it
 
 
 class Scope:
@@ -87,6 +87,7 @@ class Scope:
                 cwd=cwd,
                 start_new_session=True,
             )
+        assert process.stdin is not None
         record = Record(
             kind="process",
             name=Path(program).name,
@@ -95,9 +96,13 @@ class Scope:
             grace=grace,
             label=self.token,
         )
-        self._children[self._add(record)] = process
-        assert process.stdin is not None
         with contextlib.suppress(BrokenPipeError), process.stdin as go:  # killed already: the caller sees it end
+            try:
+                self._children[self._add(record)] = process
+            except BaseException:
+                go.close()
+                process.wait()
+                raise
             go.write(b"go\n")
         return process
 
@@ -210,6 +215,8 @@ class Keeper(Scope):
         self.removed += super().close()
         self._lease.close()  # before the guardian may look: it must not wait for the lock
         os.close(self._alive)
+        if not self._lease.records:
+            self._guardian.kill()  # it may be starting still
         self._guardian.wait()
         self._guardian = None
         while self._handled:
@@ -238,11 +245,11 @@ def guard(path: Path, owner: int) -> None:
     os.chdir("/")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     watched = [0]
-    if hasattr(os, "pidfd_open") and os.getppid() == owner:
-        # a child forked by the owner may hold the pipe open longer than the owner lives
-        with contextlib.suppress(OSError):
+    if hasattr(os, "pidfd_open"):  # a child forked by the owner may hold the pipe open longer than the owner lives
+        with contextlib.suppress(ProcessLookupError):
             watched.append(os.pidfd_open(owner))
-    select.select(watched, [], [])
+    if os.getppid() == owner:  # else it died before we came so far
+        select.select(watched, [], [])
     lease = Lease.take(path, patience=_LOCK_PATIENCE, force=True)
     if lease is not None:
         lease.undo(list(lease.records))

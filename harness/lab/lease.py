@@ -149,5 +149,6 @@ def _parse(lines: Iterable[str]) -> tuple[str, dict[int, Record]]:
             elif "undone" in entry:
                 records.pop(entry["undone"], None)
             else:
-                records[int(entry.pop("made"))] = Record(**entry)
+                number = int(entry.pop("made"))
+                records[number] = Record(**entry)
     return boot, records

@@ -40,6 +40,7 @@ _MANIFESTS = (
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}  # uname → OCI
 _PIECE = 1 << 20  # B
 _READY = 10.0  # s
+_PATIENCE = 60.0  # s of silence
 _PORT_TRIES = 5  # a port found free may be taken by somebody else before the registry has it
 
 
@@ -197,22 +198,25 @@ class Registry:
         found = hashlib.sha256(body).hexdigest()
         if claimed:
             _check(claimed, found, repository)
-        return json.loads(body), f"sha256:{found}", media_type
+        try:
+            return json.loads(body), f"sha256:{found}", media_type
+        except ValueError as error:
+            raise LabError(f"a manifest that is not JSON: {error}", where=f"{repository} {reference}") from error
 
     @contextlib.contextmanager
     def _get(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:
         # http.client, not urllib: a proxy set for the outside world must not be asked for loopback.
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=60)
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=_PATIENCE)
         try:
             connection.request("GET", path, headers=dict(headers or {}))
-            answer = connection.getresponse()
-            if answer.status != http.client.OK:
-                raise LabError(
-                    f"the registry answers {answer.status} {answer.reason}",
-                    where=f"{self.push}{path}",
-                    fix="Push the image first.",
-                )
-            yield answer
+            with connection.getresponse() as answer:
+                if answer.status != http.client.OK:
+                    raise LabError(
+                        f"the registry answers {answer.status} {answer.reason}",
+                        where=f"{self.push}{path}",
+                        fix="Push the image first.",
+                    )
+                yield answer
         except (OSError, http.client.HTTPException) as error:
             raise LabError(f"the registry does not answer: {error!r}", where=f"{self.push}{path}") from error
         finally:
@@ -275,7 +279,8 @@ def _answers(address: str, port: int) -> bool:
     connection = http.client.HTTPConnection(address, port, timeout=2)
     try:
         connection.request("GET", "/v2/")
-        return connection.getresponse().status == http.client.OK
+        with connection.getresponse() as answer:
+            return answer.status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:

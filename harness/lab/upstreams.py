@@ -71,12 +71,12 @@ class Upstreams:
         return (*self.apt.values(), self.pip, self.npm, *self.go, self.maven, self.cargo)
 
 
-def read(environ: Mapping[str, str] = os.environ) -> Upstreams:
+def read() -> Upstreams:
     """What this machine says now. A tool that is missing or fails counts as not configured."""
-    home = Path(environ.get("HOME") or Path.home())
+    environ, home = os.environ, Path.home()
     pip = _settings(_ask(sys.executable, "-m", "pip", "config", "list"), quoted=True)
     npm = _settings(_ask("npm", "config", "get", "registry", "cafile"))
-    apt = {archive: url.rstrip("/") for archive, url in _archives(_own_apt_addresses())}
+    apt = {archive: url.rstrip("/") for archive, url in archives(_own_apt_addresses())}
     cargo, cargo_authorities = cargo_registry(Path(environ.get("CARGO_HOME") or home / ".cargo"))
     entries = {
         "pip": pip.get("index-url", ""),
@@ -86,16 +86,16 @@ def read(environ: Mapping[str, str] = os.environ) -> Upstreams:
     }
     chosen = {name: (url or PUBLIC[name]).rstrip("/") for name, url in entries.items()}
     go = go_proxies(_ask("go", "env", "GOPROXY").strip() or environ.get("GOPROXY") or PUBLIC["go"])
-    apt_proxies = _settings(_ask("apt-config", "dump", "Acquire"), pattern=r'Acquire::(\S+) "(.*)";')
+    apt_settings = _settings(_ask("apt-config", "dump", "Acquire"), pattern=r'Acquire::(\S+) "(.*)";')
     authorities = (
         environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile,
         next((path for path in _BUNDLES if Path(path).is_file()), None),
         pip.get("cert"),
         _given(npm.get("cafile")),
         environ.get("CARGO_HTTP_CAINFO") or cargo_authorities,
-        apt_proxies.get("https::CaInfo"),
+        apt_settings.get("https::CaInfo"),
     )
-    proxies = {url: proxy for url in apt.values() if (proxy := _apt_proxy(url, apt_proxies))}
+    proxies = {url: proxy for url in apt.values() if (proxy := apt_proxy(url, apt_settings))}
     proxies |= {
         url: proxy for url in (*apt.values(), *chosen.values(), *go) if (proxy := _proxy(url)) and url not in proxies
     }
@@ -168,8 +168,11 @@ def _own_apt_addresses() -> Iterator[str]:
         return
 
 
-def _archives(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Archive and address, the last first, so that in a dictionary the first one of an archive stays."""
+def archives(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Archive and address, the last first, so that in a dictionary the first one of an archive stays.
+
+    Mirrors are told by the end of their path; what has another end (a snapshot, say) is not used.
+    """
     for url in reversed([url for url in addresses if url.startswith(("http://", "https://"))]):
         archive = urlsplit(url).path.rstrip("/").rpartition("/")[2]
         if archive in ARCHIVES:
@@ -205,7 +208,7 @@ def _proxy(url: str) -> str:
     return str(proxies.get(parts.scheme) or proxies.get("all") or "")
 
 
-def _apt_proxy(url: str, settings: Mapping[str, str]) -> str:
+def apt_proxy(url: str, settings: Mapping[str, str]) -> str:
     """The proxy apt.conf(5) gives for an address: the host's own, else its scheme's."""
     parts = urlsplit(url)
     own = settings.get(f"{parts.scheme}::Proxy::{parts.hostname}")

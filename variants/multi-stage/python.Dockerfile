@@ -13,7 +13,7 @@ FROM ${BASE_RUNTIME_PYTHON}
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY . .
-ENV PYTHONUNBUFFERED=1
+ENV LANG=C.UTF-8 PYTHONUNBUFFERED=1
 USER 65532
 EXPOSE 8080
 CMD ["/opt/venv/bin/python3", "main.py"]

@@ -1,0 +1,22 @@
+ARG BASE_SDK_RUST=rust:1.85-trixie
+ARG BASE_OS_SLIM=debian:trixie-slim
+
+FROM ${BASE_SDK_RUST} AS build
+ENV CARGO_HOME=/usr/local/cargo
+WORKDIR /src
+COPY Cargo.toml Cargo.lock ./
+RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
+COPY . .
+# Cargo goes by the times of files, and a file may be older than what the cache holds of it: hence touch.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    find src -name '*.rs' -exec touch {} + \
+ && cargo build --release --locked \
+ && install -D target/release/service /out/service
+
+FROM ${BASE_OS_SLIM}
+WORKDIR /app
+COPY --from=build /out/service ./
+USER 65532
+EXPOSE 8080
+CMD ["/app/service"]

@@ -1,0 +1,20 @@
+ARG BASE_OS_SLIM=debian:trixie-slim
+
+FROM ${BASE_OS_SLIM}
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates cargo \
+ && rm -rf /var/lib/apt/lists/*
+ENV CARGO_HOME=/usr/local/cargo
+WORKDIR /app
+COPY Cargo.toml Cargo.lock ./
+RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
+COPY . .
+# Cargo goes by the times of files, and a file may be older than what the cache holds of it: hence touch.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/app/target \
+    find src -name '*.rs' -exec touch {} + \
+ && cargo build --release --locked \
+ && cp target/release/service ./
+USER 65532
+EXPOSE 8080
+CMD ["/app/service"]
