@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.display import Display, clock
 from harness.environment import environment, git_revision, versions
 from harness.errors import StoreError, UsageError
-from harness.lab import Lab, open_lab
+from harness.lab.lab import Lab, open_lab
 from harness.ledger import Ledger
 from harness.model import Catalogue, Cell
 from harness.plan import Plan, ProbePlan

@@ -69,7 +69,16 @@ def bench(arguments: Sequence[str]) -> int:
     # pytest-benchmark's table has a row per duration and no sizes: shown only to those who ask for it
     asked = any(argument.startswith(("--benchmark", "-v", "--verbose")) for argument in arguments)
     quiet = [] if asked else ["--benchmark-quiet"]
-    base = ["-p", "harness.plugin", "-p", "no:cacheprovider", "benchmarks/test_matrix.py", "-q", "--no-header", "--tb=short"]
+    base = [
+        "-p",
+        "harness.plugin",
+        "-p",
+        "no:cacheprovider",
+        "benchmarks/test_matrix.py",
+        "-q",
+        "--no-header",
+        "--tb=short",
+    ]
     return int(pytest.main([*base, *quiet, *arguments]))
 
 

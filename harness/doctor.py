@@ -11,7 +11,8 @@ from tabulate import tabulate
 from harness.engine.daemon import Daemon
 from harness.engine.docker import answering
 from harness.environment import processor
-from harness.lab import can_drop_page_cache, packages
+from harness.lab import packages
+from harness.lab.lab import can_drop_page_cache
 from harness.lab.network import Network
 from harness.lab.undo import find_program
 from harness.settings import Settings

@@ -8,7 +8,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from harness.lab import Lab, can_drop_page_cache
+from harness.lab.lab import Lab, can_drop_page_cache
 from harness.model import Environment
 from harness.probes.link import MEASURED
 

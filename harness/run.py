@@ -15,7 +15,7 @@ from statistics import median
 
 from harness.display import Display
 from harness.errors import EngineUnavailable, StoreError, TareError, TryFailed
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.quiet import Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try

@@ -13,7 +13,7 @@ from harness import ask
 from harness.context import edited, pack
 from harness.engine.contract import BuildResult, ContainerSpec
 from harness.errors import BaseUnavailable, BuildFailed, EngineError, TryFailed
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.registry import Manifest
 from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile

@@ -10,11 +10,15 @@ import json
 import random
 import tarfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+import docker
 import pytest
+from engine_contract import live_engine, new_name
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from harness.engine.docker import DockerEngine
 from harness.layers import (
     Entry,
     ImageContents,
@@ -28,9 +32,12 @@ from harness.layers import (
     read_layer,
     unpacked,
 )
+from harness.settings import LABEL
 from harness.tarread import clean
 
-calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+__all__ = ["live_engine"]  # a fixture
+
+calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 TYPES = {
@@ -108,7 +115,8 @@ def docker_members(tars: Sequence[bytes]) -> list[tuple[str, bytes | str]]:
         members.append((name, f"../{first[data]}" if data in first else data))
         first.setdefault(data, name)
         names.append(name)
-    config = json.dumps({"config": {"User": "1"}, "rootfs": {"diff_ids": [digest(data) for data in tars]}}).encode()
+    rootfs = {"type": "layers", "diff_ids": [digest(data) for data in tars]}
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode()
     manifest = [{"Config": "config.json", "RepoTags": ["tare.local/x:y"], "Layers": names}]
     return [*members, ("config.json", config), ("manifest.json", json.dumps(manifest).encode())]
 
@@ -522,3 +530,36 @@ def test_many_entries_keep_their_order() -> None:
     shuffled = [entry(f"d/{number}", size=number % 7) for number in range(3000)]
     random.Random(1).shuffle(shuffled)
     assert read_layer(pieces(tar(shuffled), [4096])).entries == tuple(shuffled)
+
+
+@pytest.mark.live
+def test_an_engine_unpacks_an_image_as_it_is_read_here(live_engine: DockerEngine, tmp_path: Path) -> None:
+    """What the engine saves has the layers it was given, and a container's file system is the tree told here."""
+    layers = (
+        [folder("d"), entry("d/old", size=10), folder("d/below"), entry("d/below/x", size=20), entry("e", size=40)],
+        [folder("d"), entry("d/.wh..wh..opq"), entry("d/new", size=100), entry(".wh.e"), entry("p", Kind.FIFO)],
+        [folder("e"), entry("e/a" + "ä" * 120, size=3000), entry("e/b", Kind.HARDLINK, link="e/a" + "ä" * 120)],
+        [entry("e/.wh.a" + "ä" * 120), entry("to", Kind.SYMLINK, link="e/b"), entry("null", Kind.CHARACTER)],
+        [],
+        [folder("d"), entry("d/new", size=7)],
+        [],
+    )
+    archive = tmp_path / "image.tar"
+    archive.write_bytes(bundle(docker_members([tar(layer) for layer in layers])))
+    name = new_name()
+    live_engine.load(archive, tag=name)
+    contents = read_image(live_engine.save(name), digests=True)
+    assert [set(layer.entries) for layer in contents.layers] == [set(layer) for layer in layers]
+
+    client = docker.APIClient(base_url=live_engine.info.endpoint, version="auto")
+    try:
+        container = client.create_container(name, ["none"], labels={LABEL: "test"})["Id"]
+        exported = read_layer(client.export(container), digest=True)
+    finally:
+        client.close()
+    own = {
+        item.path for item in exported.entries if item.path.split("/")[0] in (".dockerenv", "dev", "etc", "proc", "sys")
+    }
+    assert {item.path for item in exported.entries} - own == set(flatten(contents))
+    assert exported.content == unpacked(contents) == 3007
+    assert account(contents).wasted == 170

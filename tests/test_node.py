@@ -122,7 +122,8 @@ def test_namespace_node(live_endpoint, live_network, tmp_path, archive, monkeypa
     if not memory:
         monkeypatch.setattr(node_module, "_memory_available", lambda: 1 << 20)
     engine = DockerEngine(live_endpoint, origin="private")
-    before = {path.name for path in Path("/sys/class/net").iterdir()}
+    ports = Path(f"/sys/class/net/{live_network.bridge}/brif")
+    before = {path.name for path in ports.iterdir()}
     with Keeper(tmp_path) as keeper:
         made = Nodes(Settings(cache=tmp_path), keeper, live_network, engine, registry_port=5000)
         assert made.kind == "namespace"
@@ -136,7 +137,7 @@ def test_namespace_node(live_endpoint, live_network, tmp_path, archive, monkeypa
         with made.fresh() as third:
             assert third.address == first.address
             check_empty_and_able(third, archive)
-    assert {path.name for path in Path("/sys/class/net").iterdir()} <= before
+    assert {path.name for path in ports.iterdir()} == before
     assert list((tmp_path / "nodes").iterdir()) == []
     engine.close()
 

@@ -272,20 +272,22 @@ settings = Settings(cache=Path(sys.argv[1]), engine="private", node="namespace")
 with Keeper(settings.cache) as keeper, Network(keeper) as network:
     engine = provision(settings, keeper, network, announce=lambda text: None)
     start_server(engine, Path(sys.argv[2]))
-    make_network(engine.info.endpoint)
+    asked_for = make_network(engine.info.endpoint)
     with Nodes(settings, keeper, network, engine).fresh() as node:
         start_server(node.engine, Path(sys.argv[2]), "host")
         keeper.folder(settings.cache / "folder")
         records = [[record.kind, record.name, record.pid, record.start] for record in keeper._lease.records.values()]
-        print(json.dumps({"guardian": keeper._guardian.pid, "records": records}), flush=True)
+        ports = [path.name for path in Path(f"/sys/class/net/{network.bridge}/brif").iterdir()]
+        links = [network.bridge, asked_for, *ports]
+        print(json.dumps({"guardian": keeper._guardian.pid, "records": records, "links": links}), flush=True)
         sys.stdin.read()
 """
 
 
-def traces(records, before: set[str]) -> list[str]:
-    """What there still is of a harness's things, looked for with other means than the keeper's."""
-    left = [f"link {name}" for name in {path.name for path in Path("/sys/class/net").iterdir()} - before]
-    for kind, name, pid, start in records:
+def traces(told) -> list[str]:
+    """What there still is of a harness's things."""
+    left = [f"link {name}" for name in told["links"] if Path(f"/sys/class/net/{name}").exists()]
+    for kind, name, pid, start in told["records"]:
         if kind == "process" and started(pid) == start:
             left.append(f"process {pid}")
         if kind == "folder":
@@ -309,7 +311,6 @@ def test_nothing_is_left_of_a_killed_harness_and_nothing_else_is_touched(live_en
     run("ip", "link", "add", "theirs0", "type", "bridge")
     cache = tmp_path / "cache"
     try:
-        before = {path.name for path in Path("/sys/class/net").iterdir()}
         with subprocess.Popen(
             [sys.executable, "-c", CHILD, str(cache), str(archive), str(Path(__file__).parent)],
             stdin=subprocess.PIPE,
@@ -320,17 +321,16 @@ def test_nothing_is_left_of_a_killed_harness_and_nothing_else_is_touched(live_en
             told = json.loads(harness.stdout.readline())
             kinds = {kind for kind, *_ in told["records"]}
             assert kinds >= {"process", "folder", "link", "cgroup", "bridges"}
-            assert {line.split()[0] for line in traces(told["records"], before)} == {
-                *("link", "process", "folder", "cgroup")
-            }
+            assert len(told["links"]) >= 4, "the bridge, the one asked for, a container's veth and the node's"
+            assert {line.split()[0] for line in traces(told)} == {"link", "process", "folder", "cgroup"}
             if death == "guardian too":
                 os.kill(told["guardian"], signal.SIGKILL)
             harness.send_signal(signal.Signals[f"SIG{death}"] if death.isupper() else signal.SIGKILL)
             harness.wait(60)
         if death == "guardian too":
-            assert traces(told["records"], before)
+            assert traces(told)
             assert any("tare" in text for text in sweep(cache))
-        assert until(lambda: not traces(told["records"], before)), traces(told["records"], before)
+        assert until(lambda: not traces(told)), traces(told)
         assert until(lambda: not any((cache / "leases").iterdir()))
         assert theirs.state(container).running
         assert Path("/sys/class/net/theirs0").exists()

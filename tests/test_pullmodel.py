@@ -218,7 +218,7 @@ LIVE_LAYERS = {  # random bytes, text bytes, files, per layer
 }
 LIVE_SPEEDS = (100, 300)  # Mbit/s
 ATTEMPTS = 3  # others may be at work on the machine
-# What the wire and the order of unpacking decide, which load hardly touches: the model with the pull's own unpack times.
+# The model with the pull's own unpack times: what the wire and the order decide, which load hardly touches.
 SELF_TOLERANCE = 0.05
 # The whole model, with unpack times of another pull. facts: 0 to 5 %; judged only where the machine was quiet.
 TOLERANCE = 0.10
@@ -314,7 +314,7 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
                         f"with its own unpacking {with_own:.2f} s{'' if quiet and still else ' (under load)'}",
                         end="",
                     )
-                if own[-1] <= SELF_TOLERANCE and other and min(other) <= TOLERANCE:
+                if own[-1] <= SELF_TOLERANCE and min(other, default=0) <= TOLERANCE:
                     break
             assert min(own) <= SELF_TOLERANCE, own
             if other:

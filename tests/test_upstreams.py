@@ -41,7 +41,8 @@ def test_the_tools_are_asked(bare_host, monkeypatch):
     assert found.addresses()[-1] == f"{MIRROR}/cargo"
 
 
-def test_without_the_tools_their_published_defaults_count(bare_host, monkeypatch):
+@pytest.mark.usefixtures("bare_host")
+def test_without_the_tools_their_published_defaults_count(monkeypatch):
     monkeypatch.setattr(upstreams, "_ask", lambda *_: "")
     monkeypatch.setattr(upstreams, "find_program", lambda _: None)
     found = upstreams.read()
@@ -50,7 +51,8 @@ def test_without_the_tools_their_published_defaults_count(bare_host, monkeypatch
     )
 
 
-def test_a_proxy_makes_a_depot_impossible_unless_it_is_bypassed(bare_host, monkeypatch):
+@pytest.mark.usefixtures("bare_host")
+def test_a_proxy_makes_a_depot_impossible_unless_it_is_bypassed(monkeypatch):
     monkeypatch.setattr(upstreams, "_ask", lambda *_: "")
     monkeypatch.setenv("https_proxy", "http://proxy.example.test:3128")
     found = upstreams.read()
@@ -61,9 +63,11 @@ def test_a_proxy_makes_a_depot_impossible_unless_it_is_bypassed(bare_host, monke
     assert upstreams.read().proxies == {}
 
 
-def test_authorities_are_files_of_certificates(bare_host, monkeypatch, tmp_path):
+@pytest.mark.usefixtures("bare_host")
+def test_authorities_are_files_of_certificates(monkeypatch, tmp_path):
     own = tmp_path / "own.pem"
     own.write_text("")
+    monkeypatch.setattr(upstreams, "_ask", lambda *_: "")
     monkeypatch.setenv("SSL_CERT_FILE", str(own))
     found = upstreams.read().authorities
     assert found[0] == own.resolve() and len(set(found)) == len(found)

@@ -37,7 +37,7 @@ _PORT_TRIES = 5  # a port found free may be taken by somebody else before nginx 
 
 @dataclass(frozen=True, slots=True)
 class DepotStats:
-    """What the depot has answered since it was opened. `bytes` went to builds; a miss asked an upstream."""
+    """What the depot has answered since it was opened. `bytes` are bodies as sent; a miss asked an upstream."""
 
     requests: int
     hits: int

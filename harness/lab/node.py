@@ -257,7 +257,7 @@ class Nodes:
                 if not self._engine.state(container).running or time.monotonic() > deadline:
                     log = self._engine.logs(container, tail=8)
                     raise EngineUnavailable(f"dockerd in a container does not answer: {log}") from error
-                time.sleep(_POLL)
+                time.sleep(4 * _POLL)  # each try asks for three things
 
     def _layers(self) -> Node:
         t0 = time.monotonic()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.model import Metric, Phase
 from harness.workshop import Prepared
 

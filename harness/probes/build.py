@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.engine.contract import BuildResult
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.model import Direction, Edit, Metric, Phase, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.settings import IMAGE_PREFIX

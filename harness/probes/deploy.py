@@ -6,7 +6,7 @@ import time
 from typing import ClassVar
 
 from harness.engine.contract import ContainerSpec
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.node import Node
 from harness.model import Metric, Phase, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.engine.contract import Engine
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.link import Link
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.stage import TOOL_IMAGE
 from harness.model import Metric, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.engine.contract import PullResult
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.node import Node
 from harness.lab.registry import Manifest
 from harness.model import Metric, Phase, Unit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.layers import account, read_image
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.engine.contract import ContainerSpec
-from harness.lab import Lab
+from harness.lab.lab import Lab
 from harness.lab.stage import FLOOR_PORT, TOOL_IMAGE
 from harness.model import Metric, Phase, Request, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit

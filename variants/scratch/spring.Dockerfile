@@ -23,7 +23,7 @@ RUN modules=$(jdeps --ignore-missing-deps --multi-release 21 --print-module-deps
       --output /opt/java; \
     rm -f /opt/java/lib/lib{awt_xawt,jawt,splashscreen}.so; \
     mkdir /closure; \
-    find /opt/java -type f \( -name '*.so' -o -name java \) -exec ldd {} + > libraries; \
+    LD_LIBRARY_PATH=/opt/java/lib/server find /opt/java -type f \( -name '*.so' -o -name java \) -exec ldd {} + > libraries; \
     if grep 'not found' libraries; then exit 1; fi; \
     awk '$2 == "=>" {print $3} $2 ~ /^\(0x/ {print $1}' libraries | grep '^/' | grep -v '^/opt/java/' \
       | sort -u | xargs cp -L --parents -t /closure

@@ -1,0 +1,186 @@
+"""The lab: all the equipment of a run, opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.engine.provision import provision
+from harness.errors import BaseUnavailable, LabError
+from harness.lab.bases import BaseImage, Bases
+from harness.lab.depot import Depot
+from harness.lab.keeper import Keeper, sweep
+from harness.lab.network import Network
+from harness.lab.node import Nodes
+from harness.lab.quiet import Monitor
+from harness.lab.registry import Registry
+from harness.lab.stage import TOOL_BASE, Stage, build_tool
+
+if TYPE_CHECKING:
+    from harness.engine.contract import Engine
+    from harness.ledger import Ledger
+    from harness.model import Catalogue, Cell
+    from harness.settings import Settings
+
+_DROP_CACHES = Path("/proc/sys/vm/drop_caches")
+_LOOPBACK = "127.0.0.1"
+_DIND_BASE = "node-dind"
+
+
+@dataclass(kw_only=True)
+class Lab:
+    """The equipment. `bind` is the address of this machine that nodes and builds reach."""
+
+    settings: Settings
+    catalogue: Catalogue
+    keeper: Keeper
+    network: Network | None
+    engine: Engine
+    depot: Depot | None
+    registry: Registry
+    nodes: Nodes
+    store: Bases
+    bases: Mapping[str, BaseImage | BaseUnavailable]
+    stage: Stage
+    monitor: Monitor
+    bind: str
+    notes: dict[str, str]
+
+    @property
+    def may_prune(self) -> bool:
+        """Whether the build cache is ours to empty. A user's engine builds without cache instead."""
+        return self.engine.info.origin == "private"
+
+    @property
+    def build_network(self) -> str:
+        """Without a depot builds fetch directly, which only the host's own network can."""
+        return "default" if self.depot or self.engine.info.origin == "system" else "host"
+
+    @property
+    def lane(self) -> str:
+        lanes = sorted({base.lane for base in self.bases.values() if isinstance(base, BaseImage)})
+        return "+".join(lanes) or "none"
+
+    def drop_page_cache(self) -> bool:
+        """Write back and drop what the kernel caches of files; False where that is not possible."""
+        if not (self.engine.info.local and can_drop_page_cache()):
+            return False
+        os.sync()
+        _DROP_CACHES.write_text("3\n")
+        return True
+
+
+def can_drop_page_cache() -> bool:
+    return sys.platform == "linux" and os.access(_DROP_CACHES, os.W_OK)
+
+
+@contextmanager
+def open_lab(
+    settings: Settings,
+    catalogue: Catalogue,
+    cells: Iterable[Cell],
+    *,
+    say: Callable[[str], None],
+    ledger: Ledger,
+) -> Iterator[Lab]:
+    """Open everything the cells need. Raises EngineUnavailable or LabError; a base that cannot be had is kept as its
+    reason and fails only the cells that name it."""
+    cells = tuple(cells)
+    notes: dict[str, str] = {}
+    with ExitStack() as stack:
+        with ledger.spend("setting up"):
+            if swept := sweep(settings.cache):
+                say(f"removed what an earlier run had left: {', '.join(swept)}")
+            keeper = stack.enter_context(Keeper(settings.cache))
+            network = _network(keeper, stack, notes)
+            engine = provision(settings, keeper, network, announce=say)
+            stack.callback(engine.close)
+            stack.callback(_forget, engine)
+            bind = network.address if network else _LOOPBACK
+            registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
+            depot = _depot(settings, keeper, bind, engine, stack, notes, say)
+        with ledger.spend("bases"):
+            store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
+            roles = {TOOL_BASE, *(role for cell in cells for role in (*cell.bases, cell.base) if role)}
+            # a node in a container is only needed where namespaces of our own cannot be had
+            if settings.node == "dind" or (settings.node == "auto" and network is None):
+                roles.add(_DIND_BASE)
+            bases = store.ensure(sorted(roles), engine)
+            store.load(engine, (base for base in bases.values() if isinstance(base, BaseImage)))
+        with ledger.spend("setting up"):
+            tool_base = bases[TOOL_BASE]
+            if isinstance(tool_base, BaseUnavailable):
+                raise LabError(f"the tool image cannot be built: {tool_base}", fix="See `tare doctor`.")
+            build_tool(engine, catalogue.bases[TOOL_BASE].argument, tool_base.name)
+            stage = Stage(engine, (cell.app.port for cell in cells))
+            stack.callback(stage.close)
+            dind = bases.get(_DIND_BASE)
+            nodes = Nodes(
+                settings,
+                keeper,
+                network,
+                engine,
+                dind.name if isinstance(dind, BaseImage) else None,
+                registry_port=int(registry.pull.rpartition(":")[2]),
+            )
+        yield Lab(
+            settings=settings,
+            catalogue=catalogue,
+            keeper=keeper,
+            network=network,
+            engine=engine,
+            depot=depot,
+            registry=registry,
+            nodes=nodes,
+            store=store,
+            bases=bases,
+            stage=stage,
+            monitor=Monitor(),
+            bind=bind,
+            notes=notes,
+        )
+
+
+def _network(keeper: Keeper, stack: ExitStack, notes: dict[str, str]) -> Network | None:
+    if reason := Network.impossible():
+        notes["network"] = f"none: {reason}"
+        return None
+    return stack.enter_context(Network(keeper))
+
+
+def _depot(
+    settings: Settings,
+    keeper: Keeper,
+    bind: str,
+    engine: Engine,
+    stack: ExitStack,
+    notes: dict[str, str],
+    say: Callable[[str], None],
+) -> Depot | None:
+    reason = "TARE_DEPOT=off" if settings.depot == "off" else ""
+    if not reason and bind == _LOOPBACK:
+        reason = "builds cannot reach this machine's loopback address"
+    if not reason and not engine.info.local:
+        reason = "the engine is elsewhere"
+    try:
+        if not reason:
+            return stack.enter_context(Depot(settings, keeper, bind, announce=say))
+    except LabError as error:
+        reason = str(error)
+    notes["depot"] = f"off: {reason}"
+    say(f"depot: off ({reason}); builds fetch their packages directly, and their times contain that")
+    return None
+
+
+def _forget(engine: Engine) -> None:
+    """Remove what is ours from a user's engine; a private one ends with everything in it."""
+    if engine.info.origin == "system":
+        for container in engine.containers():
+            engine.remove(container)
+        for image in engine.images():
+            engine.remove_image(image)
