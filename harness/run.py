@@ -16,7 +16,7 @@ from statistics import median
 from harness.display import Display
 from harness.errors import EngineUnavailable, StoreError, TareError, TryFailed
 from harness.lab.lab import Lab
-from harness.lab.quiet import Quiet
+from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try
 from harness.plan import Block, Plan, Progress, expected_seconds, next_block
@@ -25,6 +25,7 @@ from harness.statistics import relative_width, summarise
 from harness.store import RunWriter
 from harness.workshop import Prepared, Workshop
 
+LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
 
@@ -100,6 +101,7 @@ class Runner:
         self._spent = spent
         self._workshop = Workshop(lab)
         self._prepared: dict[str, Prepared] = {}
+        self._patience = PATIENCE
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
     def run(self) -> None:
@@ -181,7 +183,9 @@ class Runner:
     def _try(self, probe: Probe, cell: str, state: str, block: int, measure: Measurement, *, record: bool) -> bool:
         """Make one measurement and record it; whether it succeeded."""
         with self._ledger.spend("waiting"):
-            quiet = self._lab.monitor.wait()
+            quiet = self._lab.monitor.wait(self._patience)
+        # a machine that does not become quiet is measured as it is, its load stored: waiting must not eat the budget
+        self._patience = PATIENCE if quiet.quiet else max(self._patience / 2, LEAST_PATIENCE)
         at, began = time.time(), time.monotonic()
         try:
             outcome = Outcome(reading=measure())

@@ -6,6 +6,7 @@ What is built here is what pulls and starts measure; the build probe builds anew
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
 from harness.startup import LOG_TAIL, Door, start_and_ask
+
+_DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +86,8 @@ class Workshop:
             self.build(cell, changed, edit=cell.app.source_change, number=1)
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
-            raise TryFailed(Status.ERROR, f"build failed{where}: {error.what}", log=error.log) from error
+            reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
+            raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
         for name in (image, changed):

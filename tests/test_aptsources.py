@@ -131,7 +131,9 @@ def test_archive_keys_give_way_to_the_whole_keyring_and_others_stay():
     assert found.options["signed-by"] == "/company.gpg"
 
 
-@pytest.mark.parametrize("sources", [(), (source("http://m.test/debian", "noble"),), (source(components=("contrib",)),)])
+@pytest.mark.parametrize(
+    "sources", [(), (source("http://m.test/debian", "noble"),), (source(components=("contrib",)),)]
+)
 def test_no_source_left_is_said_with_a_way_out(sources):
     with pytest.raises(BaseUnavailable, match=r"trixie.*TARE_LANE=upstream"):
         turn(*sources)

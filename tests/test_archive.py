@@ -20,7 +20,9 @@ LEAF = st.one_of(
     st.sampled_from(["a", "../b", "/nowhere"]).map(lambda target: ("link", target)),
 )
 TREES = st.recursive(
-    st.dictionaries(NAMES, LEAF, max_size=4), lambda inner: st.dictionaries(NAMES, inner | LEAF, max_size=4), max_leaves=12
+    st.dictionaries(NAMES, LEAF, max_size=4),
+    lambda inner: st.dictionaries(NAMES, inner | LEAF, max_size=4),
+    max_leaves=12,
 )
 
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,8 @@ def test_installed_packages_and_their_lock(tmp_path):
 
 
 def test_the_reason_is_what_apt_said():
-    output = "Reading lists…\nErr:1 http://m.test x\nW: old\nE: Unable to locate package nosuch\n"
-    assert aptroot._reason(output) == "Err:1 http://m.test x; E: Unable to locate package nosuch"
+    output = "Reading lists…\nW: old\nE: Unable to locate package nosuch\nE: No packages found\n"
+    assert aptroot._reason(output) == "Unable to locate package nosuch"
     assert aptroot._reason("a\nb\n\nc\nd\n") == "b; c; d"
     assert aptroot._reason("") == ""
 
@@ -113,7 +114,7 @@ def test_programs_run_apart_from_the_machine(tmp_path):
     said = isolated.run(["sh", "-c", f"hostname; echo $$; mount -t tmpfs x {tmp_path} && touch {tmp_path}/inside"])
     assert said.split() == ["localhost", "1"]
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(BaseUnavailable, match="sh: E: no such thing"):
+    with pytest.raises(BaseUnavailable, match="sh: no such thing"):
         isolated.run(["sh", "-c", "echo E: no such thing; exit 3"])
     isolated.stop()
     with pytest.raises(BaseUnavailable):
@@ -144,4 +145,4 @@ worker.start()
         return False
 
     while alive():  # the kernel ends them at once; a hang here is the failure
-        pass
+        time.sleep(0.01)

@@ -29,9 +29,14 @@ class Isolated:
         self._stopped = False
 
     def run(
-        self, command: Sequence[str | Path], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str | Path],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        name: str = "",
     ) -> str:
-        """Returns what it printed. Raises BaseUnavailable with its last words where it fails."""
+        """Returns what it printed. Raises BaseUnavailable with its last words, told of `name`, where it fails."""
         # A killed harness takes them along: setpriv's signal ends unshare, and that the process namespace. A process
         # group of their own keeps a terminal's Ctrl-C from cutting dpkg short before the harness has heard of it.
         prefix = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--uts"]
@@ -53,7 +58,9 @@ class Isolated:
             output, _ = process.communicate()
             self._running.discard(process)
         if process.returncode:
-            raise BaseUnavailable(_reason(output) or f"exit status {process.returncode}", where=Path(command[0]).name)
+            raise BaseUnavailable(
+                _reason(output) or f"exit status {process.returncode}", where=name or Path(command[0]).name
+            )
         return output
 
     def stop(self) -> None:
@@ -77,6 +84,7 @@ class Apt:
         self.dates: dict[str, str] = {}  # suite → date of its InRelease
         self.origins: tuple[str, ...] = ()
         self._lock = threading.Lock()
+        self._failed: BaseUnavailable | None = None
 
     @property
     def epoch(self) -> int:
@@ -88,34 +96,43 @@ class Apt:
         return self.folder / "etc/tare.sources"
 
     def update(self) -> None:
-        """Fetch the package lists, once. Raises BaseUnavailable."""
+        """Fetch the package lists, once; a failure is not tried again for the next base. Raises BaseUnavailable."""
         with self._lock:
-            if self.dates:
-                return
-            identity, codename = aptsources.vendor()
-            if identity != "debian":
-                raise BaseUnavailable(
-                    f"the packages lane makes Debian bases and this machine is {identity or 'unknown'}",
-                    where="apt",
-                    fix="Use TARE_LANE=upstream with a registry in reach, or run on Debian.",
-                )
-            keyrings = (Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("pgp", "gpg"))
-            keyring = next((path for path in keyrings if path.exists()), None)
-            found = aptsources.for_release(aptsources.read(), release=self.release, codename=codename, keyring=keyring)
-            for name in ("etc/parts", "lists/partial", "cache/archives/partial", "log"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
-            (self.folder / "status").touch()
-            self.sources.write_text(aptsources.render(found), encoding="utf-8")
-            (self.folder / "etc/acquire.conf").write_text(self._acquire(), encoding="utf-8")
-            (self.folder / "etc/apt.conf").write_text(self._configuration(), encoding="utf-8")
-            self.run("update", "--error-on=any")
-            self.origins = tuple(aptsources.without_credentials(uri) for source in found for uri in source.uris)
-            dates: dict[str, str] = {}
-            for path in (self.folder / "lists").glob("*Release"):
-                head = path.read_text(encoding="utf-8", errors="replace")[:4096]
-                fields: dict[str, str] = dict(re.findall(r"^(Suite|Codename|Date): (.+)$", head, re.MULTILINE))
-                dates[fields.get("Codename", fields.get("Suite", ""))] = fields["Date"]
-            self.dates = dates
+            if self._failed:
+                raise self._failed
+            if not self.dates:
+                try:
+                    self._update()
+                except BaseUnavailable as error:
+                    error.fix = error.fix or "Check the network and this machine's apt sources."
+                    self._failed = error
+                    raise
+
+    def _update(self) -> None:
+        identity, codename = aptsources.vendor()
+        if identity != "debian":
+            raise BaseUnavailable(
+                f"the packages lane makes Debian bases and this machine is {identity or 'unknown'}",
+                where="apt",
+                fix="Use TARE_LANE=upstream with a registry in reach, or run on Debian.",
+            )
+        keyrings = (Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("pgp", "gpg"))
+        keyring = next((path for path in keyrings if path.exists()), None)
+        found = aptsources.for_release(aptsources.read(), release=self.release, codename=codename, keyring=keyring)
+        for name in ("etc/parts", "lists/partial", "cache/archives/partial", "log"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "status").touch()
+        self.sources.write_text(aptsources.render(found), encoding="utf-8")
+        (self.folder / "etc/acquire.conf").write_text(self._acquire(), encoding="utf-8")
+        (self.folder / "etc/apt.conf").write_text(self._configuration(), encoding="utf-8")
+        self.run("update", "--error-on=any")
+        self.origins = tuple(aptsources.without_credentials(uri) for source in found for uri in source.uris)
+        dates: dict[str, str] = {}
+        for path in (self.folder / "lists").glob("*Release"):
+            head = path.read_text(encoding="utf-8", errors="replace")[:4096]
+            fields: dict[str, str] = dict(re.findall(r"^(Suite|Codename|Date): (.+)$", head, re.MULTILINE))
+            dates[fields.get("Codename", fields.get("Suite", ""))] = fields["Date"]
+        self.dates = dates
 
     def _acquire(self) -> str:
         """Proxies, time-outs and certificate files the host's apt uses; none of its hooks."""
@@ -193,7 +210,7 @@ class Apt:
                 install "$@"
         """
         command: list[str | Path] = ["sh", "-c", script, "apt-get", root, stage, *packages]
-        self.isolated.run(command, env={"APT_CONFIG": f"{self.folder}/etc/apt.conf"})
+        self.isolated.run(command, env={"APT_CONFIG": f"{self.folder}/etc/apt.conf"}, name="apt-get")
         self.keep(stage)
 
     def offer(self, stage: Path) -> None:
@@ -228,7 +245,7 @@ def _environment() -> dict[str, str]:
 
 
 def _reason(output: str) -> str:
-    """The sentence of apt's or mmdebstrap's output that says why."""
+    """The sentence of apt's or mmdebstrap's output that says why, else its last lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("E:", "Err:", "dpkg: error"))]
-    return "; ".join(line[:300] for line in errors[:3] or lines[-3:])
+    first = next((line for line in lines if line.startswith(("E:", "dpkg: error"))), None)
+    return first.removeprefix("E: ")[:300] if first else "; ".join(line[:300] for line in lines[-3:])

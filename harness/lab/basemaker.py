@@ -90,6 +90,8 @@ class Maker:
             role = waiting.pop(0)
             base = self._bases[role]
             needs[role] = {other for other in (stands_on(base), str(base.options.get("of", ""))) if other}
+            for unknown in needs[role] - self._bases.keys():
+                raise LabError(f"{unknown} is not a base", where=f"base {role}", fix="Correct variants/bases.toml.")
             waiting += needs[role] - needs.keys()
         return needs
 

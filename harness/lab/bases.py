@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +83,7 @@ class Bases:
                 engine.pull(image.provenance["reference"])
                 engine.tag(image.provenance["reference"], image.name)
                 continue
-            path = self._store.folder / f"{image.role}-{os.getpid()}.tar"
+            path = self._store.passing(f"{image.role}.tar")
             try:
                 archive.write_archive(path, config=image.config, layers=image.layers, name=image.name)
                 engine.load(path, tag=image.name)
@@ -93,8 +92,10 @@ class Bases:
 
     def _answers(self, engine: Engine, roles: Sequence[str]) -> bool:
         """Whether any registry of these roles answers; each is asked once."""
-        references = [self._bases[role].upstream for role in roles]
-        for reference in {reference.split("/")[0]: reference for reference in references}.values():
+        asked: dict[str, str] = {}
+        for role in roles:
+            asked.setdefault(_registry(self._bases[role].upstream), self._bases[role].upstream)
+        for reference in asked.values():
             try:
                 engine.resolve(reference, timeout=_PROBE_TIMEOUT)
             except EngineError:
@@ -213,6 +214,12 @@ class Bases:
             if option in options:
                 config[name] = [str(word) for word in _list(options[option])]
         return config
+
+
+def _registry(reference: str) -> str:
+    """The host a reference is asked from; without one it is the engine's default registry: "" here."""
+    host, slash, _ = reference.partition("/")
+    return host if slash and (set(host) & {".", ":"} or host == "localhost") else ""
 
 
 def _name(role: str, digest: str) -> str:

@@ -7,6 +7,7 @@ Below settings.cache/"bases":
     made/<key>.json        the result of one recipe; written last, so what is there is complete
     index.json             for people: when and from what each role was made
     lock, work/            held and used while something is made
+    passing/               archives on their way into an engine
 """
 
 from __future__ import annotations
@@ -103,6 +104,15 @@ class Store:
             yield self.work
         finally:
             shutil.rmtree(self.work, ignore_errors=True)
+
+    def passing(self, name: str) -> Path:
+        """A path for a file of this process's own, which its user removes; what a killed harness left is removed."""
+        folder = self.folder / "passing"
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            if not Path("/proc", left.name.partition("-")[0]).exists():
+                left.unlink(missing_ok=True)
+        return folder / f"{os.getpid()}-{name}"
 
     def index(self) -> dict[str, dict[str, str]]:
         """By role: when and from what it was made."""

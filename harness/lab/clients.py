@@ -3,7 +3,8 @@
 Settings reach a build as files, mounted as secrets for the length of a RUN: no environment variable, no ARG and no
 change to the command, and nothing in the layer or the history. A secret on a path whose folder is missing leaves
 that folder behind (seen on dockerd 20.10), so a file goes only where the folder exists or where the tool itself
-makes it: nothing is there that a build without a depot would not have.
+makes it. What stays is the time of change of that folder. Exceptions, for want of a better place: uv's /etc/uv, and
+/.cargo where cargo runs as another user than root.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ _PROGRAMS = {
 }
 _SEPARATORS = re.compile(r"""[;&|(){}`"'\n<>\[\],]|\$\(|(?<!\S)(?:then|do|else|elif|if|while|until|!)(?!\S)""")
 _WRAPPERS = ("exec", "env", "sudo", "time", "command", "nice", "xargs", "eval", "xvfb-run")
-_SHELLS = re.compile(r"(?:ba|da|z)?sh")
 _ROOT = ("", "root", "0")
 
 

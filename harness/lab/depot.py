@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -67,21 +66,18 @@ class Depot:
         self.bind = bind
         self.port = 0
         self._cache = settings.cache / "depot"
-        self._runtime = settings.cache / "depots"
         self._keeper = keeper
         self._announce = announce
 
     @staticmethod
-    def possible(upstreams: Upstreams | None = None) -> tuple[bool, str]:
-        """Whether a depot can reach what the host reaches, and why not."""
+    def impossible(upstreams: Upstreams | None = None) -> str:
+        """Why nginx cannot reach what this machine reaches; "" where it can."""
         upstreams = upstreams or read()
-        for upstream in upstreams.proxies:
-            return False, f"this machine reaches {without_credentials(upstream)} through a proxy, nginx cannot"
+        if proxied := sorted(without_credentials(url) for url in upstreams.proxies):
+            return f"this machine reaches {proxied[0]} through a proxy, which nginx cannot"
         if not upstreams.nameservers:
-            return False, "/etc/resolv.conf names no server"
-        if not upstreams.authorities:
-            return False, "no certificate authorities are installed"
-        return True, ""
+            return "/etc/resolv.conf names no server"
+        return "" if upstreams.authorities else "this machine has no certificate authorities"
 
     @property
     def url(self) -> str:
@@ -116,14 +112,13 @@ class Depot:
     def __enter__(self) -> Self:
         from harness.lab.packages import ensure
 
-        possible, reason = self.possible(self.upstreams)
-        if not possible:
-            raise LabError(reason, where="depot", fix="Builds go without it: TARE_DEPOT=off says so beforehand.")
-        program = ensure({"nginx": "nginx"}, announce=self._announce)["nginx"]
+        if reason := self.impossible(self.upstreams):
+            raise LabError(reason, where="depot", fix="Use TARE_DEPOT=off: builds then fetch directly.")
+        program = ensure({"nginx": "nginx"}, announce=self._announce, keeper=self._keeper)["nginx"]
         self._cache.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             scope = stack.enter_context(self._keeper.scope())
-            self._folder = scope.folder(self._runtime / secrets.token_hex(4))
+            self._folder = scope.short_folder()  # there is a socket in it
             (self._folder / "temp").mkdir()
             bundle = self._folder / "authorities.pem"
             bundle.write_bytes(b"\n".join(path.read_bytes() for path in self.upstreams.authorities))

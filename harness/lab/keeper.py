@@ -227,7 +227,8 @@ class Keeper(Scope):
 def sweep(cache: Path) -> list[str]:
     """Undo the leases whose owner and guardian are dead, and only those; returns what was removed.
 
-    After a reboot only files and folders can be left. What cannot be undone is logged and tried again by the next sweep.
+    After a reboot only files and folders can be left. What cannot be undone is logged and left
+    for the next sweep.
     """
     removed = []
     for path in sorted((cache / "leases").glob("*.json")):

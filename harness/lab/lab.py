@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engine.provision import provision
-from harness.errors import BaseUnavailable, LabError
+from harness.errors import BaseUnavailable, EngineError, LabError
 from harness.lab.bases import BaseImage, Bases
 from harness.lab.depot import Depot
 from harness.lab.keeper import Keeper, sweep
@@ -100,7 +103,8 @@ def open_lab(
             network = _network(keeper, stack, notes)
             engine = provision(settings, keeper, network, announce=say)
             stack.callback(engine.close)
-            stack.callback(_forget, engine)
+            if engine.info.origin == "system":
+                stack.enter_context(_claimed(settings, engine))
             bind = network.address if network else _LOOPBACK
             registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
@@ -177,10 +181,32 @@ def _depot(
     return None
 
 
+@contextmanager
+def _claimed(settings: Settings, engine: Engine) -> Iterator[None]:
+    """Use a user's engine alone among harnesses, and leave nothing of ours in it.
+
+    Alone, because cells are measured one at a time; so whatever carries our label at the start is what a killed run
+    has left. Raises LabError where another harness uses the engine.
+    """
+    name = hashlib.sha256(engine.info.endpoint.encode()).hexdigest()[:12]
+    path = settings.cache / "leases" / f"engine-{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("another harness uses this engine", where=engine.info.endpoint, fix="Wait for it.") from None
+        _forget(engine)
+        try:
+            yield
+        finally:
+            _forget(engine)
+
+
 def _forget(engine: Engine) -> None:
     """Remove what is ours from a user's engine; a private one ends with everything in it."""
-    if engine.info.origin == "system":
-        for container in engine.containers():
-            engine.remove(container)
-        for image in engine.images():
+    for container in engine.containers():
+        engine.remove(container)
+    for image in engine.images():
+        with contextlib.suppress(EngineError):  # an image that a container of the user's stands on
             engine.remove_image(image)

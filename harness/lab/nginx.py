@@ -84,10 +84,11 @@ http {{
   # Names may be any: files lie on hosts that only an index knows. Addresses may not, nor this machine itself, but
   # where the host's settings say so: a build must not get at services that only this machine should reach.
   map $target $forbidden {{
-    {_lines(_allowed(upstreams), 4)}
-    "~*^https?://(localhost|[0-9.]+|\\[)([:/]|[0-9a-f:]|$)" 1;
-    "" 1;
-    default 0;
+    {_guarded(upstreams)}
+  }}
+  map $redirect $forbidden_redirect {{
+    volatile;
+    {_guarded(upstreams)}
   }}
   # One address has several forms in these: an index page as HTML or JSON, a package's metadata in short or in full.
   map $server_name $form {{ default ""; {pypi} $http_accept; {npm} $http_accept; {bind} $http_accept; }}
@@ -158,6 +159,7 @@ http {{
       proxy_pass $to;
     }}
     location @redirected {{
+      if ($forbidden_redirect) {{ return 403; }}
       set $to $redirect;
       proxy_pass $to;
     }}
@@ -192,7 +194,7 @@ def quote_text(text: str) -> str:
 
 
 def _to(url: str) -> str:
-    return quote_text(without_credentials(url).replace("$", "%24") + "/")[:-1] + '$rest"'
+    return quote_text(without_credentials(url).replace("$", "%24") + "/$rest")
 
 
 def _root(url: str) -> str:
@@ -243,9 +245,13 @@ def _front(bind: str, port: int, name: str, filters: str, *locations: str, defau
   }}"""
 
 
-def _allowed(upstreams: Upstreams) -> Iterable[tuple[str, str]]:
-    for url in sorted({_root(url) for url in upstreams.addresses()}):
-        yield f'"~^{re.escape(url)}/"', "0"
+def _guarded(upstreams: Upstreams) -> str:
+    """Lines of a map from an address to whether it may not be asked for."""
+    allowed = sorted({_root(url) for url in upstreams.addresses()})
+    lines = [(f'"~^{re.escape(url)}/"', "0") for url in allowed]
+    return _lines(
+        [*lines, (r'"~*^https?://(\[|(localhost\.?|[0-9.]+)([:/]|$))"', "1"), ('""', "1"), ("default", "0")], 4
+    )
 
 
 def _authorizations(upstreams: Upstreams) -> Iterable[tuple[str, str]]:

@@ -4,10 +4,9 @@ ARG BASE_DISTROLESS_CC=gcr.io/distroless/cc-debian13:nonroot
 FROM ${BASE_SDK_RUST} AS build
 ENV CARGO_HOME=/usr/local/cargo
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
-RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
 COPY . .
-# Cargo goes by the times of files, and a file may be older than what the cache holds of it: hence touch.
+# What Cargo fetched and compiled stays in the caches: an edit compiles what changed, so manifests need no layer of
+# their own. Cargo goes by the times of files, and a file may be older than what the caches hold of it: hence touch.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     find src -name '*.rs' -exec touch {} + \

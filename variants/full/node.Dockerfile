@@ -8,4 +8,4 @@ WORKDIR /app
 COPY . .
 RUN npm install
 EXPOSE 8080
-CMD ["npm", "start"]
+CMD ["node", "server.js"]

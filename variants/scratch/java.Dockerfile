@@ -18,7 +18,8 @@ RUN modules=$(sed -n 's/^ *requires \(.*\);/\1/p' module-info.java | paste -sd,)
     jlink --add-modules "java.base${modules:+,$modules}" --strip-java-debug-attributes --no-header-files --no-man-pages \
       --output /opt/java; \
     mkdir /closure; \
-    LD_LIBRARY_PATH=/opt/java/lib/server find /opt/java -type f \( -name '*.so' -o -name java \) -exec ldd {} + > libraries; \
+    LD_LIBRARY_PATH=/opt/java/lib/server \
+      find /opt/java -type f \( -name '*.so' -o -name java \) -exec ldd {} + > libraries; \
     if grep 'not found' libraries; then exit 1; fi; \
     awk '$2 == "=>" {print $3} $2 ~ /^\(0x/ {print $1}' libraries | grep '^/' | grep -v '^/opt/java/' \
       | sort -u | xargs cp -L --parents -t /closure

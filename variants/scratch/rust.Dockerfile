@@ -4,11 +4,10 @@ ARG BASE_OS_SLIM=debian:trixie-slim
 FROM ${BASE_SDK_RUST} AS build
 ENV CARGO_HOME=/usr/local/cargo
 WORKDIR /src
-COPY Cargo.toml Cargo.lock ./
-RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
 COPY . .
 # crt-static links the C library in; it needs a named target, as macros of the compiler cannot be linked that way.
-# Cargo goes by the times of files, and a file may be older than what the cache holds of it: hence touch.
+# What Cargo fetched and compiled stays in the caches: an edit compiles what changed, so manifests need no layer of
+# their own. Cargo goes by the times of files, and a file may be older than what the caches hold of it: hence touch.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     find src -name '*.rs' -exec touch {} + \

@@ -11,9 +11,9 @@ RUN --mount=type=cache,target=/root/.m2 \
     mvn --batch-mode --no-transfer-progress package \
  && java -Djarmode=tools -jar target/service.jar extract --layers --destination /layers
 
-# A runtime of the modules that the service and its libraries refer to; then the shared libraries that it loads, and
-# the loader, each at the path it is looked for. Drawing on a screen is left out; any other library that is missing
-# fails the build.
+# A runtime of the modules that the libraries refer to, less what draws and plays sound: of java.desktop a service
+# uses java.beans. Then the shared libraries that the runtime loads, and the loader, each at the path it is looked
+# for. A library that is missing fails the build.
 FROM ${BASE_SDK_MAVEN} AS runtime
 SHELL ["/bin/bash", "-o", "errexit", "-o", "pipefail", "-c"]
 WORKDIR /src
@@ -21,9 +21,10 @@ COPY --from=build /layers/dependencies/ ./
 RUN modules=$(jdeps --ignore-missing-deps --multi-release 21 --print-module-deps lib/*.jar); \
     jlink --add-modules "$modules,jdk.crypto.ec" --strip-java-debug-attributes --no-header-files --no-man-pages \
       --output /opt/java; \
-    rm -f /opt/java/lib/lib{awt_xawt,jawt,splashscreen}.so; \
+    rm -f /opt/java/lib/lib{awt*,fontmanager,freetype,javajpeg,jawt,jsound,lcms,mlib_image,splashscreen}.so; \
     mkdir /closure; \
-    LD_LIBRARY_PATH=/opt/java/lib/server find /opt/java -type f \( -name '*.so' -o -name java \) -exec ldd {} + > libraries; \
+    LD_LIBRARY_PATH=/opt/java/lib/server \
+      find /opt/java -type f \( -name '*.so' -o -name java \) -exec ldd {} + > libraries; \
     if grep 'not found' libraries; then exit 1; fi; \
     awk '$2 == "=>" {print $3} $2 ~ /^\(0x/ {print $1}' libraries | grep '^/' | grep -v '^/opt/java/' \
       | sort -u | xargs cp -L --parents -t /closure

@@ -6,10 +6,9 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/*
 ENV CARGO_HOME=/usr/local/cargo
 WORKDIR /app
-COPY Cargo.toml Cargo.lock ./
-RUN --mount=type=cache,target=/usr/local/cargo/registry cargo fetch --locked
 COPY . .
-# Cargo goes by the times of files, and a file may be older than what the cache holds of it: hence touch.
+# What Cargo fetched and compiled stays in the caches: an edit compiles what changed, so manifests need no layer of
+# their own. Cargo goes by the times of files, and a file may be older than what the caches hold of it: hence touch.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/app/target \
     find src -name '*.rs' -exec touch {} + \

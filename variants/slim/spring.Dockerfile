@@ -11,7 +11,7 @@ RUN --mount=type=cache,target=/root/.m2 mvn --batch-mode --no-transfer-progress 
 COPY src ./src
 RUN --mount=type=cache,target=/root/.m2 \
     mvn --batch-mode --no-transfer-progress package \
- && java -Djarmode=tools -jar target/service.jar extract --destination . \
+ && java -Djarmode=tools -jar target/service.jar extract --force --destination . \
  && rm -r target
 USER 65532
 EXPOSE 8080

@@ -1,0 +1,214 @@
+"""The main job as a user runs it, on a real engine: small catalogues, every kind of failure, a kill, a resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.model import Status
+from harness.run import PREPARE
+from harness.store import latest, read_run
+
+pytestmark = pytest.mark.live
+ROOT = Path(__file__).parents[1]
+LIMIT = 1200  # s for one run on a shared machine, bases included
+
+
+def checkout(folder: Path, *, strategies: tuple[str, ...]) -> Path:
+    """A copy of this checkout with the go app and some strategies only."""
+    folder.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("benchmarks/test_matrix.py", "variants/bases.toml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "apps" / "go", folder / "apps" / "go")
+    for name in strategies:
+        shutil.copytree(ROOT / "variants" / name, folder / "variants" / name)
+    return folder
+
+
+def app(folder: Path, name: str, *edits: tuple[str, str, str]) -> None:
+    """A copy of the go app with some text replaced."""
+    shutil.copytree(folder / "apps" / "go", folder / "apps" / name)
+    for file, find, replace in edits:
+        path = folder / "apps" / name / file
+        text = path.read_text()
+        assert find in text, f"{find!r} is not in {path}"
+        path.write_text(text.replace(find, replace))
+
+
+def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", "bench", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def left_behind(before: set[str]) -> set[str]:
+    return traces() - before
+
+
+def traces() -> set[str]:
+    """Processes, links, mounts and folders that a run could leave."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (process / "comm").read_text().strip()
+            arguments = (process / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if name in {"dockerd", "containerd", "nginx", "docker-registry"} or "harness" in arguments:
+            found.add(f"process {process.name} {arguments[:80]}")
+    found |= {f"link {link.name}" for link in Path("/sys/class/net").iterdir()}
+    found |= {f"folder {path}" for path in Path("/run").glob("tare*")}
+    found |= {f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory):
+    """One run over a sound app and one of every failure, under two probes."""
+    folder = checkout(tmp_path_factory.mktemp("matrix") / "tare", strategies=("scratch",))
+    silent = "func main() {\n\tfor {\n\t\ttime.Sleep(time.Hour)\n\t}\n"
+    app(
+        folder,
+        "silent",
+        ("main.go", "func main() {", silent),
+        ("app.toml", "port = 8080", "port = 8080\nstart_timeout = 2"),
+    )
+    app(folder, "exits", ("main.go", "func main() {", 'func main() {\n\tprintln("no configuration")\n\tos.Exit(3)\n'))
+    app(folder, "wrong", ("app.toml", "count = 9592", "count = 9593"))
+    app(folder, "unbuildable", ("main.go", "package main", "package main\n\nthis is no Go\n"))
+    app(folder, "misspelt", ("app.toml", "port = 8080", "prot = 8080"))
+    (folder / "variants" / "broken").mkdir()
+    (folder / "variants" / "broken" / "variant.toml").write_text('title = "Broken\n')
+    before = traces()
+    done = bench(folder, "--blocks", "2", "-m", "size or start or build")
+    return folder, done, left_behind(before)
+
+
+def test_the_sound_cell_is_measured_and_the_exit_code_tells_of_the_others(matrix):
+    folder, done, _ = matrix
+    assert done.returncode == 1, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    assert {cell for cell, _ in run.series()} == {"", "go-scratch"}
+    for metric in ("start.warm.total", "start.cold.total", "build.cold", "build.source"):
+        assert len(run.series()["go-scratch", metric].value) == 2
+    assert run.series()["", "floor.warm.total"].value.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "reason", "log"),
+    [
+        ("silent", Status.TIMEOUT, "no answer on port 8080 within 2 s", ""),
+        ("exits", Status.EXITED, "exit code 3", "no configuration"),
+        ("wrong", Status.WRONG_ANSWER, "expected 9593", ""),
+        ("unbuildable", Status.ERROR, "build failed", "syntax error"),
+    ],
+)
+def test_a_failing_app_is_a_record_with_reason_and_log(matrix, name, status, reason, log):
+    folder, done, _ = matrix
+    (failure,) = [t for t in read_run(latest(folder / "results")).failures if t.cell == f"{name}-scratch"]
+    assert (failure.probe, failure.status) == (PREPARE, status)
+    assert reason in failure.reason
+    assert log in failure.log
+    assert f"{name}-scratch" in done.stdout
+
+
+def test_broken_files_are_told_with_file_and_line(matrix):
+    _, done, _ = matrix
+    text = done.stdout + done.stderr
+    assert "misspelt/app.toml:" in text
+    assert "prot" in text
+    assert "broken/variant.toml:1" in text
+    assert "Traceback" not in text
+
+
+def test_nothing_is_left_behind(matrix):
+    assert matrix[2] == set()
+
+
+def test_pytest_words_select_and_listing_touches_no_engine(matrix):
+    folder = matrix[0]
+    environ = {**os.environ, "TARE_ENGINE": "off"}
+    command = [sys.executable, "-m", "harness", "bench", "--co", "-k", "go and scratch", "-m", "start"]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    listed = [line for line in done.stdout.splitlines() if "::" in line]
+    assert [line.partition("[")[2] for line in listed] == ["go-scratch-start-cold]", "go-scratch-start-warm]"]
+
+
+def test_the_tables_come_again_from_the_folder_alone(matrix):
+    folder = matrix[0]
+    environ = {**os.environ, "TARE_ENGINE": "off"}
+    command = [sys.executable, "-m", "harness", "report"]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
+    assert "start.warm.total" in done.stdout
+    assert "no answer on port 8080" in done.stdout
+
+
+def test_no_engine_is_one_clear_error(matrix):
+    environ = {**os.environ, "TARE_ENGINE": "off"}
+    command = [sys.executable, "-m", "harness", "bench", "-m", "size"]
+    done = subprocess.run(command, cwd=matrix[0], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "no engine may be used" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_pytest_benchmark_gets_the_recorded_durations_and_can_compare(tmp_path):
+    folder = checkout(tmp_path / "tare", strategies=("scratch",))
+    done = bench(folder, "--blocks", "2", "-m", "start", "--benchmark-json", "out.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    stored = {metric: list(series.value) for (name, metric), series in run.series().items() if name == "go-scratch"}
+    for entry in json.loads((folder / "out.json").read_text())["benchmarks"]:
+        assert entry["stats"]["data"] == pytest.approx(stored[entry["extra_info"]["metric"]])
+    compared = subprocess.run(
+        [str(Path(sys.executable).parent / "pytest-benchmark"), "compare", "out.json"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_killed_loses_nothing_leaves_nothing_and_completes(tmp_path, number):
+    folder = checkout(tmp_path / "tare", strategies=("scratch",))
+    before = traces()
+    arguments = ["--blocks", "3", "-m", "start or pull"]
+    command = [sys.executable, "-m", "harness", "bench", *arguments]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+    deadline = time.monotonic() + LIMIT
+    while samples(folder) < 5:
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline, (folder / "log").read_text()
+        time.sleep(0.05)
+    process.send_signal(number)
+    process.wait(120)
+    kept = (latest(folder / "results") / "samples.jsonl").read_bytes()
+    for _ in range(300):  # the guardian works after the harness is gone
+        if not left_behind(before):
+            break
+        time.sleep(0.1)
+    assert left_behind(before) == set()
+    if number == signal.SIGINT:
+        assert "--resume" in (folder / "log").read_text()
+    done = bench(folder, *arguments, "--resume")
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    assert (run.folder / "samples.jsonl").read_bytes().startswith(kept[: kept.rfind(b"\n") + 1])
+    keys = [(t.cell, t.probe, t.state, t.block) for t in run.tries() if t.probe != PREPARE]
+    assert len(keys) == len(set(keys))
+    assert list(run.series()["go-scratch", "pull.empty.total"].block) == [0, 1, 2]
+    assert left_behind(before) == set()
+
+
+def samples(folder: Path) -> int:
+    files = list((folder / "results").glob("*/samples.jsonl"))
+    return files[0].read_bytes().count(b"\n") if files else 0

@@ -1,0 +1,195 @@
+"""The runner, with probes and a workshop that do as they are told. The real ones are in test_matrix_live.py."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import harness.run
+from harness.bench import spent
+from harness.display import Display
+from harness.engine.contract import BuildResult
+from harness.errors import LabError, TryFailed
+from harness.lab.quiet import Quiet
+from harness.ledger import Ledger
+from harness.model import App, Cell, Edit, Environment, Metric, Request, Status, Strategy, Unit
+from harness.plan import Plan, ProbePlan
+from harness.probes.base import CellProbe, Reading
+from harness.run import GIVE_UP_AFTER, PREPARE, History, Runner
+from harness.store import CellInfo, Manifest, RunWriter, read_run
+
+EDIT = Edit("main", "0", "{n}")
+
+
+def cell(name: str, folder: Path) -> Cell:
+    app = App(
+        name=name, title=name, language="go", path=folder, port=1, ready=Request("/"), verify=(),
+        source_change=EDIT, dependency_change=EDIT,
+    )  # fmt: skip
+    strategy = Strategy(name="slim", title="Slim", summary="", trades="", path=folder, rank=1)
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text("FROM scratch\n")
+    return Cell(app=app, strategy=strategy, dockerfile=dockerfile)
+
+
+class Counting(CellProbe):
+    """Two states a visit; fails where told, and counts what it is asked."""
+
+    name = "count"
+    activity = "counting"
+    rank = 1
+    states = ("first", "second")
+    reports = {"first": "count.first", "second": "count.second"}  # noqa: RUF012
+    guess = 0.01
+    metrics = tuple(Metric(name=f"count.{s}", unit=Unit.SECONDS, headline=True, help="") for s in states)
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.fails: dict[tuple[str, str], Exception] = {}
+        self.closed = 0
+
+    def visit_cell(self, lab, cell):
+        try:
+            if error := self.fails.get((cell.cell.app.name, "before")):
+                raise error
+            for state in self.states:
+                yield state, lambda state=state: self._measure(cell.cell.app.name, state)
+        finally:
+            self.closed += 1
+
+    def _measure(self, name, state):
+        self.calls.append((name, state))
+        if error := self.fails.get((name, state)):
+            raise error
+        return Reading({f"count.{state}": float(len(self.calls))})
+
+
+class Bench:
+    """A runner over `names`, with its run folder."""
+
+    def __init__(self, folder: Path, monkeypatch, names=("a", "b", "c"), broken=()) -> None:
+        self.folder = folder
+        self.probe = Counting()
+        self.cells = [cell(name, folder) for name in names]
+        self.out = io.StringIO()
+
+        def prepare(_, cell):
+            if cell.app.name in broken:
+                raise TryFailed(Status.ERROR, "build failed", log="the log")
+            built = BuildResult(image="sha256:1", seconds=1.0, steps=())
+            return SimpleNamespace(cell=cell, built=built, id="sha256:1", diff_ids=("sha256:2",))
+
+        monkeypatch.setattr(harness.run.Workshop, "prepare", prepare)
+        monkeypatch.setattr(harness.run.Workshop, "ensure", lambda *_: None)
+
+    def manifest(self) -> Manifest:
+        return Manifest(
+            environment=Environment(facts={"engine": "fake"}),
+            seed=3,
+            metrics=self.probe.metrics,
+            cells=tuple(CellInfo.of(cell) for cell in self.cells),
+        )
+
+    def run(self, blocks: int = 3, resume: Path | None = None):
+        names = tuple(cell.id for cell in self.cells)
+        plans = (ProbePlan(name="count", blocks=None, guess=0.01),)
+        plan = Plan(cells=names, probes=plans, seed=3, budget=None, blocks=blocks)
+        history = History.of(read_run(resume).tries(), [self.probe]) if resume else None
+        writer = RunWriter.resume(resume) if resume else RunWriter.create(self.folder / "results", self.manifest())
+        monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
+        with writer:
+            runner = Runner(
+                lab=SimpleNamespace(monitor=monitor), plan=plan, probes=[self.probe], cells=self.cells,
+                writer=writer, display=Display(self.out), ledger=Ledger(), history=history,
+            )  # fmt: skip
+            runner.run()
+        return read_run(writer.folder)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    return Bench(tmp_path, monkeypatch)
+
+
+def test_every_cell_is_visited_once_a_block_and_every_state_stored(bench):
+    run = bench.run(blocks=3)
+    assert not run.failures
+    for name in ("a-slim", "b-slim", "c-slim"):
+        for state in bench.probe.states:
+            assert list(run.series()[name, f"count.{state}"].block) == [0, 1, 2]
+    tries = [try_ for try_ in run.tries() if try_.probe == "count"]
+    assert [try_.order for try_ in run.tries()] == list(range(len(list(run.tries()))))
+    for block in range(3):
+        cells = [t.cell for t in tries if t.block == block and t.state == "first"]
+        assert sorted(cells) == ["a-slim", "b-slim", "c-slim"]
+    assert bench.probe.closed == 9
+
+
+def test_a_cell_that_cannot_be_prepared_is_a_record_and_the_rest_is_measured(tmp_path, monkeypatch):
+    bench = Bench(tmp_path, monkeypatch, broken=("b",))
+    run = bench.run(blocks=2)
+    assert [(t.cell, t.probe, t.status, t.reason, t.log) for t in run.failures] == [
+        ("b-slim", PREPARE, Status.ERROR, "build failed", "the log")
+    ]
+    assert {name for name, _ in run.series()} == {"a-slim", "c-slim"}
+    assert "b-slim: prepare image: error: build failed" in bench.out.getvalue()
+
+
+def test_nothing_is_measured_where_no_cell_can_be_prepared(tmp_path, monkeypatch):
+    run = Bench(tmp_path, monkeypatch, names=("a",), broken=("a",)).run()
+    assert len(run.failures) == 1
+    assert not run.series()
+
+
+def test_a_failed_state_ends_the_visit_and_two_failed_visits_end_the_cell(bench):
+    bench.probe.fails["b", "first"] = TryFailed(Status.TIMEOUT, "no answer", log="silence")
+    run = bench.run(blocks=4)
+    assert [t.block for t in run.failures] == list(range(GIVE_UP_AFTER))
+    assert {t.status for t in run.failures} == {Status.TIMEOUT}
+    assert bench.probe.calls.count(("b", "second")) == 0
+    assert bench.probe.calls.count(("a", "second")) == 4
+
+
+def test_a_failure_between_measurements_is_recorded_against_the_state_it_prevented(bench):
+    bench.probe.fails["c", "before"] = LabError("no node")
+    run = bench.run(blocks=1)
+    assert [(t.cell, t.state, t.reason) for t in run.failures] == [("c-slim", "first", "no node")]
+
+
+def test_a_resumed_run_repeats_nothing(bench):
+    def interrupt(state_calls=[0]):  # noqa: B006
+        state_calls[0] += 1
+        if state_calls[0] == 8:
+            raise KeyboardInterrupt
+
+    measure = bench.probe._measure
+    bench.probe._measure = lambda name, state: (interrupt(), measure(name, state))[1]
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(blocks=3)
+    folder = next((bench.folder / "results").iterdir())
+    before = (folder / "samples.jsonl").read_bytes()
+    assert read_run(folder).sessions[-1].outcome == "interrupted"
+    bench.probe._measure = measure
+    run = bench.run(blocks=3, resume=folder)
+    assert (folder / "samples.jsonl").read_bytes().startswith(before)
+    keys = [(t.cell, t.probe, t.state, t.block) for t in run.tries() if t.probe != PREPARE]
+    assert len(keys) == len(set(keys)) == 18
+    assert spent(run) >= 0
+    assert [session.outcome for session in run.sessions] == ["interrupted", "complete"]
+
+
+def test_plain_progress_says_what_is_done(bench):
+    bench.run(blocks=1)
+    text = bench.out.getvalue()
+    assert "a-slim: built, verified and pushed" in text
+    assert "count: block 1" in text
+
+
+def test_artefacts_are_kept(bench):
+    run = bench.run(blocks=1)
+    assert (run.folder / "artefacts" / "a-slim" / "Dockerfile").read_text() == "FROM scratch\n"
+    assert json.loads((run.folder / "manifest.json").read_text())["seed"] == 3
