@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
+from dataclasses import replace
 
 import hypothesis
 import pytest
@@ -13,11 +12,9 @@ import pytest
 hypothesis.settings.register_profile("tare", deadline=None)
 hypothesis.settings.load_profile("tare")
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="session")
-def live_settings(tmp_path_factory):
+def live_settings():
     """Settings with the user's cache, so that bases and packages are fetched once."""
     from harness.settings import Settings
 
@@ -42,15 +39,23 @@ def live_network(live_keeper):
 
 @pytest.fixture(scope="session")
 def live_endpoint(live_settings, live_keeper, live_network):
-    """The endpoint of a private engine, also as TARE_TEST_ENDPOINT."""
-    from dataclasses import replace
-
+    """The endpoint of a private engine that all live tests share."""
     from harness.engine.provision import provision
 
-    engine = provision(
-        replace(live_settings, engine="private"), live_keeper, live_network, announce=lambda text: print(text, file=sys.stderr)
-    )
-    os.environ["TARE_TEST_ENDPOINT"] = engine.info.endpoint
+    private = replace(live_settings, engine="private")
+    engine = provision(private, live_keeper, live_network, announce=lambda text: print(text, file=sys.stderr))
     yield engine.info.endpoint
     engine.close()
-    del os.environ["TARE_TEST_ENDPOINT"]
+
+
+@pytest.fixture(scope="module")
+def live_engine(live_endpoint):
+    """A client of that engine, which must be left as it was found."""
+    from engine_contract import leaving_nothing
+
+    from harness.engine.docker import DockerEngine
+
+    engine = DockerEngine(live_endpoint, origin="private")
+    with leaving_nothing(engine):
+        yield engine
+    engine.close()

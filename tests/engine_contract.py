@@ -20,7 +20,6 @@ from urllib.request import urlopen
 import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, ExecResult, Step
-from harness.engine.docker import DockerEngine
 from harness.engine.fake import Behaviour, Program
 from harness.engine.fakeimage import tar
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
@@ -105,18 +104,6 @@ def leaving_nothing(engine: Engine) -> Iterator[None]:
         for image in set(engine.images()) - images:
             with suppress(EngineError):  # its names may be ones that another test removes
                 engine.remove_image(image)
-
-
-@pytest.fixture(scope="session")
-def live_engine() -> Iterator[DockerEngine]:
-    """The engine at TARE_TEST_ENDPOINT, which must be one that tests may empty."""
-    endpoint = os.environ.get("TARE_TEST_ENDPOINT")
-    if not endpoint:
-        pytest.fail("TARE_TEST_ENDPOINT names no engine for the live tests")
-    engine = DockerEngine(endpoint, origin="private")
-    with leaving_nothing(engine):
-        yield engine
-    engine.close()
 
 
 class ContractBehaviour(Behaviour):

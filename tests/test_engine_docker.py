@@ -19,7 +19,7 @@ from typing import Any
 
 import docker
 import pytest
-from engine_contract import EngineContract, context, leaving_nothing, live_engine, new_name
+from engine_contract import EngineContract, context, leaving_nothing, new_name
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,8 +30,6 @@ from harness.engine.names import ours, split
 from harness.engine.pulled import PullLog
 from harness.errors import BuildFailed, ContainerFailed, EngineError, EngineUnavailable, PullFailed
 from harness.settings import LABEL
-
-__all__ = ["live_engine"]  # a fixture
 
 SECRET = 'FROM scratch\nCOPY app /app\nRUN --mount=type=secret,id={} ["/app", "size", "/run/secrets/big"]\n'
 

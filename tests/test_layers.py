@@ -14,7 +14,7 @@ from pathlib import Path
 
 import docker
 import pytest
-from engine_contract import live_engine, new_name
+from engine_contract import new_name
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -34,8 +34,6 @@ from harness.layers import (
 )
 from harness.settings import LABEL
 from harness.tarread import clean
-
-__all__ = ["live_engine"]  # a fixture
 
 calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
