@@ -1,6 +1,6 @@
 """How fast the layers of an image are read: the goal is 400 MB/s for layers without compression.
 
-Run by `tox -e bench -- benchmarks/test_walk_speed.py -s`; -s shows the rates, which the table of pytest-benchmark
+Run by `tox -e selfbench -- -s`; -s shows the rates, which the table of pytest-benchmark
 does not know. Reading is all computing, so processor time is measured: it is right on a busy machine too.
 """
 

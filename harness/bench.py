@@ -38,9 +38,9 @@ class Job:
     resume: Run | None = None
 
 
-def measure(job: Job, settings: Settings, display: Display) -> Path:
+def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | None = None) -> Path:
     """Run the job and return its run folder. Ctrl-C passes through as KeyboardInterrupt, with every sample stored."""
-    ledger = Ledger()
+    ledger = ledger or Ledger()
     plan = make_plan(job)
     display.say(describe(plan, job.probes))
     if not job.resume and (left := unfinished(job.results)):
