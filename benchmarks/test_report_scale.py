@@ -1,4 +1,4 @@
-"""A million samples must be reported in 5 s and 500 MB. Run by `tox -e bench -- benchmarks/test_report_scale.py`."""
+"""A million samples must be reported in 5 s and 500 MB. Run by `tox -e selfbench`."""
 
 from __future__ import annotations
 

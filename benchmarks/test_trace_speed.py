@@ -22,7 +22,7 @@ def test_trace_decoding(benchmark):
             vertex.started.seconds = 1_700_000_000 + number
             if update == UPDATES - 1:
                 vertex.completed.seconds = vertex.started.seconds + 5
-            line = VertexLog(vertex=vertex.digest, stream=1, msg=b"compiling a file of some length\n" * 4)
+            line = VertexLog(vertex=vertex.digest, msg=b"compiling a file of some length\n" * 4)
             messages.append(b64encode(StatusResponse(vertexes=[vertex], logs=[line]).SerializeToString()))
 
     def decode():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness import ask
@@ -58,17 +58,20 @@ class Workshop:
     ) -> BuildResult:
         """Build a cell's Dockerfile from its app, with an edit applied. Raises BaseUnavailable or BuildFailed."""
         lab = self._lab
-        arguments = {}
+        arguments: dict[str, str] = {}
+        environs: dict[str, Mapping[str, str]] = {}
         for role in cell.bases:
             base = lab.bases[role]
             if isinstance(base, BaseUnavailable):
                 raise base
             lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
-            arguments[lab.catalogue.bases[role].argument] = base.name
+            argument = lab.catalogue.bases[role].argument
+            arguments[argument] = base.name
+            environs[argument] = self._environ(base.name)
         changed = edited(cell.app, edit, number) if edit else None
         text = cell.dockerfile.read_text(encoding="utf-8")
         if lab.depot:
-            text = lab.depot.rewrite(text)
+            text = lab.depot.rewrite(text, environs)
         return lab.engine.build(
             context=pack(cell.app.path, text, changed=changed),
             tag=tag,
@@ -77,6 +80,12 @@ class Workshop:
             network=lab.build_network,
             no_cache=no_cache,
         )
+
+    def _environ(self, image: str) -> Mapping[str, str]:
+        """Environment of an image: where tools look for their settings depends on it."""
+        info = self._lab.engine.inspect(image)
+        stated = info.config.get("Env") if info else None
+        return dict(str(pair).split("=", 1) for pair in stated) if isinstance(stated, list) else {}
 
     def prepare(self, cell: Cell) -> Prepared:
         """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""

@@ -176,6 +176,43 @@ def test_pytest_benchmark_gets_the_recorded_durations_and_can_compare(tmp_path):
     assert compared.returncode == 0, compared.stdout + compared.stderr
 
 
+def test_a_base_that_cannot_be_had_fails_its_cells_and_a_second_run_needs_no_network(tmp_path):
+    folder = checkout(tmp_path / "tare", strategies=("scratch", "distroless"))
+    bases = folder / "variants" / "bases.toml"
+    text = bases.read_text()
+    table = text.index("[base.distroless-static]")
+    package = text.index("packages = [", table) + len("packages = [")
+    bases.write_text(f'{text[:package]}"no-such-package-anywhere", {text[package:]}')
+    done = bench(folder, "--blocks", "1", "-m", "size or build")
+    assert done.returncode == 1, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    assert {cell for cell, _ in run.series()} == {"go-scratch"}
+    (failure,) = run.failures
+    assert failure.cell == "go-distroless"
+    assert "no-such-package-anywhere" in failure.reason
+    # what was fetched once is enough: no way out of this network namespace, not even to a name server
+    command = f"ip link set lo up && exec {sys.executable} -m harness bench --blocks 1 -m 'size or build' -k scratch"
+    cut = ["unshare", "--net", "sh", "-c", command]
+    done = subprocess.run(cut, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(read_run(latest(folder / "results")).series()["go-scratch", "build.cold"].value) == 1
+
+
+@pytest.mark.parametrize("kind", ["dind", "layers"])
+def test_other_kinds_of_node_are_recorded_as_such(tmp_path, kind):
+    folder = checkout(tmp_path / "tare", strategies=("scratch",))
+    environ = {**os.environ, "TARE_NODE": kind}
+    command = [sys.executable, "-m", "harness", "bench", "--blocks", "2", "-m", "pull or deploy or start"]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    assert run.manifest.environment.facts["node"] == kind
+    for metric in ("pull.empty.total", "pull.previous.total", "deploy.total", "start.warm.total"):
+        assert list(run.series()["go-scratch", metric].block) == [0, 1]
+    fetched = run.series()["go-scratch", "pull.empty.fetched"].value
+    assert (fetched > 1_000_000).all()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_that_is_killed_loses_nothing_leaves_nothing_and_completes(tmp_path, number):
     folder = checkout(tmp_path / "tare", strategies=("scratch",))

@@ -22,7 +22,7 @@ from harness.lab.network import Network
 from harness.lab.node import Nodes
 from harness.lab.quiet import Monitor
 from harness.lab.registry import Registry
-from harness.lab.stage import TOOL_BASE, Stage, build_tool
+from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, build_tool, shell_holder
 
 if TYPE_CHECKING:
     from harness.engine.contract import Engine
@@ -50,6 +50,7 @@ class Lab:
     store: Bases
     bases: Mapping[str, BaseImage | BaseUnavailable]
     stage: Stage
+    no_tool: str  # why there is no tool image; "" where there is one
     monitor: Monitor
     bind: str
     notes: dict[str, str]
@@ -117,11 +118,8 @@ def open_lab(
             bases = store.ensure(sorted(roles), engine)
             store.load(engine, (base for base in bases.values() if isinstance(base, BaseImage)))
         with ledger.spend("setting up"):
-            tool_base = bases[TOOL_BASE]
-            if isinstance(tool_base, BaseUnavailable):
-                raise LabError(f"the tool image cannot be built: {tool_base}", fix="See `tare doctor`.")
-            build_tool(engine, catalogue.bases[TOOL_BASE].argument, tool_base.name)
-            stage = Stage(engine, (cell.app.port for cell in cells))
+            tool, holder = _tool(engine, catalogue, bases)
+            stage = Stage(engine, (cell.app.port for cell in cells), holder)
             stack.callback(stage.close)
             dind = bases.get(_DIND_BASE)
             nodes = Nodes(
@@ -144,6 +142,7 @@ def open_lab(
             store=store,
             bases=bases,
             stage=stage,
+            no_tool=tool,
             monitor=Monitor(),
             bind=bind,
             notes=notes,
@@ -179,6 +178,21 @@ def _depot(
     notes["depot"] = f"off: {reason}"
     say(f"depot: off ({reason}); builds fetch their packages directly, and their times contain that")
     return None
+
+
+def _tool(engine: Engine, catalogue: Catalogue, bases: Mapping[str, BaseImage | BaseUnavailable]) -> tuple[str, Holder]:
+    """Why there is no tool image ("" where there is), and what holds the stage open.
+
+    Without the tool's base nothing but floor and memory is lost: any base with a shell can hold a stage.
+    """
+    base = bases[TOOL_BASE]
+    if isinstance(base, BaseImage):
+        build_tool(engine, catalogue.bases[TOOL_BASE].argument, base.name)
+        return "", TOOL_HOLDER
+    for other in bases.values():
+        if isinstance(other, BaseImage) and catalogue.bases[other.role].recipe != "distroless":
+            return str(base), shell_holder(other.name)
+    raise LabError(f"no base can be had: {base}", fix="See `tare doctor`.")
 
 
 @contextmanager

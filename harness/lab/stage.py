@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +33,22 @@ def build_tool(engine: Engine, base_argument: str, base_image: str) -> str:
     return TOOL_IMAGE
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What holds the stage open: an image and a command that does nothing for ever."""
+
+    image: str
+    command: tuple[str, ...]
+
+
+TOOL_HOLDER = Holder(TOOL_IMAGE, ("pause",))
+
+
+def shell_holder(image: str) -> Holder:
+    """Any image with a shell, where there is no tool image."""
+    return Holder(image, ("sh", "-c", "while :; do sleep 3600; done"))
+
+
 class Stage:
     """`network` is what a ContainerSpec asks for to be on stage; `address` is where the app then answers.
 
@@ -39,8 +56,9 @@ class Stage:
     elsewhere: through its port proxy, which adds some 20 ms and blurs the first answer).
     """
 
-    def __init__(self, engine: Engine, ports: Iterable[int]) -> None:
+    def __init__(self, engine: Engine, ports: Iterable[int], holder: Holder) -> None:
         self._engine = engine
+        self._holder = holder
         self._ports = sorted(set(ports))
         self._container = ""
         self.address = ""
@@ -61,7 +79,8 @@ class Stage:
     def _open(self) -> None:
         self.close()
         ports = {} if self.path == "namespace" else dict.fromkeys(self._ports, 0)
-        self._container = self._engine.create(ContainerSpec(image=TOOL_IMAGE, command=["pause"], ports=ports))
+        holder = self._holder
+        self._container = self._engine.create(ContainerSpec(image=holder.image, command=holder.command, ports=ports))
         self._engine.start(self._container)
         state = self._engine.state(self._container)
         if not state.running:

@@ -41,6 +41,7 @@ class LinkProbe(CellProbe):
             name="link.error",
             unit=Unit.RATIO,
             direction=Direction.NEITHER,
+            headline=True,
             help="the model's prediction over the measurement, less one",
         ),
         *(

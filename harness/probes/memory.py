@@ -33,6 +33,9 @@ class MemoryProbe(CellProbe):
         ),
     )
 
+    def impossible(self, lab: Lab) -> str:
+        return lab.no_tool
+
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         yield "ready", lambda: self._measure(lab, cell)
 

@@ -78,6 +78,9 @@ class FloorProbe(Probe):
     of_engine = True
     metrics = _metrics("floor")
 
+    def impossible(self, lab: Lab) -> str:
+        return lab.no_tool
+
     def visit(self, lab: Lab, cell: Prepared | None) -> Visit:  # noqa: ARG002
         spec = ContainerSpec(image=TOOL_IMAGE, network=lab.stage.network)
         door = Door(lab.stage.address, lab.stage.port(FLOOR_PORT), FLOOR_READY, 10.0)
