@@ -54,8 +54,8 @@ def _names(folder: Path) -> list[str]:
     if ignore.exists():
         lines = (line.strip() for line in ignore.read_text(encoding="utf-8").splitlines())
         patterns = [line for line in lines if line and not line.startswith("#")]
-    kept = exclude_paths(str(folder), [*patterns, ".dockerignore", "Dockerfile", "*.Dockerfile", "app.toml"])
-    return sorted(str(name) for name in kept)
+    kept = exclude_paths(str(folder), [*patterns, "Dockerfile", "*.Dockerfile", "app.toml"])
+    return sorted(set(kept) - {".dockerignore"})  # which docker-py always keeps, for the classic builder
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, *, executable: bool) -> None:

@@ -42,7 +42,6 @@ class Prepared:
     base_manifest: Manifest | None  # None for scratch
     built: BuildResult
     diff_ids: tuple[str, ...]
-    base_diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))  # of edits; 1 made `changed`
 
@@ -125,12 +124,10 @@ class Workshop:
         manifest = self._push_as(image, repository, "current")
         changed_manifest = self._push_as(changed, repository, "changed")
         base_manifest = None
-        base_diff_ids: tuple[str, ...] = ()
         if cell.base:
             base = lab.bases[cell.base]
             assert not isinstance(base, BaseUnavailable)  # the image was built from it
             base_manifest = self._push_as(base.name, repository, "base")
-            base_diff_ids = base.diff_ids
         info = lab.engine.inspect(image)
         assert info is not None
         return Prepared(
@@ -144,7 +141,6 @@ class Workshop:
             base_manifest=base_manifest,
             built=built,
             diff_ids=info.diff_ids,
-            base_diff_ids=base_diff_ids,
         )
 
     def _push_as(self, image: str, repository: str, name: str) -> Manifest:

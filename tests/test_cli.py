@@ -1,0 +1,65 @@
+"""The command line: help, errors in one message, every command in the README."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("command", [["report"], ["report", "nowhere"]])
+def test_a_run_that_is_not_there_is_one_message(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("tare: ")
+    assert error.count("\n") == 1
+
+
+def test_no_runs_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs"]) == 0
+    assert "no run" in capsys.readouterr().out
+
+
+def test_a_wrong_setting_is_one_message(monkeypatch, capsys):
+    monkeypatch.setenv("TARE_ENGINE", "podman")
+    assert main(["clean"]) == 2
+    assert "TARE_ENGINE" in capsys.readouterr().err
+
+
+def test_bench_elsewhere_says_where_to_go(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["bench"]) == 2
+    assert "checkout" in capsys.readouterr().err
+
+
+def test_cleaning_empties_the_cache_it_is_told_of(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TARE_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "debs").mkdir(parents=True)
+    assert main(["clean"]) == 0
+    assert (tmp_path / "cache").exists()
+    assert main(["clean", "--cache"]) == 0
+    assert not (tmp_path / "cache").exists()
+
+
+def test_doctor_looks_and_starts_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TARE_CACHE", str(tmp_path / "none"))
+    assert main(["doctor"]) == 0
+    assert "dockerd" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_readme_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = re.findall(r"^    (\w+) {2,}", capsys.readouterr().out, re.MULTILINE)
+    assert "report" in commands
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for command in commands:
+        assert command == "bench" or f"tox -e tare -- {command}" in text
