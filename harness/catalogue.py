@@ -173,6 +173,7 @@ def _app(folder: Path, document: Document) -> App:
         source_change=_edit(folder, root.table("source_change")),
         dependency_change=_edit(folder, root.table("dependency_change")),
         start_timeout=root.seconds("start_timeout", default=30.0),
+        default=root.flag("default", default=True),
     )
     if app.language and not _NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
         root.problem(f'language is "{app.language}"', key="language", fix=_NAME_RULE)

@@ -138,6 +138,7 @@ class App:
     dependency_change: Edit
     env: Mapping[str, str] = field(default_factory=dict)
     start_timeout: float = 30.0  # s
+    default: bool = True  # False: only with --app
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

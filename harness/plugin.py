@@ -41,6 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--resume", metavar="RUN", nargs="?", const="latest", help="go on with an interrupted run (default: the newest)"
     )
     group.addoption("--strategy", metavar="NAME", action="append", default=[], help="add a strategy that is off")
+    group.addoption("--app", metavar="NAME", action="append", default=[], help="add an app that is off")
     group.addoption("--results", metavar="DIR", default="results", help="where run folders are (default: results)")
 
 
@@ -112,12 +113,22 @@ class Session:
         if self.resume:
             known = {cell.id for cell in self.resume.manifest.cells}
             return [cell for cell in self.catalogue.cells if cell.id in known]
-        added = self._config.getoption("--strategy")
-        unknown = set(added) - {strategy.name for strategy in self.catalogue.strategies}
-        if unknown:
-            names = ", ".join(strategy.name for strategy in self.catalogue.strategies)
-            raise pytest.UsageError(f"--strategy: no strategy {min(unknown)!r}. There are {names}.")
-        return [c for c in self.catalogue.cells if c.strategy.default or c.strategy.name in added]
+        apps = self._added("--app", "app", [app.name for app in self.catalogue.apps])
+        strategies = self._added("--strategy", "strategy", [strategy.name for strategy in self.catalogue.strategies])
+        return [
+            cell
+            for cell in self.catalogue.cells
+            if (cell.app.default or cell.app.name in apps)
+            and (cell.strategy.default or cell.strategy.name in strategies)
+        ]
+
+    def _added(self, option: str, word: str, known: Sequence[str]) -> Sequence[str]:
+        """The names an option adds. Raises pytest.UsageError for one that is not known."""
+        names: Sequence[str] = self._config.getoption(option)
+        for name in names:
+            if name not in known:
+                raise pytest.UsageError(f"{option}: no {word} {name!r}. There are {', '.join(known)}.")
+        return names
 
     def measure(self, items: Sequence[pytest.Item], display: Display) -> None:
         """Measure what the selected items report."""
