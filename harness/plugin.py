@@ -106,6 +106,8 @@ class Session:
             self.resume = self._resumed()
         except TareError as error:
             raise pytest.UsageError(str(error)) from error
+        self._apps = self._added("--app", [app.name for app in self.catalogue.apps])
+        self._strategies = self._added("--strategy", [strategy.name for strategy in self.catalogue.strategies])
         self.run: Run | None = None
 
     def cells(self) -> list[Cell]:
@@ -122,12 +124,12 @@ class Session:
             and (cell.strategy.default or cell.strategy.name in strategies)
         ]
 
-    def _added(self, option: str, word: str, known: Sequence[str]) -> Sequence[str]:
+    def _added(self, option: str, known: Sequence[str]) -> Sequence[str]:
         """The names an option adds. Raises pytest.UsageError for one that is not known."""
         names: Sequence[str] = self._config.getoption(option)
         for name in names:
             if name not in known:
-                raise pytest.UsageError(f"{option}: no {word} {name!r}. There are {', '.join(known)}.")
+                raise pytest.UsageError(f"{option}: there is no {name!r}. There are {', '.join(known)}.")
         return names
 
     def measure(self, items: Sequence[pytest.Item], display: Display) -> None:
