@@ -16,7 +16,7 @@ from harness.ledger import Ledger
 from harness.model import Catalogue, Cell
 from harness.plan import Plan, ProbePlan
 from harness.probes.base import Probe
-from harness.run import History, Runner
+from harness.run import PREPARE_GUESS, History, Runner
 from harness.settings import Settings
 from harness.store import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
 
@@ -102,7 +102,7 @@ def make_plan(job: Job) -> Plan:
 def describe(plan: Plan, probes: Sequence[Probe]) -> str:
     """What the plan expects, before anything is seen."""
     cells = len(plan.cells)
-    first = sum(probe.guess * (1 if probe.of_engine else cells) for probe in plan.probes) + 25.0 * cells
+    first = sum(probe.guess * (1 if probe.of_engine else cells) for probe in plan.probes) + PREPARE_GUESS * cells
     bounds = []
     if plan.budget is not None:
         bounds.append(f"a budget of {clock(plan.budget)}")

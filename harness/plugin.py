@@ -115,13 +115,11 @@ class Session:
         if self.resume:
             known = {cell.id for cell in self.resume.manifest.cells}
             return [cell for cell in self.catalogue.cells if cell.id in known]
-        apps = self._added("--app", "app", [app.name for app in self.catalogue.apps])
-        strategies = self._added("--strategy", "strategy", [strategy.name for strategy in self.catalogue.strategies])
         return [
             cell
             for cell in self.catalogue.cells
-            if (cell.app.default or cell.app.name in apps)
-            and (cell.strategy.default or cell.strategy.name in strategies)
+            if (cell.app.default or cell.app.name in self._apps)
+            and (cell.strategy.default or cell.strategy.name in self._strategies)
         ]
 
     def _added(self, option: str, known: Sequence[str]) -> Sequence[str]:

@@ -14,7 +14,7 @@ from itertools import count
 from statistics import median
 
 from harness.display import Display
-from harness.errors import EngineUnavailable, StoreError, TareError, TryFailed
+from harness.errors import EngineError, EngineUnavailable, StoreError, TareError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
@@ -27,6 +27,7 @@ from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
+PREPARE_GUESS = 25.0  # s to build, verify and push a cell, before any was seen
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
 
 
@@ -73,6 +74,10 @@ class Outcome:
         return cls(None, status, str(error), getattr(error, "log", ""))
 
 
+class EngineLost(EngineUnavailable):
+    """The engine of the run has gone; the run ends, to be resumed."""
+
+
 class Runner:
     """Runs a plan over cells in a lab, into a run folder."""
 
@@ -101,6 +106,7 @@ class Runner:
         self._spent = spent
         self._workshop = Workshop(lab)
         self._prepared: dict[str, Prepared] = {}
+        self._prepare_seconds: list[float] = []
         self._patience = PATIENCE
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
@@ -123,10 +129,10 @@ class Runner:
             with self._ledger.spend("preparing"):
                 self._prepared[cell.id] = self._workshop.prepare(cell)
         except TareError as error:
-            if isinstance(error, EngineUnavailable):
-                raise
+            self._require_engine(error)
             outcome = Outcome.of(error)
         seconds = time.monotonic() - began
+        self._prepare_seconds.append(seconds)
         self._record(cell.id, PREPARE, "image", 0, at, seconds, outcome)
         if prepared := self._prepared.get(cell.id):
             self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
@@ -171,14 +177,22 @@ class Runner:
                 for state, measure in visit:
                     if not self._try(probe, name, state, block, measure, record=state in wanted):
                         return False
-        except (EngineUnavailable, StoreError):
+        except (StoreError, EngineLost):
             raise
         except (TareError, OSError) as error:
             # what a state needs beforehand failed: a node, a link, a base to pull
+            self._require_engine(error)
             missing = next((s for s in wanted if (name, probe.name, block, s) not in self._history.tries), wanted[0])
             self._record(name, probe.name, missing, block, at, time.monotonic() - began, Outcome.of(error))
             return False
         return True
+
+    def _require_engine(self, error: Exception) -> None:
+        """After a failure: go on only with an engine that still answers, or every cell would fail for its absence."""
+        try:
+            self._lab.engine.containers()
+        except EngineError as silence:
+            raise EngineLost(f"the engine does not answer any more: {silence}", fix="See its log.") from error
 
     def _try(self, probe: Probe, cell: str, state: str, block: int, measure: Measurement, *, record: bool) -> bool:
         """Make one measurement and record it; whether it succeeded."""
@@ -190,6 +204,7 @@ class Runner:
         try:
             outcome = Outcome(reading=measure())
         except TareError as error:
+            self._require_engine(error)
             outcome = Outcome.of(error)
         seconds = time.monotonic() - began
         self._lab.monitor.mark()
@@ -258,4 +273,6 @@ class Runner:
         return self._spent + self._ledger.elapsed
 
     def _left(self) -> float:
-        return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed)
+        seen = self._prepare_seconds
+        to_prepare = (sum(seen) / len(seen) if seen else PREPARE_GUESS) * (len(self._cells) - len(seen))
+        return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed + to_prepare) + to_prepare

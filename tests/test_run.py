@@ -13,13 +13,13 @@ import harness.run
 from harness.bench import spent
 from harness.display import Display
 from harness.engine.contract import BuildResult
-from harness.errors import LabError, TryFailed
+from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.quiet import Quiet
 from harness.ledger import Ledger
 from harness.model import App, Cell, Edit, Environment, Metric, Request, Status, Strategy, Unit
 from harness.plan import Plan, ProbePlan
 from harness.probes.base import CellProbe, Reading
-from harness.run import GIVE_UP_AFTER, PREPARE, History, Runner
+from harness.run import GIVE_UP_AFTER, PREPARE, EngineLost, History, Runner
 from harness.store import CellInfo, Manifest, RunWriter, read_run
 
 EDIT = Edit("main", "0", "{n}")
@@ -27,9 +27,16 @@ EDIT = Edit("main", "0", "{n}")
 
 def cell(name: str, folder: Path) -> Cell:
     app = App(
-        name=name, title=name, language="go", path=folder, port=1, ready=Request("/"), verify=(),
-        source_change=EDIT, dependency_change=EDIT,
-    )  # fmt: skip
+        name=name,
+        title=name,
+        language="go",
+        path=folder,
+        port=1,
+        ready=Request("/"),
+        verify=(),
+        source_change=EDIT,
+        dependency_change=EDIT,
+    )
     strategy = Strategy(name="slim", title="Slim", summary="", trades="", path=folder, rank=1)
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text("FROM scratch\n")
@@ -76,6 +83,7 @@ class Bench:
         self.probe = Counting()
         self.cells = [cell(name, folder) for name in names]
         self.out = io.StringIO()
+        self.engine = SimpleNamespace(containers=list)
 
         def prepare(_, cell):
             if cell.app.name in broken:
@@ -103,9 +111,15 @@ class Bench:
         monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
         with writer:
             runner = Runner(
-                lab=SimpleNamespace(monitor=monitor), plan=plan, probes=[self.probe], cells=self.cells,
-                writer=writer, display=Display(self.out), ledger=Ledger(), history=history,
-            )  # fmt: skip
+                lab=SimpleNamespace(monitor=monitor, engine=self.engine),
+                plan=plan,
+                probes=[self.probe],
+                cells=self.cells,
+                writer=writer,
+                display=Display(self.out),
+                ledger=Ledger(),
+                history=history,
+            )
             runner.run()
         return read_run(writer.folder)
 
@@ -158,6 +172,16 @@ def test_a_failure_between_measurements_is_recorded_against_the_state_it_prevent
     bench.probe.fails["c", "before"] = LabError("no node")
     run = bench.run(blocks=1)
     assert [(t.cell, t.state, t.reason) for t in run.failures] == [("c-slim", "first", "no node")]
+
+
+def test_a_run_ends_where_its_engine_is_gone(bench):
+    def silence():
+        raise EngineError("no answer")
+
+    bench.engine.containers = silence
+    bench.probe.fails["c", "before"] = LabError("no node")
+    with pytest.raises(EngineLost, match="does not answer any more"):
+        bench.run(blocks=1)
 
 
 def test_a_resumed_run_repeats_nothing(bench):
