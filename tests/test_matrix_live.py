@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
+import docker
 import pytest
 
 from harness.model import Status
 from harness.run import PREPARE
+from harness.settings import LABEL
 from harness.store import latest, read_run
 
 pytestmark = pytest.mark.live
@@ -196,6 +200,37 @@ def test_a_base_that_cannot_be_had_fails_its_cells_and_a_second_run_needs_no_net
     done = subprocess.run(cut, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_run(latest(folder / "results")).series()["go-scratch", "build.cold"].value) == 1
+
+
+def test_a_users_engine_is_used_and_left_as_it_was(live_endpoint, tmp_path):
+    """What the user has there stays, also its build cache; what a killed run of ours left goes."""
+    user = docker.APIClient(live_endpoint, version="auto")
+    rubbish = io.BytesIO()
+    with tarfile.open(fileobj=rubbish, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("nothing"))
+    user.import_image_from_data(rubbish.getvalue(), repository="users/thing", tag="1")
+    theirs = user.create_container("users/thing:1", ["/none"])["Id"]
+    ours = user.create_container("users/thing:1", ["/none"], labels={LABEL: "1"})["Id"]
+    folder = checkout(tmp_path / "tare", strategies=("scratch",))
+    environ = {**os.environ, "TARE_ENGINE": "system", "DOCKER_HOST": live_endpoint}
+    command = [sys.executable, "-m", "harness", "bench", "--blocks", "2", "-m", "size or start or pull or build"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        left = {container["Id"] for container in user.containers(all=True)}
+        assert theirs in left
+        assert ours not in left
+        names = {name for image in user.images() for name in image["RepoTags"] or ()}
+        assert names == {"users/thing:1"}
+    finally:
+        user.remove_container(theirs)
+        user.remove_image("users/thing:1")
+        user.close()
+    facts = read_run(latest(folder / "results")).manifest.environment.facts
+    assert facts["cold build"] == "no cache used"
+    assert len(read_run(latest(folder / "results")).series()["go-scratch", "build.cold"].value) == 2
 
 
 @pytest.mark.parametrize("kind", ["dind", "layers"])
