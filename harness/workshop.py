@@ -5,9 +5,8 @@ What is built here is what pulls and starts measure; the build probe builds anew
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness import ask
@@ -43,7 +42,6 @@ class Prepared:
     built: BuildResult
     diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(2))  # of edits; 1 made `changed`
 
 
 class Workshop:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +56,8 @@ class Lab:
     monitor: Monitor
     bind: str
     notes: dict[str, str]
+    # cells share build stages, and a user's engine remembers other runs: no edit may be one that was built before
+    edits: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000)))
 
     @property
     def may_prune(self) -> bool:

@@ -54,7 +54,7 @@ class BuildProbe(CellProbe):
         app = cell.cell.app
 
         def build(state: str, edit: Edit | None = None) -> Reading:
-            number = next(cell.numbers) if edit else 0
+            number = next(lab.edits) if edit else 0
             cold = state == "cold"
             result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and not lab.may_prune)
             values = {f"build.{state}": result.seconds}
