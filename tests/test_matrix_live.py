@@ -30,6 +30,7 @@ def checkout(folder: Path, *, strategies: tuple[str, ...]) -> Path:
     """A copy of this checkout with the go app and some strategies only."""
     folder.mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "tests").mkdir()  # pyproject.toml names it
     for name in ("benchmarks/test_matrix.py", "variants/bases.toml"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
@@ -84,7 +85,7 @@ def matrix(tmp_path_factory):
         folder,
         "silent",
         ("main.go", "func main() {", silent),
-        ("app.toml", "port = 8080", "port = 8080\nstart_timeout = 2"),
+        ("app.toml", "start_timeout = 30", "start_timeout = 2"),
     )
     app(folder, "exits", ("main.go", "func main() {", 'func main() {\n\tprintln("no configuration")\n\tos.Exit(3)\n'))
     app(folder, "wrong", ("app.toml", "count = 9592", "count = 9593"))

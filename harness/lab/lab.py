@@ -24,7 +24,7 @@ from harness.lab.network import Network
 from harness.lab.node import Nodes
 from harness.lab.quiet import Monitor
 from harness.lab.registry import Registry
-from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, build_tool, shell_holder
+from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, have_tool, shell_holder
 
 if TYPE_CHECKING:
     from harness.engine.contract import Engine
@@ -122,7 +122,7 @@ def open_lab(
             bases = store.ensure(sorted(roles), engine)
             store.load(engine, (base for base in bases.values() if isinstance(base, BaseImage)))
         with ledger.spend("setting up"):
-            tool, holder = _tool(engine, catalogue, bases)
+            tool, holder = _tool(settings, engine, catalogue, bases)
             stage = Stage(engine, (cell.app.port for cell in cells), holder)
             stack.callback(stage.close)
             dind = bases.get(_DIND_BASE)
@@ -184,14 +184,14 @@ def _depot(
     return None
 
 
-def _tool(engine: Engine, catalogue: Catalogue, bases: Mapping[str, BaseImage | BaseUnavailable]) -> tuple[str, Holder]:
+def _tool(settings: Settings, engine: Engine, catalogue: Catalogue, bases: Mapping[str, BaseImage | BaseUnavailable]) -> tuple[str, Holder]:
     """Why there is no tool image ("" where there is), and what holds the stage open.
 
     Without the tool's base nothing but floor and memory is lost: any base with a shell can hold a stage.
     """
     base = bases[TOOL_BASE]
     if isinstance(base, BaseImage):
-        build_tool(engine, catalogue.bases[TOOL_BASE].argument, base.name)
+        have_tool(engine, catalogue.bases[TOOL_BASE].argument, base.name, settings.cache)
         return "", TOOL_HOLDER
     for other in bases.values():
         if isinstance(other, BaseImage) and catalogue.bases[other.role].recipe != "distroless":

@@ -8,6 +8,8 @@ refused connection returns at once, and nothing but the app itself can answer.
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +26,22 @@ TOOL_BASE = "sdk-go"
 FLOOR_PORT = 8080
 
 
-def build_tool(engine: Engine, base_argument: str, base_image: str) -> str:
-    """Build the tool image (a static program that answers at once, pauses, or reads peak memory)."""
+def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) -> None:
+    """Have the tool image (a static program that answers at once, pauses, or reads peak memory): built once for
+    each base, then kept below `cache`."""
     dockerfile = (TOOL_FOLDER / "tool.Dockerfile").read_text(encoding="utf-8")
-    engine.build(
-        context=pack(TOOL_FOLDER, dockerfile), tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none"
-    )
-    return TOOL_IMAGE
+    context = pack(TOOL_FOLDER, dockerfile)
+    key = hashlib.sha256(base_image.encode() + context).hexdigest()[:16]
+    kept = cache / "tool" / f"{key}.tar"
+    if kept.exists():
+        engine.load(kept, tag=TOOL_IMAGE)
+        return
+    engine.build(context=context, tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_suffix(f".{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.writelines(engine.save(TOOL_IMAGE))
+    temporary.rename(kept)
 
 
 @dataclass(frozen=True, slots=True)
