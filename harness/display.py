@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.status import Status
 
 _EVERY = 20.0  # s between plain lines about what is going on
+_REFRESH = 4  # a second; tox passes on what has no line end only after a tenth of a second of silence
 
 
 class Display:
@@ -30,7 +31,7 @@ class Display:
         line = self._with_times(what, left)
         if self._console.is_terminal:
             if self._status is None:
-                self._status = self._console.status(escape(line))
+                self._status = self._console.status(escape(line), refresh_per_second=_REFRESH)
                 self._status.start()
             else:
                 self._status.update(escape(line))
