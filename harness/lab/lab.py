@@ -184,7 +184,9 @@ def _depot(
     return None
 
 
-def _tool(settings: Settings, engine: Engine, catalogue: Catalogue, bases: Mapping[str, BaseImage | BaseUnavailable]) -> tuple[str, Holder]:
+def _tool(
+    settings: Settings, engine: Engine, catalogue: Catalogue, bases: Mapping[str, BaseImage | BaseUnavailable]
+) -> tuple[str, Holder]:
     """Why there is no tool image ("" where there is), and what holds the stage open.
 
     Without the tool's base nothing but floor and memory is lost: any base with a shell can hold a stage.
