@@ -63,7 +63,8 @@ def figures(run: Run, metrics: Iterable[Metric]) -> dict[tuple[str, str], Figure
             base = series.get((reference.id, metric.name))
             for cell in others:
                 mine = series.get((cell.id, metric.name))
-                if base is None or mine is None or metric.unit is Unit.BOOLEAN:
+                # a ratio of answers, or of ratios, says nothing
+                if base is None or mine is None or metric.unit in (Unit.BOOLEAN, Unit.RATIO):
                     continue
                 answer = ratio(base, mine, direction=metric.direction, deterministic=metric.deterministic)
                 if answer:
