@@ -106,3 +106,16 @@ def test_addresses_are_unique_and_come_back(tmp_path):
         assert not any(IPv4Network(network.containers).overlaps(IPv4Network(address)) for address in taken)
         network.release(taken[5])
         assert network.allocate() == taken[5]
+
+
+@pytest.mark.live
+def test_the_bridge_keeps_its_hardware_address_when_ports_come(tmp_path):
+    """A lower address of a port must not become the bridge's: neighbours would lose it."""
+    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+        own = Path(f"/sys/class/net/{network.bridge}/address")
+        before = own.read_text()
+        port = f"tarep{network.bridge[4:]}"
+        keeper.link(port)
+        run("ip", "link", "add", port, "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", f"{port}b")
+        run("ip", "link", "set", port, "master", network.bridge, "up")
+        assert own.read_text() == before

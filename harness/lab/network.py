@@ -45,7 +45,9 @@ class Network:
             self.subnet = free_subnet(used_networks())
             self.address = str(self.subnet[1])  # this host's
             self.containers = str(list(self.subnet.subnets(prefixlen_diff=1))[1])  # dockerd's --fixed-cidr
-            run("ip", "link", "add", self.bridge, "type", "bridge")
+            # An address of its own: without, a bridge takes the lowest of its ports', which changes as containers come
+            # and go, and whoever had learnt the old one talks to nobody until its neighbour entry expires.
+            run("ip", "link", "add", self.bridge, "address", _hardware_address(), "type", "bridge")
             run("ip", "address", "add", f"{self.address}/{self.subnet.prefixlen}", "dev", self.bridge)
             run("ip", "link", "set", self.bridge, "up")
         except OSError as error:
@@ -80,6 +82,11 @@ class Network:
     def release(self, address: str) -> None:
         with self._guard:
             self._taken.discard(address)
+
+
+def _hardware_address() -> str:
+    """A random locally administered unicast address (IEEE 802: second-lowest bit of the first octet set)."""
+    return ":".join(f"{octet:02x}" for octet in (0x02, *secrets.token_bytes(5)))
 
 
 def free_subnet(used: Iterable[IPv4Network]) -> IPv4Network:
