@@ -1,14 +1,14 @@
-"""`tare …` = `python -m harness …`: one function a command; errors are one message and an exit code, no traceback."""
+"""`tare …` = `python -m harness …`: finds the command; errors are one message and an exit code, no traceback."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.commands import all_commands
 from harness.errors import TareError, UsageError
 
 
@@ -37,24 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "bench", help="measure the matrix; takes pytest's options (-k, -m, --co) and --budget, --blocks, --resume"
     )
-
-    report = commands.add_parser("report", help="tables of a stored run, from its folder alone")
-    report.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
-    report.add_argument("--results", type=Path, default=Path("results"), help="where run folders are")
-    report.add_argument("--markdown", action="store_true", help="Markdown instead of text")
-    report.add_argument("--full", action="store_true", help="every metric, not only the headline ones")
-    report.set_defaults(command=_report)
-
-    runs = commands.add_parser("runs", help="list stored runs")
-    runs.add_argument("--results", type=Path, default=Path("results"), help="where run folders are")
-    runs.set_defaults(command=_runs)
-
-    clean = commands.add_parser("clean", help="end and remove what killed runs left; --cache empties the cache too")
-    clean.add_argument("--cache", action="store_true", help="also remove cached bases and packages")
-    clean.set_defaults(command=_clean)
-
-    doctor = commands.add_parser("doctor", help="what this machine has, what will be used, what is missing")
-    doctor.set_defaults(command=_doctor)
+    for name, command in all_commands().items():
+        own = commands.add_parser(name, help=command.HELP)
+        command.configure(own)
+        own.set_defaults(command=command.run)
     return parser
 
 
@@ -80,67 +66,3 @@ def bench(arguments: Sequence[str]) -> int:
         "--tb=short",
     ]
     return int(pytest.main([*base, *quiet, *arguments]))
-
-
-def _report(options: argparse.Namespace) -> int:
-    from harness.report.table import render
-    from harness.store import read_run
-
-    run = read_run(find_run(options.run, options.results))
-    width = shutil.get_terminal_size((100, 40)).columns
-    print(render(run, style="markdown" if options.markdown else "terminal", width=width, full=options.full))
-    return 0
-
-
-def find_run(name: str | None, results: Path) -> Path:
-    """The folder a user means: a path, a run id or the unambiguous beginning of one, or the newest. StoreError."""
-    from harness.store import latest, list_runs
-
-    if name is None:
-        return latest(results)
-    if (Path(name) / "manifest.json").exists():
-        return Path(name)
-    matches = [folder for folder in list_runs(results) if folder.name.startswith(name)]
-    if len(matches) == 1:
-        return matches[0]
-    found = f"{len(matches)} runs begin so" if matches else "there is no such run"
-    raise UsageError(found, where=name, fix="`tare runs` lists them.")
-
-
-def _runs(options: argparse.Namespace) -> int:
-    from tabulate import tabulate
-
-    from harness.store import list_runs, read_run
-
-    rows = []
-    for folder in list_runs(options.results):
-        run = read_run(folder)
-        outcome = run.sessions[-1].outcome if run.sessions else ""
-        samples = sum(len(series.value) for series in run.series().values())
-        rows.append(
-            (run.id, run.manifest.environment.fingerprint, len(run.manifest.cells), samples, len(run.failures), outcome)
-        )
-    headers = ("run", "environment", "cells", "samples", "failed tries", "last session")
-    print(tabulate(rows, headers=headers) if rows else "no run is stored here")
-    return 0
-
-
-def _clean(options: argparse.Namespace) -> int:
-    from harness.lab.keeper import sweep
-    from harness.settings import Settings
-
-    settings = Settings.from_environ()
-    removed = sweep(settings.cache)
-    print(f"removed: {', '.join(removed)}" if removed else "no killed run has left anything")
-    if options.cache and settings.cache.exists():
-        shutil.rmtree(settings.cache)
-        print(f"removed the cache {settings.cache}")
-    return 0
-
-
-def _doctor(_: argparse.Namespace) -> int:
-    from harness.doctor import examine
-    from harness.settings import Settings
-
-    print(examine(Settings.from_environ()))
-    return 0

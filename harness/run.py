@@ -243,6 +243,8 @@ class Runner:
         )
         self._writer.append(try_)
         self._history.add(try_)
+        for file, data in reading.artefacts.items():
+            self._writer.artefact(cell, file, data)
         if outcome.status is not Status.OK:
             self._display.say(f"{cell or 'engine'}: {probe} {state}: {outcome.status}: {outcome.reason}")
 

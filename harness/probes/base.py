@@ -19,11 +19,15 @@ from harness.workshop import Prepared
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one measurement gave: one value per metric name, and the phases it consisted of."""
+    """What one measurement gave: one value per metric name, and the phases it consisted of.
+
+    `artefacts` are documents to keep with the cell, by file name: what is worth more than a number.
+    """
 
     values: Mapping[str, float]
     phases: tuple[Phase, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    artefacts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Measurement = Callable[[], Reading]

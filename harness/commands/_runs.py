@@ -1,0 +1,30 @@
+"""What the commands over stored runs share: where run folders are, and which one a user means."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.errors import UsageError
+
+
+def add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where run folders are")
+
+
+def find_run(name: str | None, results: Path) -> Path:
+    """The folder a user means: a path, a run id or the unambiguous beginning of one, or the newest.
+
+    Raises UsageError, or StoreError where no run is stored.
+    """
+    from harness.store import latest, list_runs
+
+    if name is None:
+        return latest(results)
+    if (Path(name) / "manifest.json").exists():
+        return Path(name)
+    matches = [folder for folder in list_runs(results) if folder.name.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    found = f"{len(matches)} runs begin so" if matches else "there is no such run"
+    raise UsageError(found, where=name, fix="`tare runs` lists them.")

@@ -1,0 +1,31 @@
+"""`tare runs`: the stored runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands._runs import add_results
+
+HELP = "list stored runs"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_results(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from harness.store import list_runs, read_run
+
+    rows = []
+    for folder in list_runs(options.results):
+        stored = read_run(folder)
+        manifest = stored.manifest
+        outcome = stored.sessions[-1].outcome if stored.sessions else ""
+        samples = sum(len(series.value) for series in stored.series().values())
+        fingerprint = manifest.environment.fingerprint
+        rows.append((stored.id, fingerprint, len(manifest.cells), samples, len(stored.failures), outcome))
+    headers = ("run", "environment", "cells", "samples", "failed tries", "last session")
+    print(tabulate(rows, headers=headers) if rows else "no run is stored here")
+    return 0
