@@ -106,7 +106,7 @@ class Workshop:
     def verify(self, cell: Cell, image: str) -> None:
         """Start the image and compare every answer. Raises TryFailed with the container's last lines."""
         engine, stage = self._lab.engine, self._lab.stage
-        spec = ContainerSpec(image=image, env=cell.app.env, network=stage.network)
+        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=stage.network)
         port = stage.port(cell.app.port)
         container = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port)).container
         try:

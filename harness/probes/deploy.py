@@ -45,7 +45,7 @@ class DeployProbe(CellProbe):
         app = cell.cell.app
         name = f"{node.registry}/{cell.repository}:current"
         on_stage = node.kind == "layers"  # then the node is the engine itself
-        spec = ContainerSpec(image=name, env=app.env, network=lab.stage.network if on_stage else "host")
+        spec = ContainerSpec(image=name, env=lab.services.env(cell.cell, on_node=not on_stage), network=lab.stage.network if on_stage else "host")
         address, port = (lab.stage.address, lab.stage.port(app.port)) if on_stage else (node.address, app.port)
         door = Door.of(app, address, port)
         began = time.monotonic()
