@@ -164,7 +164,6 @@ def _apps(
 def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Sequence[str]) -> App:
     """What app.toml says; worth nothing where `document.problems` is not empty afterwards."""
     root = document.root
-    services = tuple(_service(table, bases, known) for table in root.tables("service", optional=True))
     app = App(
         name=_name(folder, "an app", document),
         title=root.text("title"),
@@ -172,7 +171,7 @@ def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Seq
         path=folder,
         port=root.integer("port", low=1, high=65535),
         env=_env(root),
-        services=services,
+        services=tuple(_service(table, bases, known) for table in root.tables("service", optional=True)),
         ready=_request(root.table("ready")),
         verify=tuple(_request(table) for table in root.tables("verify")),
         source_change=_edit(folder, root.table("source_change")),
@@ -182,7 +181,7 @@ def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Seq
     )
     if app.language and not _NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
         root.problem(f'language is "{app.language}"', key="language", fix=_NAME_RULE)
-    names = [service.name for service in services]
+    names = [service.name for service in app.services]
     for name in sorted({name for name in names if names.count(name) > 1}):
         root.problem(f"service {name} is there twice", key="service", fix="Give each a name of its own.")
     for key, value in app.env.items():

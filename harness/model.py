@@ -46,6 +46,7 @@ class Metric:
     direction: Direction = Direction.SMALLER
     deterministic: bool = False
     headline: bool = False  # shown in the summary table of an app
+    given_by: str = ""  # "probe state" of the tries that give it, where its name does not say so
     help: str
 
     @property

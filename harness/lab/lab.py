@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +75,15 @@ class Lab:
     def lane(self) -> str:
         lanes = sorted({base.lane for base in self.bases.values() if isinstance(base, BaseImage)})
         return "+".join(lanes) or "none"
+
+    @contextmanager
+    def apart(self) -> Iterator[Lab]:
+        """This lab with a stage of its own, for work that is done beside other work."""
+        stage = self.stage.another()
+        try:
+            yield replace(self, stage=stage)
+        finally:
+            stage.close()
 
     def drop_page_cache(self) -> bool:
         """Write back and drop what the kernel caches of files; False where that is not possible."""

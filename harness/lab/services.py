@@ -126,7 +126,6 @@ class Services:
             else:
                 return state.address
             if time.monotonic() > deadline:
-                raise TryFailed(
-                    Status.TIMEOUT, f"{what} accepts no connection on port {service.port} in {service.start_timeout:g} s"
-                )
+                silence = f"{what} accepts no connection on port {service.port} in {service.start_timeout:g} s"
+                raise TryFailed(Status.TIMEOUT, silence)
             time.sleep(_POLL)
