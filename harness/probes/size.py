@@ -18,6 +18,7 @@ class SizeProbe(CellProbe):
     states = ("image",)
     reports: ClassVar = {"image": "size.transfer"}
     blocks = 1
+    timed = False
     guess = 2.0
     metrics = (
         Metric(
