@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ask import Answer, Poller, ask, mismatch, verify
-from harness.errors import TryFailed
+from harness.errors import EngineError, TryFailed
 from harness.model import Request, Status
 
 
@@ -210,3 +210,13 @@ def test_a_page_without_its_script_is_a_wrong_answer(pages, reason):
     with site(pages) as (port, _), pytest.raises(TryFailed, match=reason) as caught:
         verify("127.0.0.1", port, (SCRIPT,))
     assert caught.value.status is Status.WRONG_ANSWER
+
+
+def test_an_engine_that_is_gone_ends_the_wait_with_its_words():
+    def alive() -> str:
+        raise EngineError("connection refused")
+
+    with Poller("127.0.0.1", 1, Request("/"), timeout=5.0, alive=alive) as poller:
+        poller.started()
+        with pytest.raises(TryFailed, match="connection refused"):
+            poller.result()
