@@ -186,7 +186,11 @@ class Checker:
 
     def _start(self, node: Node, registry: str, prepared: Prepared, name: str) -> float:
         app = prepared.cell.app
-        spec = ContainerSpec(image=f"{registry}/{prepared.repository}:{name}", env=app.env, network="host")
+        spec = ContainerSpec(
+            image=f"{registry}/{prepared.repository}:{name}",
+            env=self._lab.services.env(prepared.cell, on_node=True),
+            network="host",
+        )
         times = start_and_ask(node.engine, spec, Door.of(app, node.address, app.port))
         node.engine.remove(times.container)
         return times.ready - times.called
