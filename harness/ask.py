@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from harness.errors import TryFailed
+from harness.errors import TareError, TryFailed
 from harness.model import Request, Status
 
 POLL_INTERVAL = 0.0005  # s
@@ -183,7 +183,11 @@ class Poller:
             now = time.monotonic()
             if now >= next_look:
                 next_look = now + _ALIVE_EVERY
-                gone = self._alive()
+                try:
+                    gone = self._alive()
+                except TareError as error:  # nobody knows any more
+                    self._failure = TryFailed(Status.ERROR, str(error))
+                    return
                 if gone:
                     self._failure = TryFailed(Status.EXITED, gone)
                     return

@@ -102,8 +102,10 @@ class Services:
             log = self._engine.logs(container, tail=_LOG_TAIL) if container else ""
             if container:
                 self._engine.remove(container)
-            if isinstance(error, TryFailed | EngineError):
-                raise TryFailed(Status.ERROR, str(error), log=log) from error
+            if isinstance(error, TryFailed):
+                raise TryFailed(error.status, error.reason, log=log) from error
+            if isinstance(error, EngineError):
+                raise TryFailed(Status.ERROR, f"{what} cannot be started: {error}", log=log) from error
             raise
         return _Running(container, f"{address}:{service.port}")
 
