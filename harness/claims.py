@@ -30,7 +30,6 @@ Sizes are written as "400 MB" (kB, MB, GB: powers of ten), times as "80 ms" or "
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +39,7 @@ from pathlib import Path
 
 from harness.errors import CatalogueError
 from harness.model import Metric, Unit
-from harness.tomlread import Document, Table, shown
+from harness.tomlread import Document, Table, shown, suggest
 
 
 class Answer(StrEnum):
@@ -86,7 +85,7 @@ class Follows:
     @property
     def words(self) -> str:
         rule = f"less where {self.metric} is less ({self.apart:g} times apart at least)"
-        return f"{rule}, in {1 - self.exceptions:.0%} of pairs" if self.exceptions else rule
+        return f"{rule}, in {100 - self.exceptions * 100:.3g} % of pairs" if self.exceptions else rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ class Same:
 
     @property
     def words(self) -> str:
-        return f"the same within {self.tolerance:.3g}" if self.tolerance else "exactly the same"
+        return f"the same within {self.tolerance * 100:.3g} %" if self.tolerance else "exactly the same"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +177,7 @@ _COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
 
 
 def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]:
-    """The claims of a file. `metrics` are those that probes give: names are checked for misspelling, values for units.
+    """The claims of a file. `metrics` are those that probes give: names and units are checked by them.
 
     Raises CatalogueError with file, line and fix for the first mistake, and the lines of the others.
     """
@@ -233,10 +232,11 @@ def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
 
 
 def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]) -> None:
-    """A name that looks misspelt is a mistake; another may be that of a probe that is not here, which runs can have."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
-    if name not in known and close:
-        table.problem(f"there is no metric {name}", key=key, fix=f"Did you mean {close[0]}?")
+    """A name of a probe that is here must be one of its metrics; one of another probe is what runs may have."""
+    probe = name.partition(".")[0]
+    mine = [other for other in known if other.partition(".")[0] == probe]
+    if name and name not in known and (mine or "." not in name):
+        table.problem(f"there is no metric {name}", key=key, fix=suggest(name, mine or known, "Its probe has"))
 
 
 @dataclass(frozen=True, slots=True)

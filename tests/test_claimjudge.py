@@ -65,7 +65,12 @@ def test_an_exact_value_is_inside_or_outside(write, size, answer):
 
 @pytest.mark.parametrize(
     ("seconds", "answer"),
-    [([1.0, 1.1, 1.05], CONFIRMED), ([3.0, 3.1, 3.05], REFUTED), ([1.0, 1.1, 2.2], UNDECIDED), ([1.0, 1.0], UNDECIDED)],
+    [
+        ([1.0, 1.1, 1.05, 1.02, 1.2, 1.3], CONFIRMED),
+        ([3.0, 3.1, 3.05, 2.9, 2.8, 3.3], REFUTED),
+        ([1.0, 1.1, 2.2, 1.3, 1.2, 1.4], UNDECIDED),
+        ([1.0] * 5, UNDECIDED),
+    ],
 )
 def test_a_duration_is_decided_by_its_interval(write, seconds, answer):
     test = Within(high=1.5, words="at most 1.5 s")
@@ -212,7 +217,7 @@ def catalogue():
         (("*",), "size.transfer", "tox -e bench -- -m size"),
         (("java-slim",), "size.transfer", "tox -e bench -- --app java -m size -k java-slim"),
         (("go-trap",), "", "tox -e bench -- --strategy trap -m size -k go-trap"),
-        (("go-slim",), "pull.empty.total", "tox -e bench -- -m pull -k go-slim --blocks 6"),
+        (("go-slim",), "pull.empty.total", "tox -e bench -- -m pull -k go-slim --blocks 12"),
     ],
 )
 def test_the_command_that_would_decide(cells, metric, expected):
@@ -225,5 +230,5 @@ def test_the_command_for_comparisons_measures_both_sides():
     assert command(less) == 'tox -e bench -- -m size -k "slim or full"'
     both = Reading(title="", metric="pull.empty.total", cells=("*",),
                    test=Follows(metric="size.transfer", apart=1.1, exceptions=0))  # fmt: skip
-    assert command(both) == 'tox -e bench -- -m "pull or size" --blocks 6'
+    assert command(both) == 'tox -e bench -- -m "pull or size" --blocks 12'
     assert command(replace(less, decide="tare stages")) == "tare stages"

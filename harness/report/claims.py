@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 
 from harness.claims import Answer, Finding, Follows, Judged, Judgement, Less, Reading
 from harness.model import Catalogue
-from harness.statistics import SMALLEST_DECIDABLE
 
 _SHOWN = 12  # findings of a reading that are listed; more are counted
 _LOG_LINES = 4
+_ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had (harness/statistics.py)
 
 
 def render(
@@ -80,7 +80,7 @@ def command(reading: Reading, catalogue: Catalogue | None = None) -> str:
         narrowed = " or ".join(words)
         parts.append(f'-k "{narrowed}"' if " " in narrowed else f"-k {narrowed}")
     if not _is_exact(reading):
-        parts.append(f"--blocks {SMALLEST_DECIDABLE}")
+        parts.append(f"--blocks {_ENOUGH}")
     return " ".join(parts)
 
 
