@@ -19,7 +19,7 @@ from itertools import combinations
 import numpy as np
 
 from harness.claims import Answer, Claim, Finding, Follows, Judged, Judgement, Less, Outcome, Reading, Same, Within
-from harness.model import Direction, Metric, Try, Unit
+from harness.model import Direction, Metric, Status, Try, Unit
 from harness.report.figures import interval_text, scale
 from harness.statistics import Method, Ratio, Summary, Verdict, confirm, ratio, summarise
 from harness.store import Run, Series
@@ -183,15 +183,21 @@ def _outcome(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
         return _works(run, cell) or _failure(run, cell) is not None
 
     for cell, run in _newest(reading.cells, runs, tried):
-        works = _works(run, cell)
-        failed = None if works else _failure(run, cell)
+        failed = None if _works(run, cell) else _failure(run, cell)
         yield Finding(
             unit=cell,
-            answer=Answer.CONFIRMED if works == test.works else Answer.REFUTED,
+            answer=_as_expected(test.status, failed.status if failed else Status.OK),
             numbers=f"{failed.status}: {failed.reason}" if failed else "built, started, answered as expected",
             run=run.id,
             log=failed.log if failed else "",
         )
+
+
+def _as_expected(expected: Status | None, found: Status) -> Answer:
+    """A failure of another kind than the one expected says nothing of the one expected."""
+    if found is expected or (expected is None and found is not Status.OK):
+        return Answer.CONFIRMED
+    return Answer.REFUTED if Status.OK in (expected, found) else Answer.UNDECIDED
 
 
 _FINDERS: Mapping[type, Callable[[Reading, Sequence[Run]], Iterator[Finding]]] = {

@@ -23,7 +23,8 @@ base). A reading is one test over one metric of some cells:
         apart = 1.1                         …   for cells at least that many times apart; default 1.1
         exceptions = 0.05                   …   and this share of pairs may do otherwise; default 0
     same = 0.01                             all cells: the largest at most 1 % above the smallest
-    outcome = "works"                       each cell is built, starts and answers; "fails": it does not (no metric)
+    outcome = "works"                       each cell is built, starts and answers (no metric); or "fails", or how:
+                                            "exited", "timeout", "wrong-answer", "error" (it cannot be built, say)
 
 Sizes are written as "400 MB" (kB, MB, GB: powers of ten), times as "80 ms" or "1.5 s", counts as numbers.
 """
@@ -38,7 +39,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from harness.errors import CatalogueError
-from harness.model import Metric, Unit
+from harness.model import Metric, Status, Unit
 from harness.tomlread import Document, Table, shown, suggest
 
 
@@ -101,13 +102,18 @@ class Same:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The cell is built, starts and answers rightly; or fails to."""
+    """How making the cell ready ends: ok where it is built, starts and answers rightly; None is any failure."""
 
-    works: bool
+    status: Status | None
 
     @property
     def words(self) -> str:
-        return "is built, starts and answers" if self.works else "fails to be built, to start or to answer"
+        match self.status:
+            case None:
+                return "fails to be built, to start or to answer"
+            case Status.OK:
+                return "is built, starts and answers"
+        return f"ends as {self.status}"
 
 
 Test = Within | Less | Follows | Same | Outcome
@@ -173,6 +179,9 @@ _UNITS = {
     "B": (Unit.BYTES, 1.0), "kB": (Unit.BYTES, 1e3), "MB": (Unit.BYTES, 1e6), "GB": (Unit.BYTES, 1e9),
     "s": (Unit.SECONDS, 1.0), "ms": (Unit.SECONDS, 1e-3), "µs": (Unit.SECONDS, 1e-6),
 }  # fmt: skip
+_OUTCOMES: Mapping[str, Status | None] = {"works": Status.OK, "fails": None} | {
+    str(status): status for status in Status if status is not Status.OK
+}
 _COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
 
 
@@ -223,7 +232,7 @@ def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
         test = _TESTS[given[0]](_Reader(table, known.get(name), known))
         table.close()
     else:
-        test = Outcome(works=True)  # any: with a mistake in it nothing of the file is used
+        test = Outcome(status=None)  # any: with a mistake in it nothing of the file is used
         if given:
             table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make a reading of each.")
         else:
@@ -287,7 +296,7 @@ class _Reader:
         return Same(tolerance=self.table.number("same", low=0.0, high=10.0))
 
     def outcome(self) -> Test:
-        return Outcome(works=self.table.choice("outcome", ("works", "fails")) == "works")
+        return Outcome(status=_OUTCOMES.get(self.table.choice("outcome", tuple(_OUTCOMES))))
 
     def _quantity(self, key: str) -> tuple[float, str]:
         """A value in the metric's unit (text with a unit, or a plain number of what is counted), and its text."""

@@ -142,11 +142,14 @@ def test_the_same_within_a_tolerance(write):
 
 def test_what_fails_says_what_a_user_sees(write):
     run = write({"go-scratch": {"size.transfer": [MB]}}, failures={"go-scratch-cgo": "exit code 1"})
-    assert verdict([run], Outcome(works=True), cells=("go-scratch",)).answer is CONFIRMED
-    trap = verdict([run], Outcome(works=False), cells=("go-scratch-cgo",))
+    assert verdict([run], Outcome(status=Status.OK), cells=("go-scratch",)).answer is CONFIRMED
+    trap = verdict([run], Outcome(status=None), cells=("go-scratch-cgo",))
     assert trap.answer is CONFIRMED
     assert trap.findings[0].numbers == "exited: exit code 1" and "no such file" in trap.findings[0].log
-    assert verdict([run], Outcome(works=True), cells=("go-scratch-cgo",)).answer is REFUTED
+    assert verdict([run], Outcome(status=Status.OK), cells=("go-scratch-cgo",)).answer is REFUTED
+    assert verdict([run], Outcome(status=Status.EXITED), cells=("go-scratch-cgo",)).answer is CONFIRMED
+    assert verdict([run], Outcome(status=Status.EXITED), cells=("go-scratch",)).answer is REFUTED
+    assert verdict([run], Outcome(status=Status.TIMEOUT), cells=("go-scratch-cgo",)).answer is UNDECIDED
 
 
 def test_each_unit_is_judged_by_the_newest_run_that_has_it(write):
@@ -221,7 +224,7 @@ def catalogue():
     ],
 )
 def test_the_command_that_would_decide(cells, metric, expected):
-    test = NEAR_TEN if metric else Outcome(works=True)
+    test = NEAR_TEN if metric else Outcome(status=Status.OK)
     assert command(Reading(title="", metric=metric, cells=cells, test=test), catalogue()) == expected
 
 

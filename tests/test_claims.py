@@ -9,7 +9,7 @@ import pytest
 
 from harness.claims import Follows, Less, Outcome, Same, Within, read_claims
 from harness.errors import CatalogueError
-from harness.model import Metric, Unit
+from harness.model import Metric, Status, Unit
 from harness.probes import all_probes
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,9 @@ def test_comparisons(tmp_path):
     )
     assert test_of(tmp_path, "same = 0.01") == Same(tolerance=0.01)
     (claim,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "fails"')
-    assert claim.readings[0].test == Outcome(works=False) and claim.readings[0].metric == ""
+    (other,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "exited"')
+    assert other.readings[0].test == Outcome(status=Status.EXITED)
+    assert claim.readings[0].test == Outcome(status=None) and claim.readings[0].metric == ""
 
 
 GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
@@ -99,7 +101,7 @@ GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
         ('metric = "size.transfr"\ncells = ["*"]\nsame = 0', 6, "no metric size.transfr", "size.transfer?"),
         ('cells = ["*"]\nsame = 0', 4, "metric is missing", "Add metric"),
         ('metric = "size.transfer"\ncells = ["*"]\noutcome = "works"', 6, "unknown key metric", "Known keys"),
-        ('cells = ["*"]\noutcome = "maybe"', 7, 'outcome is "maybe"', "works, fails"),
+        ('cells = ["*"]\noutcome = "maybe"', 7, 'outcome is "maybe"', "works, fails, timeout, exited"),
     ],
 )
 def test_mistakes_are_told_with_file_line_and_fix(tmp_path, reading, line, what, fix):
