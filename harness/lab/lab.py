@@ -104,11 +104,12 @@ def open_lab(
     catalogue: Catalogue,
     cells: Iterable[Cell],
     *,
+    roles: Iterable[str] = (),
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
-    """Open everything the cells need. Raises EngineUnavailable or LabError; a base that cannot be had is kept as its
-    reason and fails only the cells that name it."""
+    """Open everything the cells need, and the bases of `roles` beside it. Raises EngineUnavailable or LabError; a base
+    that cannot be had is kept as its reason and fails only the cells that name it."""
     cells = tuple(cells)
     notes: dict[str, str] = {}
     with ExitStack() as stack:
@@ -126,11 +127,11 @@ def open_lab(
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
             store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
-            roles = {TOOL_BASE, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
+            wanted = {TOOL_BASE, *roles, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
-                roles.add(_DIND_BASE)
-            bases = store.ensure(sorted(roles), engine)
+                wanted.add(_DIND_BASE)
+            bases = store.ensure(sorted(wanted), engine)
             # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
