@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.lab.lab import Lab
-from harness.layers import account, read_image
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.surface.inspection import inspected
 from harness.workshop import Prepared
 
 
@@ -61,7 +61,7 @@ class SizeProbe(CellProbe):
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        image = account(read_image(lab.engine.save(cell.image)))
+        image = inspected(lab.engine, cell).account
         of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
         beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]
         return Reading(
