@@ -1,7 +1,7 @@
 """Surface: what is inside an image and what an intruder could use, read from its layers without running it.
 
 The same walk of the saved image serves the size probe (harness/surface/inspection.py). Everything found is kept with
-the cell: surface.json, layers.json, and the packages as CycloneDX and SPDX.
+the cell: surface.json, steps.json (what made each layer), and the packages as CycloneDX and SPDX.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class SurfaceProbe(CellProbe):
     states = ("image",)
     reports: ClassVar = {"image": "surface.packages"}
     blocks = 1
+    timed = False
     guess = 1.0
     metrics = (
         *(
@@ -59,7 +60,7 @@ class SurfaceProbe(CellProbe):
         found = inspected(lab.engine, cell)
         values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
         notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
-        return Reading(values, notes=notes, artefacts=found.documents)
+        return Reading(values, notes=notes, artefacts=found.documents())
 
 
 PROBES: tuple[Probe, ...] = (SurfaceProbe(),)
