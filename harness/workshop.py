@@ -20,6 +20,7 @@ from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
 from harness.startup import LOG_TAIL, Door, start_and_ask
+from harness.surface.inspection import Inspection
 
 _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
@@ -43,6 +44,7 @@ class Prepared:
     built: BuildResult
     diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
+    inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
 
 
 class Workshop:
