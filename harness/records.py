@@ -47,6 +47,8 @@ class CellInfo:
     strategy: str
     strategy_title: str
     rank: int  # order of rows; the lowest is the reference
+    summary: str = ""  # of the strategy: what it is
+    trades: str = ""  # of the strategy: what it costs and spares
 
     @classmethod
     def of(cls, cell: Cell) -> Self:
@@ -57,6 +59,8 @@ class CellInfo:
             strategy=cell.strategy.name,
             strategy_title=cell.strategy.title,
             rank=cell.strategy.rank,
+            summary=cell.strategy.summary,
+            trades=cell.strategy.trades,
         )
 
 

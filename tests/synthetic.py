@@ -1,0 +1,234 @@
+"""A run of seven apps × five strategies as the store writes it, with known effects: what the reports are tried on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
+from harness.probes import all_probes
+from harness.records import encode, from_try
+from harness.store import CellInfo, Manifest, Run, RunWriter, read_run
+
+MB = 1e6
+STRATEGIES = {"full": 10, "slim": 20, "multi-stage": 30, "distroless": 40, "scratch": 50}
+TITLES = {
+    "go": "Go, standard library",
+    "python": "Python, FastAPI",
+    "java": "Java, the JDK's own HTTP server",
+    "spring": "Spring Boot",
+    "node": "Node.js, Express",
+    "rust": "Rust, axum",
+    "shop": "React, Java and MariaDB",
+}
+# transfer in MB by strategy, warm start in s, peak memory in MB, seconds of a rebuild
+APPS: Mapping[str, tuple[tuple[float, ...], float, float, float]] = {
+    "go": ((290, 240, 35, 6.1, 4.2), 0.12, 9, 6.0),
+    "python": ((410, 62, 58, 34, 31), 0.75, 46, 4.0),
+    "java": ((330, 190, 96, 84, 34), 0.48, 88, 7.5),
+    "spring": ((370, 230, 124, 112, 71), 2.4, 190, 14.0),
+    "node": ((420, 98, 72, 61, 55), 0.36, 61, 5.5),
+    "rust": ((460, 310, 33, 13, 2.6), 0.11, 6, 21.0),
+    "shop": ((690, 310, 150, 131, 88), 2.9, 240, 24.0),
+}
+SURFACE = (
+    Metric(name="surface.packages", unit=Unit.COUNT, deterministic=True, headline=True, help="distribution packages"),
+    Metric(name="surface.shells", unit=Unit.COUNT, deterministic=True, help="shells"),
+    Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1: the app runs as root"),
+    Metric(
+        name="intruder.sh", unit=Unit.BOOLEAN, direction=Direction.NEITHER, deterministic=True, help="1: sh ran inside"
+    ),
+)
+PACKAGES = (440, 105, 92, 12, 0)
+
+
+def manifest(apps: Mapping[str, object] = APPS, **facts: str) -> Manifest:
+    probes = [probe for probe in all_probes() if probe.name not in ("surface", "intruder", "harden", "stages")]
+    environment = {"processor": "synthetic", "processors": "2", "engine": "docker 20.10.24", "link": "100 Mbit/s"}
+    return Manifest(
+        environment=Environment(facts={**environment, **facts}),
+        seed=7,
+        metrics=(*(metric for probe in probes for metric in probe.metrics), *SURFACE),
+        cells=tuple(
+            CellInfo(
+                id=f"{app}-{name}",
+                app=app,
+                app_title=TITLES.get(app, app),
+                strategy=name,
+                strategy_title=name.capitalize(),
+                rank=rank,
+                summary=f"What {name} is.",
+                trades=f"What {name} costs.",
+            )
+            for app in apps
+            for name, rank in STRATEGIES.items()
+        ),
+        plan={"probes": [{"name": "link", "blocks": 1}]},
+        versions={"tare": "0.1.0"},
+        git="0123456789abcdef",
+    )
+
+
+def write(
+    results: Path,
+    *,
+    blocks: int = 12,
+    apps: Mapping[str, tuple[tuple[float, ...], float, float, float]] = APPS,
+    noise: float = 0.02,
+    seed: int = 1,
+    without: tuple[str, ...] = (),
+    **facts: str,
+) -> Path:
+    """A run folder; `without` names metrics (or the beginnings of their names) that it does not have."""
+    told = manifest(apps, **facts)
+    told = replace(told, metrics=tuple(metric for metric in told.metrics if not metric.name.startswith(without or "?")))
+    known = {metric.name for metric in told.metrics}
+    with RunWriter.create(results, told) as writer, (writer.folder / "samples.jsonl").open("ab") as file:
+        for order, try_ in enumerate(_tries(told, blocks, apps, noise, seed)):
+            values = {name: value for name, value in try_.values.items() if name in known}
+            if values or try_.status is not Status.OK:
+                at = 1.8e9 + 2.5 * order
+                file.write(encode(from_try(replace(try_, order=order, at=at, values=values))) + b"\n")
+        for cell in told.cells:
+            layers = json.dumps(_layers(cell, apps[cell.app][0]))
+            writer.artefact(cell.id, "layers.json", layers)
+        return writer.folder
+
+
+def run(results: Path, **options: object) -> Run:
+    return read_run(write(results, **options))  # type: ignore[arg-type]
+
+
+def _layers(cell: CellInfo, sizes: tuple[float, ...]) -> list[dict[str, object]]:
+    total = sizes[list(STRATEGIES).index(cell.strategy)] * MB
+    shares = {"base": 0.55, "RUN install what it needs": 0.3, "COPY the app": 0.15}
+    return [
+        {"digest": f"sha256:{index:064x}", "step": step, "transfer": int(total * share), "unpacked": int(total * 2.4 * share)}
+        for index, (step, share) in enumerate(shares.items())
+    ]  # fmt: skip
+
+
+def _tries(
+    told: Manifest, blocks: int, apps: Mapping[str, tuple[tuple[float, ...], float, float, float]], noise: float, seed: int
+) -> Iterator[Try]:  # fmt: skip
+    random = np.random.default_rng(seed)
+
+    def noisy(value: float) -> float:
+        spike = 1.6 if random.random() < 0.02 else 1.0
+        return float(value * spike * math.exp(random.normal(0, noise)))
+
+    for block in range(blocks):
+        for state in ("cold", "warm"):
+            total = noisy(0.11 if state == "cold" else 0.08)
+            yield _try("", "floor", state, block, {f"floor.{state}.total": total}, ())
+        for position in random.permutation(len(told.cells)):
+            cell = told.cells[position]
+            sizes, start, memory, rebuild = apps[cell.app]
+            index = list(STRATEGIES).index(cell.strategy)
+            size = sizes[index] * MB
+            if not block:
+                yield _try(cell.id, "size", "", 0, _sizes(size, sizes, index), ())
+                yield _try(cell.id, "surface", "", 0, _surface(index), ())
+                speed = 12.5e6
+                total = noisy(size / speed + 0.6)
+                values = {"link.total": total, "link.predicted": total * 1.02, "link.error": 0.02}
+                yield _try(cell.id, "link", "100mbit", 0, values, ())
+            for state, extra in (("cold", 0.25 + size / 2e9), ("warm", 0.0)):
+                create, begin = noisy(0.04), noisy(0.12)
+                answer = noisy(start + extra)
+                yield _start(cell.id, "start", state, block, f"start.{state}", create, begin, answer)
+            yield _try(cell.id, "memory", "ready", block, {"memory.ready": noisy(memory * MB)}, ())
+            for state, part in (("empty", 1.0), ("previous", 0.06), ("base", 0.45)):
+                yield _pull(cell.id, state, block, size * part, noisy)
+            pull, create, begin, answer = noisy(size / 55e6 + 0.3), noisy(0.05), noisy(0.13), noisy(start * 1.1)
+            values = {"deploy.total": pull + create + begin + answer, "deploy.pull": pull, "deploy.create": create}
+            values |= {"deploy.start": begin, "deploy.answer": answer}
+            yield _try(cell.id, "deploy", "empty", block, values, _chain(pull=pull, create=create, start=begin, answer=answer))
+            if block % 2 == 0:
+                for state, part in (("cold", 5.0), ("nothing", 0.06), ("source", 1.0), ("dependency", 1.8)):
+                    yield _build(cell.id, state, block, noisy(rebuild * part * (1.2 if index < 2 else 1.0)))
+
+
+def _sizes(size: float, sizes: tuple[float, ...], index: int) -> dict[str, float]:
+    return {
+        "size.transfer": float(int(size)),
+        "size.unpacked": float(int(size * 2.4)),
+        "size.unique": float(int(size * 0.45)),
+        "size.layers": float(9 - index),
+        "size.files": float(int(size / 3e4)),
+        "size.waste": float(int(size * 0.01 * (4 - index))),
+    }
+
+
+def _surface(index: int) -> dict[str, float]:
+    shell = float(index < 3)
+    return {
+        "surface.packages": float(PACKAGES[index]),
+        "surface.shells": 2 * shell,
+        "surface.root": float(index == 0),
+        "intruder.sh": shell,
+    }
+
+
+def _start(
+    cell: str, probe: str, state: str, block: int, prefix: str, create: float, begin: float, answer: float
+) -> Try:
+    values = {"create": create, "start": begin, "ready": begin + answer, "total": create + begin + answer}
+    values = {f"{prefix}.{name}": value for name, value in values.items()}
+    return _try(cell, probe, state, block, values, _chain(create=create, start=begin, answer=answer))
+
+
+def _pull(cell: str, state: str, block: int, size: float, noisy: object) -> Try:
+    assert callable(noisy)
+    download, unpack = noisy(0.2 + size / 110e6), noisy(0.1 + size / 75e6)
+    total = max(download, unpack) + 0.4 * min(download, unpack)
+    values = {"total": total, "download": download, "unpack": unpack, "fetched": float(int(size))}
+    phases = [
+        Phase("download aaaa", 0.1, download * 0.4),
+        Phase("download bbbb", 0.1, download - 0.1),
+        Phase("unpack aaaa", 0.1 + download * 0.4, unpack * 0.5),
+        Phase("unpack bbbb", total - unpack * 0.5, unpack * 0.5),
+    ]
+    return _try(cell, "pull", state, block, {f"pull.{state}.{name}": value for name, value in values.items()}, phases)
+
+
+def _build(cell: str, state: str, block: int, seconds: float) -> Try:
+    steps = {"FROM base": 0.02, "COPY go.mod ./": 0.03, "RUN fetch": 0.3, "COPY . .": 0.05, "RUN compile": 0.5, "export": 0.1}
+    phases, at = [], 0.0
+    for name, share in steps.items():
+        cached = state == "nothing" or (state == "source" and name in ("FROM base", "COPY go.mod ./", "RUN fetch"))
+        length = 0.0 if cached else seconds * share
+        phases.append(Phase(name + (" (cached)" if cached else ""), at, length))
+        at += length
+    values = {f"build.{state}": seconds}
+    if state == "cold":
+        values["build.reproducible"] = 1.0
+    return _try(cell, "build", state, block // 2, values, phases)
+
+
+def _chain(**seconds: float) -> list[Phase]:
+    phases, at = [], 0.0
+    for name, length in seconds.items():
+        phases.append(Phase(name, at, length))
+        at += length
+    return phases
+
+
+def _try(cell: str, probe: str, state: str, block: int, values: Mapping[str, float], phases: object) -> Try:
+    return Try(
+        cell=cell,
+        probe=probe,
+        state=state,
+        block=block,
+        order=0,
+        at=0.0,
+        seconds=1.0,
+        status=Status.OK,
+        values=values,
+        phases=tuple(phases),  # type: ignore[call-overload]
+    )
