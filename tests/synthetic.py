@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
+from harness.parts import FILE, CellParts, ImageParts, LayerPart
 from harness.probes import all_probes
 from harness.records import encode, from_try
 from harness.store import CellInfo, Manifest, Run, RunWriter, read_run
 
 MB = 1e6
+Noise = Callable[[float], float]
 STRATEGIES = {"full": 10, "slim": 20, "multi-stage": 30, "distroless": 40, "scratch": 50}
 TITLES = {
     "go": "Go, standard library",
@@ -32,7 +34,7 @@ APPS: Mapping[str, tuple[tuple[float, ...], float, float, float]] = {
     "python": ((410, 62, 58, 34, 31), 0.75, 46, 4.0),
     "java": ((330, 190, 96, 84, 34), 0.48, 88, 7.5),
     "spring": ((370, 230, 124, 112, 71), 2.4, 190, 14.0),
-    "node": ((420, 98, 72, 61, 55), 0.36, 61, 5.5),
+    "node": ((420, 98, 72, 56, 55), 0.36, 61, 5.5),
     "rust": ((460, 310, 33, 13, 2.6), 0.11, 6, 21.0),
     "shop": ((690, 310, 150, 131, 88), 2.9, 240, 24.0),
 }
@@ -44,6 +46,8 @@ SURFACE = (
         name="intruder.sh", unit=Unit.BOOLEAN, direction=Direction.NEITHER, deterministic=True, help="1: sh ran inside"
     ),
 )
+# a scratch JVM has no archive of classes, distroless Python no compiled ones: they start slower
+SLOW = {"java-scratch": 1.6, "spring-scratch": 1.9, "python-distroless": 1.5, "shop-scratch": 1.7}
 PACKAGES = (440, 105, 92, 12, 0)
 
 
@@ -95,8 +99,8 @@ def write(
                 at = 1.8e9 + 2.5 * order
                 file.write(encode(from_try(replace(try_, order=order, at=at, values=values))) + b"\n")
         for cell in told.cells:
-            layers = json.dumps(_layers(cell, apps[cell.app][0]))
-            writer.artefact(cell.id, "layers.json", layers)
+            size = apps[cell.app][0][list(STRATEGIES).index(cell.strategy)] * MB
+            writer.artefact(cell.id, FILE, _parts(cell, size).to_json())
         return writer.folder
 
 
@@ -104,13 +108,20 @@ def run(results: Path, **options: object) -> Run:
     return read_run(write(results, **options))  # type: ignore[arg-type]
 
 
-def _layers(cell: CellInfo, sizes: tuple[float, ...]) -> list[dict[str, object]]:
-    total = sizes[list(STRATEGIES).index(cell.strategy)] * MB
-    shares = {"base": 0.55, "RUN install what it needs": 0.3, "COPY the app": 0.15}
-    return [
-        {"digest": f"sha256:{index:064x}", "step": step, "transfer": int(total * share), "unpacked": int(total * 2.4 * share)}
-        for index, (step, share) in enumerate(shares.items())
-    ]  # fmt: skip
+def _image(cell: CellInfo, size: float, *, changed: bool) -> ImageParts:
+    """Base, packages and app; the app's layer is another after a source change."""
+    layers = []
+    for index, share in enumerate((0.35, 0.2, 0.39, 0.06)):
+        base = index < 2 and cell.strategy != "scratch"
+        salt = "base" if base else f"{cell.id}{changed and index == 3}"
+        digest = hashlib.sha256(f"{salt}{index}{size if not base else cell.strategy}".encode()).hexdigest()
+        packed = int(size * share)
+        layers.append(LayerPart(digest=f"sha256:{digest}", packed=packed, base=base, content=int(packed * 2.4)))
+    return ImageParts(config=2000, layers=tuple(layers))
+
+
+def _parts(cell: CellInfo, size: float) -> CellParts:
+    return CellParts(current=_image(cell, size, changed=False), changed=_image(cell, size, changed=True))
 
 
 def _tries(
@@ -129,6 +140,7 @@ def _tries(
         for position in random.permutation(len(told.cells)):
             cell = told.cells[position]
             sizes, start, memory, rebuild = apps[cell.app]
+            start *= SLOW.get(cell.id, 1.0)
             index = list(STRATEGIES).index(cell.strategy)
             size = sizes[index] * MB
             if not block:
@@ -143,8 +155,10 @@ def _tries(
                 answer = noisy(start + extra)
                 yield _start(cell.id, "start", state, block, f"start.{state}", create, begin, answer)
             yield _try(cell.id, "memory", "ready", block, {"memory.ready": noisy(memory * MB)}, ())
-            for state, part in (("empty", 1.0), ("previous", 0.06), ("base", 0.45)):
-                yield _pull(cell.id, state, block, size * part, noisy)
+            parts = _parts(cell, size)
+            yield _pull(cell.id, "empty", block, parts.current.layers, noisy)
+            yield _pull(cell.id, "previous", block, parts.changed.layers[3:], noisy)
+            yield _pull(cell.id, "base", block, [layer for layer in parts.current.layers if not layer.base], noisy)
             pull, create, begin, answer = noisy(size / 55e6 + 0.3), noisy(0.05), noisy(0.13), noisy(start * 1.1)
             values = {"deploy.total": pull + create + begin + answer, "deploy.pull": pull, "deploy.create": create}
             values |= {"deploy.start": begin, "deploy.answer": answer}
@@ -183,17 +197,19 @@ def _start(
     return _try(cell, probe, state, block, values, _chain(create=create, start=begin, answer=answer))
 
 
-def _pull(cell: str, state: str, block: int, size: float, noisy: object) -> Try:
-    assert callable(noisy)
-    download, unpack = noisy(0.2 + size / 110e6), noisy(0.1 + size / 75e6)
-    total = max(download, unpack) + 0.4 * min(download, unpack)
-    values = {"total": total, "download": download, "unpack": unpack, "fetched": float(int(size))}
-    phases = [
-        Phase("download aaaa", 0.1, download * 0.4),
-        Phase("download bbbb", 0.1, download - 0.1),
-        Phase("unpack aaaa", 0.1 + download * 0.4, unpack * 0.5),
-        Phase("unpack bbbb", total - unpack * 0.5, unpack * 0.5),
-    ]
+def _pull(cell: str, state: str, block: int, layers: Sequence[LayerPart], noisy: Noise) -> Try:
+    """Three layers at a time share 110 MB/s; unpacking is in order, at 75 MB/s packed."""
+    phases, arrived, complete = [], 0.1, 0.1
+    for layer in layers:
+        arrived += noisy(layer.packed / 110e6 + 0.002)
+        start = max(arrived, complete)
+        name = layer.digest.removeprefix("sha256:")[:12]
+        phases.append(Phase(f"download {name}", 0.1, arrived - 0.1))
+        phases.append(Phase(f"unpack {name}", start, noisy(layer.packed / 75e6 + 0.004)))
+        complete = start + phases[-1].seconds
+    unpack = sum(phase.seconds for phase in phases if phase.name.startswith("unpack"))
+    fetched = float(sum(layer.packed for layer in layers))
+    values = {"total": complete + 0.05, "download": arrived, "unpack": unpack, "fetched": fetched}
     return _try(cell, "pull", state, block, {f"pull.{state}.{name}": value for name, value in values.items()}, phases)
 
 
