@@ -92,9 +92,8 @@ class Run:
                 lines.corrupt()
             yield try_
 
-
     def tries_at(self, orders: Collection[int]) -> dict[int, Try]:
-        """Some tries by their order, found by bisection: a few of a million lines are read. Unknown ones are left out."""
+        """Some tries by their order, found by bisection: of a million lines a few are read. Unknown ones are absent."""
         wanted = sorted(orders)
         found: dict[int, Try] = {}
         upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]

@@ -29,7 +29,8 @@ TITLES = {
     "shop": "React, Java and MariaDB",
 }
 # transfer in MB by strategy, warm start in s, peak memory in MB, seconds of a rebuild
-APPS: Mapping[str, tuple[tuple[float, ...], float, float, float]] = {
+Numbers = tuple[tuple[float, ...], float, float, float]
+APPS: Mapping[str, Numbers] = {
     "go": ((290, 240, 35, 6.1, 4.2), 0.12, 9, 6.0),
     "python": ((410, 62, 58, 34, 31), 0.75, 46, 4.0),
     "java": ((330, 190, 96, 84, 34), 0.48, 88, 7.5),
@@ -82,7 +83,7 @@ def write(
     results: Path,
     *,
     blocks: int = 12,
-    apps: Mapping[str, tuple[tuple[float, ...], float, float, float]] = APPS,
+    apps: Mapping[str, Numbers] = APPS,
     noise: float = 0.02,
     seed: int = 1,
     without: tuple[str, ...] = (),
@@ -125,7 +126,7 @@ def _parts(cell: CellInfo, size: float) -> CellParts:
 
 
 def _tries(
-    told: Manifest, blocks: int, apps: Mapping[str, tuple[tuple[float, ...], float, float, float]], noise: float, seed: int
+    told: Manifest, blocks: int, apps: Mapping[str, Numbers], noise: float, seed: int
 ) -> Iterator[Try]:  # fmt: skip
     random = np.random.default_rng(seed)
 
@@ -162,7 +163,9 @@ def _tries(
             pull, create, begin, answer = noisy(size / 55e6 + 0.3), noisy(0.05), noisy(0.13), noisy(start * 1.1)
             values = {"deploy.total": pull + create + begin + answer, "deploy.pull": pull, "deploy.create": create}
             values |= {"deploy.start": begin, "deploy.answer": answer}
-            yield _try(cell.id, "deploy", "empty", block, values, _chain(pull=pull, create=create, start=begin, answer=answer))
+            yield _try(
+                cell.id, "deploy", "empty", block, values, _chain(pull=pull, create=create, start=begin, answer=answer)
+            )
             if block % 2 == 0:
                 for state, part in (("cold", 5.0), ("nothing", 0.06), ("source", 1.0), ("dependency", 1.8)):
                     yield _build(cell.id, state, block, noisy(rebuild * part * (1.2 if index < 2 else 1.0)))
@@ -214,7 +217,14 @@ def _pull(cell: str, state: str, block: int, layers: Sequence[LayerPart], noisy:
 
 
 def _build(cell: str, state: str, block: int, seconds: float) -> Try:
-    steps = {"FROM base": 0.02, "COPY go.mod ./": 0.03, "RUN fetch": 0.3, "COPY . .": 0.05, "RUN compile": 0.5, "export": 0.1}
+    steps = {
+        "FROM base": 0.02,
+        "COPY go.mod ./": 0.03,
+        "RUN fetch": 0.3,
+        "COPY . .": 0.05,
+        "RUN compile": 0.5,
+        "export": 0.1,
+    }
     phases, at = [], 0.0
     for name, share in steps.items():
         cached = state == "nothing" or (state == "source" and name in ("FROM base", "COPY go.mod ./", "RUN fetch"))

@@ -1,4 +1,4 @@
-"""What an image must have or must not exceed to be a candidate: `--need shell`, `--at-most size.transfer=100MB`. Pure."""
+"""What an image must have or not exceed to be a candidate: `--need shell`, `--at-most size.transfer=100MB`. Pure."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def limit(text: str, metrics: Sequence[Metric], *, at_most: bool) -> Constraint:
     factors = _FACTORS[metric.unit]
     if not match or match[2] not in factors:
         units = ", ".join(filter(None, factors)) or "no unit"
-        raise UsageError(f"{value!r} is no value of {name}", where=f"{option} {text}", fix=f"Give a number with {units}.")
+        raise UsageError(
+            f"{value!r} is no value of {name}", where=f"{option} {text}", fix=f"Give a number with {units}."
+        )
     word = "at most" if at_most else "at least"
     return Constraint(
         text=f"{name} {word} {value.strip()}", metrics=((name, at_most, float(match[1]) * factors[match[2]]),)

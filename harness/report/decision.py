@@ -6,16 +6,13 @@ and measurements that the decision rests on. Numbers link to their samples in re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
-
-from tabulate import tabulate
 
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
-from harness.report.doubts import Doubt, doubts, joined, when, withheld
-from harness.report.figures import FLOOR, Figures, apps, figures, ratio_text, scale, select
+from harness.report.doubts import Doubt, doubts, fewest, joined, when, withheld
+from harness.report.figures import FLOOR, Figure, Figures, apps, figures, ratio_text, scale, select
 from harness.report.ranking import CRITERIA, Choice, Confidence, Criterion, choose
 from harness.report.verdicts import (
     MEANING,
@@ -24,13 +21,12 @@ from harness.report.verdicts import (
     comparison,
     gain,
     robust,
-    share,
     span,
     sureness,
     times,
     value_text,
 )
-from harness.statistics import PRACTICAL, SMALLEST_DECIDABLE, Verdict
+from harness.statistics import PRACTICAL, Verdict
 from harness.store import CellInfo, Run
 
 PAGE = "report.html"
@@ -126,7 +122,7 @@ class _Page:
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
             rows.append([name, *cells, sureness(choice)])
-        lines = [tabulate(rows, self._headers(), tablefmt="github", disable_numparse=True)]
+        lines = [_markdown(self._headers(), rows)]
         if text := self._one_for_all():
             lines.append(text)
         if self.decision.constraints:
@@ -213,14 +209,12 @@ class _Page:
             " one at a time, in randomly ordered blocks. Strategies of an app are compared within blocks.",
             f"Environment: {facts}.",
             "What counts, and how much:",
-            tabulate(
+            _markdown(
+                ["criterion", "weight", "metric", "meaning"],
                 [
                     [item.name, f"{item.weight:g}", self._stands_for(item), item.meaning]
                     for item in self.decision.criteria
                 ],
-                ["criterion", "weight", "metric", "meaning"],
-                tablefmt="github",
-                disable_numparse=True,
             ),
             "An option's score is the weighted geometric mean of its ratios to the first strategy: 0.25× is a quarter,"
             " all in all. Change weights with `--weight deploy=5`, ask for what an image must have with `--need shell`,"
@@ -266,7 +260,7 @@ class _Page:
                 rows.append([*row, self._score(app, cell)])
             header = ["", *(metric.name for metric in columns), "score"]
             parts += [f"### {app}: {cells[0].app_title}"]
-            parts += [tabulate(rows, header, tablefmt="github", disable_numparse=True)]
+            parts += [_markdown(header, rows)]
         return "\n\n".join(parts)
 
     def _weighed(self) -> list[Metric]:
@@ -274,7 +268,7 @@ class _Page:
         known = {metric.name: metric for metric in self.decision.metrics}
         return [known[name] for name in names if name in known]
 
-    def _figure(self, cell: CellInfo, metric: Metric):  # type: ignore[no-untyped-def]
+    def _figure(self, cell: CellInfo, metric: Metric) -> Figure | None:
         figure = self.decision.shown.get((cell.id, metric.name))
         return figure if figure and (figure.summary or figure.failures) else None
 
@@ -311,7 +305,9 @@ class _Page:
         assert choice.rival and choice.lead
         rival = next(option for option in choice.options if option.cell.strategy == choice.rival.strategy)
         first = choice.options[0]
-        better, worse, same = [], [], []
+        better: list[str] = []
+        worse: list[str] = []
+        same: list[str] = []
         for name, part in first.parts.items():
             other = rival.parts.get(name)
             if not other or not part:
@@ -368,20 +364,22 @@ class _Page:
         for (_, name), figure in self.decision.shown.items():
             if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED:
                 open_.setdefault(name, []).append(figure.ratio.more)
-        for name, more in open_.items():
-            text = f"{min(more)} to {max(more)}" if min(more) < max(more) else f"{min(more)}"
-            lines.append(f"- `{name}`: {len(more)} comparisons with the first strategy; about {text} more blocks.")
+        for name, blocks in open_.items():
+            text = f"{min(blocks)} to {max(blocks)}" if min(blocks) < max(blocks) else f"{min(blocks)}"
+            lines.append(f"- `{name}`: {len(blocks)} comparisons with the first strategy; about {text} more blocks.")
         missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]
         if missing:
             lines.append(f"- Not measured in this run: {', '.join(f'`{name}`' for name in missing)}.")
         lines += [f"- {text}" for text in self._failures()]
         if not lines:
             return "## Undecided\n\nNothing that counts is undecided."
-        wanted = [choice.lead.more for app, choice in self.decision.choices.items() if app and choice.lead]
-        if wanted and max(wanted):
+        more = max(
+            (choice.lead.more for app, choice in self.decision.choices.items() if app and choice.lead), default=0
+        )
+        if more:
             lines.append(
-                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks"
-                f" {max(SMALLEST_DECIDABLE, max(wanted) + SMALLEST_DECIDABLE)}` measures more blocks of the same cells."
+                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}` goes on with"
+                " the same cells."
             )
         return "\n".join(["## Undecided, and what it would take", "", *lines])
 
@@ -411,6 +409,12 @@ class _Page:
         return f"[{text.replace('[', '').replace(']', '')}]({PAGE}#samples/{cell.id}/{metric.name})"
 
 
+def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose source is not padded: its cells hold links."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+
+
 def _gain_text(found: Gain) -> str:
     doubt = "" if found.sure else " (undecided)"
     interval = f" [{found.interval}]" if found.interval and found.sure else ""
@@ -419,5 +423,3 @@ def _gain_text(found: Gain) -> str:
 
 def _legend() -> str:
     return f"≈ no practical difference (within {PRACTICAL:.0%}), ? undecided.".replace("3%", "3 %")
-
-

@@ -36,11 +36,13 @@ class Doubt:
 
 def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
     """Of one run, or of several that were given to be read as one. `now` is Unix time, s."""
-    found = []
+    found: list[Doubt] = []
     first = runs[0].manifest.environment
-    for run in runs[1:]:
-        if run.manifest.environment.fingerprint != first.fingerprint:
-            found.append(Doubt(Kind.MIXED, f"{runs[0].id} and {run.id} differ in {_differing(first, run)}.", True))
+    found += [
+        Doubt(Kind.MIXED, f"{runs[0].id} and {run.id} differ in {_differing(first, run)}.", True)
+        for run in runs[1:]
+        if run.manifest.environment.fingerprint != first.fingerprint
+    ]
     for run in runs:
         if changed := _changed(run):
             text = f"The images of {changed} changed their size within run {run.id}: its sessions measured two things."
@@ -56,11 +58,11 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
             " from noise: where they carry the choice, it is a leaning."
         )
         found.append(Doubt(Kind.THIN, text, False))
-    for run in runs:
-        if run.sessions and run.sessions[-1].outcome not in ("complete", ""):
-            found.append(
-                Doubt(Kind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)
-            )
+    found += [
+        Doubt(Kind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)
+        for run in runs
+        if run.sessions and run.sessions[-1].outcome not in ("complete", "")
+    ]
     return tuple(found)
 
 
@@ -113,7 +115,7 @@ def joined(runs: Sequence[Run]) -> Run:
             )
             parts.setdefault(key, []).append(moved)
         block, order = block + top_block + 1, order + top_order + 1
-    series = {
+    whole = {
         key: Series(
             value=np.concatenate([piece.value for piece in pieces]),
             block=np.concatenate([piece.block for piece in pieces]),
@@ -126,13 +128,15 @@ def joined(runs: Sequence[Run]) -> Run:
         first,
         failures=tuple(try_ for run in runs for try_ in run.failures),
         warnings=tuple(warning for run in runs for warning in run.warnings),
-        _series=series,
+        _series=whole,
     )
 
 
 def _differing(ours: Environment, other: Run) -> str:
     theirs = other.manifest.environment
-    keys = [key for key in sorted(ours.facts | theirs.facts) if ours.facts.get(key) != theirs.facts.get(key)]
+    keys = [
+        key for key in sorted(ours.facts.keys() | theirs.facts.keys()) if ours.facts.get(key) != theirs.facts.get(key)
+    ]
     return "; ".join(f"{key}: {ours.facts.get(key, 'absent')} / {theirs.facts.get(key, 'absent')}" for key in keys)
 
 

@@ -183,10 +183,7 @@ class _Column:
 
 def choose(run: Run, criteria: Sequence[Criterion], constraints: Sequence[Constraint] = ()) -> dict[str, Choice]:
     """The choice of each app, in the run's order, and over all apps under ""."""
-    rankings = {
-        app: _Ranking(run, app, cells, criteria, constraints)
-        for app, cells in apps(run).items()
-    }
+    rankings = {app: _Ranking(run, app, cells, criteria, constraints) for app, cells in apps(run).items()}
     choices = {app: ranking.choice() for app, ranking in rankings.items()}
     if len(rankings) > 1:
         choices[""] = _overall(list(rankings.values()))
@@ -354,7 +351,7 @@ class _Ranking:
 
     def _thin_share(self, lead: Lead) -> float:
         weights = {column.criterion.name: column.criterion.weight for column in self.columns}
-        return sum(weights[name] for name in lead.thin) / sum(weights.values())
+        return sum(weights.get(name, 0.0) for name in lead.thin) / sum(weights.values())
 
     def _names(self) -> list[str]:
         return [column.criterion.name for column in self.columns]

@@ -1,4 +1,4 @@
-"""A choice in words that need no statistics: what is gained, how sure that is. Shared by decision.md and report.html."""
+"""A choice in words that need no statistics: what is gained, how sure that is. For decision.md and report.html."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Gain:
     value: str  # 12.3 MB ±0.1
     before: str  # of the reference
     times: str  # 28× smaller
-    interval: str  # 12.1–14.0, "" where exact or none
+    interval: str  # 12.1–14.0×, "" where exact or none
     sure: bool  # the comparison is decided
     better: bool | None  # None: the same, or unknown
 
@@ -99,7 +99,7 @@ def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, boo
     interval = ""
     if ratio.low and ratio.high and ratio.low != ratio.high:
         bounds = sorted((1 / ratio.low, 1 / ratio.high) if down else (ratio.low, ratio.high))
-        interval = f"{number(bounds[0])}–{number(bounds[1])}"
+        interval = span(bounds[0], bounds[1])
     better = None if metric.direction is Direction.NEITHER else down == (metric.direction is Direction.SMALLER)
     return text, interval, ratio.verdict is not Verdict.UNDECIDED, better
 
@@ -133,20 +133,26 @@ def sureness(choice: Choice) -> str:
     if choice.rival is None or choice.lead is None or choice.take is None:
         return f"Decided: {'; '.join(choice.reasons)}." if choice.confidence is Confidence.DECIDED else "Leaning."
     lead, rival = choice.lead, choice.rival.strategy
-    ahead = f"ahead of {rival} by {times(lead.estimate)} all in all"
+    ahead = f"{_ahead(lead.estimate)} {rival} all in all"
     match choice.confidence:
         case Confidence.DECIDED:
-            return f"Sure: {ahead} ({span(lead.low, lead.high)} with 95 % confidence){_held(choice)}."
+            return f"Sure: {ahead} (95 % interval {span(lead.low, lead.high)}){_held(choice)}."
         case Confidence.TIE:
-            return f"Sure that it hardly matters: {rival} is within 3 % all in all; {choice.take.strategy} is named first."
+            return (
+                f"Sure that it hardly matters: {rival} is within 3 % all in all; {choice.take.strategy} is named first."
+            )
         case _:
             more = f"; about {lead.more} more {'block' if lead.more == 1 else 'blocks'} would tell" if lead.more else ""
             return f"Leaning, not decided: {ahead}, but {' and '.join(choice.reasons)}{more}."
 
 
+def _ahead(factor: float) -> str:
+    return f"{(factor - 1) * 100:.0f} % ahead of" if factor < 1.5 else f"{number(factor)}× as good as"
+
+
 def span(low: float, high: float) -> str:
-    """An interval of factors: `2.0–2.3×`, or `4–9 %` where both are below 1.5."""
-    if high < 1.5:
+    """An interval of factors: `2.0–2.3×`, or `4–9 %` for small ones."""
+    if high < 1.6:
         return f"{(low - 1) * 100:.0f} to {(high - 1) * 100:.0f} %"
     return f"{number(low)}–{number(high)}×"
 
@@ -154,7 +160,8 @@ def span(low: float, high: float) -> str:
 def _held(choice: Choice) -> str:
     if not choice.sensitivity or choice.take is None:
         return ""
-    return f"; first under {share(choice.sensitivity.anyhow.get(choice.take.strategy, 0.0))} of all weightings"
+    held = choice.sensitivity.anyhow.get(choice.take.strategy, 0.0)
+    return "; first whatever the weights" if held == 1 else f"; first under {share(held)} of all weightings"
 
 
 def robust(choice: Choice) -> str:
@@ -164,6 +171,8 @@ def robust(choice: Choice) -> str:
     take = choice.take.strategy
     near, anyhow = (found.get(take, 0.0) for found in (choice.sensitivity.near, choice.sensitivity.anyhow))
     hold = "does not hang on the weights" if near > 0.95 else "hangs on the weights" if near < 0.8 else "mostly holds"
+    if near == anyhow == 1:
+        return f"The choice does not hang on the weights: {take} is first under all 10 000 random weightings."
     text = (
         f"The choice {hold}: with every weight anywhere between half and double, {take} is first in {share(near)} of"
         f" 10 000 random weightings; with any weights at all, in {share(anyhow)}."
