@@ -16,13 +16,13 @@ import pytest
 
 from harness.bench import DEFAULT_BUDGET, Job, measure
 from harness.catalogue import read
+from harness.crew import PREPARE
 from harness.display import Display
 from harness.errors import TareError, UsageError
 from harness.model import Catalogue, Cell, Status, Try, Unit
 from harness.plan import parse_budget
 from harness.probes import all_probes
 from harness.report.table import render
-from harness.run import PREPARE
 from harness.settings import Settings
 from harness.store import Run, latest, read_run
 
@@ -181,8 +181,8 @@ def _is_ours(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for probe in all_probes():
-        config.addinivalue_line("markers", f"{probe.name}: what the {probe.name} probe measures")
+    for name in sorted({metric.probe for probe in all_probes() for metric in probe.metrics}):
+        config.addinivalue_line("markers", f"{name}: the metrics {name}.…")
     # a cell without samples fails before it can use the fixture, which needs no error of its own
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
     config.stash[_STATE] = Session(config)
@@ -203,7 +203,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     timer = Replay()
                     recorded = Recorded(cell, probe.name, state, metric, timer, session)
                     name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
-                    marks = (getattr(pytest.mark, probe.name), pytest.mark.benchmark(timer=timer))
+                    words = {probe.name, metric.partition(".")[0]}
+                    marks = (*(getattr(pytest.mark, word) for word in words), pytest.mark.benchmark(timer=timer))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))
     metafunc.parametrize("recorded", parameters)
 

@@ -47,6 +47,8 @@ class CellInfo:
     strategy: str
     strategy_title: str
     rank: int  # order of rows; the lowest is the reference
+    inside: tuple[str, ...] = ()  # titles of the services that the image of this cell carries
+    beside: tuple[str, ...] = ()  # … and of those that run beside it
 
     @classmethod
     def of(cls, cell: Cell) -> Self:
@@ -57,6 +59,8 @@ class CellInfo:
             strategy=cell.strategy.name,
             strategy_title=cell.strategy.title,
             rank=cell.strategy.rank,
+            inside=tuple(service.title for service in cell.app.services if service not in cell.beside),
+            beside=tuple(service.title for service in cell.beside),
         )
 
 

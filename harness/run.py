@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
 
+from harness.crew import PREPARE, Crew, Done, EngineLost, require_engine
 from harness.display import Display
-from harness.errors import EngineError, EngineUnavailable, StoreError, TareError, TryFailed
+from harness.errors import StoreError, TareError
 from harness.lab.lab import Lab
 from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try
+from harness.outcome import Outcome
 from harness.plan import Block, Plan, Progress, expected_seconds, next_block
 from harness.probes.base import Measurement, Probe, Reading
 from harness.statistics import relative_width, summarise
@@ -27,8 +29,7 @@ from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
-PREPARE_GUESS = 25.0  # s to build, verify and push a cell, before any was seen
-PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
+PREPARE_GUESS = 14.0  # s for each cell to build, verify and push all of them, before any was seen
 
 
 @dataclass(slots=True)
@@ -59,25 +60,6 @@ class History:
         return history
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a try ended: a reading, or a reason."""
-
-    reading: Reading | None = None
-    status: Status = Status.OK
-    reason: str = ""
-    log: str = ""
-
-    @classmethod
-    def of(cls, error: Exception) -> Outcome:
-        status = error.status if isinstance(error, TryFailed) else Status.ERROR
-        return cls(None, status, str(error), getattr(error, "log", ""))
-
-
-class EngineLost(EngineUnavailable):
-    """The engine of the run has gone; the run ends, to be resumed."""
-
-
 class Runner:
     """Runs a plan over cells in a lab, into a run folder."""
 
@@ -106,39 +88,55 @@ class Runner:
         self._spent = spent
         self._workshop = Workshop(lab)
         self._prepared: dict[str, Prepared] = {}
-        self._prepare_seconds: list[float] = []
+        self._to_prepare = len(cells)
+        self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
     def run(self) -> None:
         """Returns when the plan is done or the budget spent. KeyboardInterrupt passes through, nothing is lost."""
-        for number, cell in enumerate(self._cells, 1):
-            self._display.now(f"prepare {cell.id} ({number}/{len(self._cells)})", self._left())
-            self._prepare(cell)
+        self._prepare()
         if self._cells and not self._prepared:
             return  # every cell failed, and every reason is recorded
+        for probe in self._probes.values():
+            probe.begin(list(self._prepared.values()))
         while block := next_block(self._plan, self._progress(), elapsed=self._elapsed):
             self._run_block(block)
 
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self, cell: Cell) -> None:
-        at, began = time.time(), time.monotonic()
-        outcome = Outcome()
-        try:
-            with self._ledger.spend("preparing"):
-                self._prepared[cell.id] = self._workshop.prepare(cell)
-        except TareError as error:
-            self._require_engine(error)
-            outcome = Outcome.of(error)
-        seconds = time.monotonic() - began
-        self._prepare_seconds.append(seconds)
-        self._record(cell.id, PREPARE, "image", 0, at, seconds, outcome)
-        if prepared := self._prepared.get(cell.id):
+    def _prepare(self) -> None:
+        """Every cell, side by side, and what of it is measured without a clock."""
+        began = time.monotonic()
+        untimed = [self._probes[plan.name] for plan in self._plan.probes if not self._probes[plan.name].timed]
+        crew = Crew(self._lab, self._cells, untimed, self._wanted)
+        with self._ledger.spend("preparing"), closing(crew.work()) as work:
+            for done in work:
+                if done:
+                    self._take(done, untimed)
+                    self._preparing = time.monotonic() - began
+                doing = ", ".join(crew.under_way)
+                self._display.now(f"prepare, {self._to_prepare} to go: {doing}", self._left())
+        self._ledger.divide("preparing", crew.spent)
+
+    def _wanted(self, cell: Cell, probe: Probe) -> list[str]:
+        """The states of an untimed probe that this cell lacks."""
+        return [state for state in probe.states if (cell.id, probe.name, 0, state) not in self._history.tries]
+
+    def _take(self, done: Done, untimed: Sequence[Probe]) -> None:
+        cell = done.cell
+        self._record(cell.id, done.probe, done.state, 0, done.at, done.seconds, done.outcome)
+        if done.probe != PREPARE:
+            return
+        self._to_prepare -= 1
+        # a failed state is told by its record; the visit is over either way
+        self._history.visits |= {(cell.id, probe.name, 0) for probe in untimed}
+        if prepared := done.prepared:
+            self._prepared[cell.id] = prepared
             self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
             self._writer.artefact(cell.id, "build.log", prepared.built.log)
             self._writer.images({name: done.id for name, done in self._prepared.items()})
-            self._display.say(f"{cell.id}: built, verified and pushed in {seconds:.0f} s")
+            self._display.say(f"{cell.id}: built, verified and pushed in {done.seconds:.0f} s")
 
     # ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,18 +179,11 @@ class Runner:
             raise
         except (TareError, OSError) as error:
             # what a state needs beforehand failed: a node, a link, a base to pull
-            self._require_engine(error)
+            require_engine(self._lab, error)
             missing = next((s for s in wanted if (name, probe.name, block, s) not in self._history.tries), wanted[0])
             self._record(name, probe.name, missing, block, at, time.monotonic() - began, Outcome.of(error))
             return False
         return True
-
-    def _require_engine(self, error: Exception) -> None:
-        """After a failure: go on only with an engine that still answers, or every cell would fail for its absence."""
-        try:
-            self._lab.engine.containers()
-        except EngineError as silence:
-            raise EngineLost(f"the engine does not answer any more: {silence}", fix="See its log.") from error
 
     def _try(self, probe: Probe, cell: str, state: str, block: int, measure: Measurement, *, record: bool) -> bool:
         """Make one measurement and record it; whether it succeeded."""
@@ -204,7 +195,7 @@ class Runner:
         try:
             outcome = Outcome(reading=measure())
         except TareError as error:
-            self._require_engine(error)
+            require_engine(self._lab, error)
             outcome = Outcome.of(error)
         seconds = time.monotonic() - began
         self._lab.monitor.mark()
@@ -275,6 +266,6 @@ class Runner:
         return self._spent + self._ledger.elapsed
 
     def _left(self) -> float:
-        seen = self._prepare_seconds
-        to_prepare = (sum(seen) / len(seen) if seen else PREPARE_GUESS) * (len(self._cells) - len(seen))
+        ready = len(self._cells) - self._to_prepare
+        to_prepare = (self._preparing / ready if ready else PREPARE_GUESS) * self._to_prepare
         return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed + to_prepare) + to_prepare

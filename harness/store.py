@@ -17,7 +17,7 @@ import re
 import secrets
 import struct
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -75,13 +75,19 @@ class Run:
         """Columns by (cell id, metric name)."""
         return self._series
 
-    def tries(self) -> Iterator[Try]:
-        """Every try as it was appended, failed ones included. Reads the file again, one record at a time."""
+    def tries(self, *, having: Collection[str] = ()) -> Iterator[Try]:
+        """Every try as it was appended, failed ones included. Reads the file again, one record at a time.
+
+        `having` leaves out tries that gave a value for none of these metrics.
+        """
         lines = Lines(self.folder / "samples.jsonl", size=self._size)
         upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
         for record in lines:
             try:
-                try_ = to_try(records.upgraded(record, upgrades))
+                record = records.upgraded(record, upgrades)
+                if having and not any(name in record.get("values", ()) for name in having):
+                    continue
+                try_ = to_try(record)
             except (KeyError, TypeError, ValueError, AttributeError):
                 lines.corrupt()
             yield try_

@@ -168,10 +168,10 @@ class Table:
         value: dict[str, Any] | None = self._value(key, dict, f"a table, [{self._dotted(key)}]", None, _REQUIRED)
         return None if value is None else Table(self._document, (*self._keys, key), value)
 
-    def tables(self, key: str) -> tuple[Table, ...]:
-        """A list of tables, at least one."""
+    def tables(self, key: str, *, optional: bool = False) -> tuple[Table, ...]:
+        """A list of tables, at least one unless it is `optional`."""
         form = f"a list of tables, [[{self._dotted(key)}]]"
-        values: list[object] = self._value(key, list, form, [], _REQUIRED)
+        values: list[object] = self._value(key, list, form, [], [] if optional else _REQUIRED)
         if not all(isinstance(value, dict) for value in values) or (values == [] and self._data.get(key) == []):
             self.problem(f"{key} must be {form}", key=key, fix="Write one such table for each.")
         inside = (*self._keys, key)

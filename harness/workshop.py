@@ -6,7 +6,10 @@ What is built here is what pulls and starts measure; the build probe builds anew
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from harness import ask
@@ -49,6 +52,15 @@ class Workshop:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self.spent: defaultdict[str, float] = defaultdict(float)  # seconds by activity: builds, push, starts
+
+    @contextmanager
+    def _clocked(self, activity: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent[activity] += time.monotonic() - began
 
     def build(
         self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0, no_cache: bool = False
@@ -88,25 +100,28 @@ class Workshop:
         """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
         image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
         try:
-            built = self.build(cell, image)
-            self.build(cell, changed, edit=cell.app.source_change, number=1)
+            with self._clocked("builds"):
+                built = self.build(cell, image)
+                self.build(cell, changed, edit=cell.app.source_change, number=1)
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
             reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
-        for name in (image, changed):
-            self.verify(cell, name)
+        with self._clocked("starts"):
+            for name in (image, changed):
+                self.verify(cell, name)
         try:
-            return self._push(cell, image, changed, built)
+            with self._clocked("push"):
+                return self._push(cell, image, changed, built)
         except EngineError as error:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
 
     def verify(self, cell: Cell, image: str) -> None:
         """Start the image and compare every answer. Raises TryFailed with the container's last lines."""
         engine, stage = self._lab.engine, self._lab.stage
-        spec = ContainerSpec(image=image, env=cell.app.env, network=stage.network)
+        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=stage.network)
         port = stage.port(cell.app.port)
         container = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port)).container
         try:

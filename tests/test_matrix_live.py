@@ -16,8 +16,8 @@ from pathlib import Path
 import docker
 import pytest
 
+from harness.crew import PREPARE
 from harness.model import Status
-from harness.run import PREPARE
 from harness.settings import LABEL
 from harness.store import latest, read_run
 

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from harness.lab.network import Network
 from harness.lab.node import Nodes
 from harness.lab.quiet import Monitor
 from harness.lab.registry import Registry
+from harness.lab.services import Services
 from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, have_tool, shell_holder
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Lab:
     store: Bases
     bases: Mapping[str, BaseImage | BaseUnavailable]
     stage: Stage
+    services: Services
     no_tool: str  # why there is no tool image; "" where there is one
     monitor: Monitor
     bind: str
@@ -73,6 +75,15 @@ class Lab:
     def lane(self) -> str:
         lanes = sorted({base.lane for base in self.bases.values() if isinstance(base, BaseImage)})
         return "+".join(lanes) or "none"
+
+    @contextmanager
+    def apart(self) -> Iterator[Lab]:
+        """This lab with a stage of its own, for work that is done beside other work."""
+        stage = self.stage.another()
+        try:
+            yield replace(self, stage=stage)
+        finally:
+            stage.close()
 
     def drop_page_cache(self) -> bool:
         """Write back and drop what the kernel caches of files; False where that is not possible."""
@@ -115,7 +126,7 @@ def open_lab(
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
             store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
-            roles = {TOOL_BASE, *(role for cell in cells for role in (*cell.bases, cell.base) if role)}
+            roles = {TOOL_BASE, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 roles.add(_DIND_BASE)
@@ -125,6 +136,8 @@ def open_lab(
             tool, holder = _tool(settings, engine, catalogue, bases)
             stage = Stage(engine, (cell.app.port for cell in cells), holder)
             stack.callback(stage.close)
+            services = Services(engine, bases, keeper, bind)
+            stack.callback(services.close)
             dind = bases.get(_DIND_BASE)
             nodes = Nodes(
                 settings,
@@ -146,6 +159,7 @@ def open_lab(
             store=store,
             bases=bases,
             stage=stage,
+            services=services,
             no_tool=tool,
             monitor=Monitor(),
             bind=bind,
