@@ -47,6 +47,7 @@ class Prepared:
     diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
     inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
+    peaks: list[int] = field(default_factory=list)  # B of memory, read after all right answers
 
 
 class Workshop:
