@@ -175,7 +175,8 @@ def test_dpkg_counts_what_is_installed() -> None:
 
 
 def test_apk_tells_packages_and_their_files() -> None:
-    text = b"C:Q1x=\nP:musl\nV:1.2.5-r9\nA:x86_64\no:musl\nF:lib\nR:ld-musl-x86_64.so.1\nZ:Q1\nF:etc\nR:x\n\nP:busybox\nV:1\n\n"
+    musl = b"C:Q1x=\nP:musl\nV:1.2.5-r9\nA:x86_64\no:musl\nF:lib\nR:ld-musl-x86_64.so.1\nZ:Q1\nF:etc\nR:x\n"
+    text = musl + b"\nP:busybox\nV:1\n\n"
     found = list(packages.apk(text))
     assert [(package.name, package.version, paths) for package, paths in found] == [
         ("musl", "1.2.5-r9", ("lib/ld-musl-x86_64.so.1", "etc/x")),
