@@ -7,6 +7,7 @@ claims are judged is in harness/claimjudge.py.
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
-from harness.tomlread import Document, Table, shown, suggest
+from harness.tomlread import Document, Table, shown
 
 
 class Answer(StrEnum):
@@ -162,7 +163,7 @@ _COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
 
 
 def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]:
-    """The claims of a file. `metrics` are those that probes give: names and units are checked by them.
+    """The claims of a file. `metrics` are those that probes give: values must be in their units, and no name may look like a misspelt one.
 
     Raises CatalogueError with file, line and fix for the first mistake, and the lines of the others.
     """
@@ -217,11 +218,10 @@ def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
 
 
 def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]) -> None:
-    """A name of a probe that is here must be one of its metrics; one of another probe is what runs may have."""
-    probe = name.partition(".")[0]
-    mine = [other for other in known if other.partition(".")[0] == probe]
-    if name and name not in known and (mine or "." not in name):
-        table.problem(f"there is no metric {name}", key=key, fix=suggest(name, mine or known, "Its probe has"))
+    """A name that looks misspelt is a mistake. Another that no probe has may be in runs all the same."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    if name not in known and close:
+        table.problem(f"there is no metric {name}", key=key, fix=f"Did you mean {close[0]}?")
 
 
 @dataclass(frozen=True, slots=True)
