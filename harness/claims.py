@@ -163,7 +163,8 @@ _COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
 
 
 def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]:
-    """The claims of a file. `metrics` are those that probes give: values must be in their units, and no name may look like a misspelt one.
+    """The claims of a file. `metrics` are those that probes give: values must be in their units, and no name may look
+    like a misspelt one.
 
     Raises CatalogueError with file, line and fix for the first mistake, and the lines of the others.
     """
