@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.model import Cell, Metric, Unit
-from harness.outlook import Column, outlook
+from harness.outlook import Column, Outlook, outlook
 from harness.plan import ENOUGH_BLOCKS, Plan, ProbePlan, Progress, Row, next_block
 from harness.statistics import RATE, Floats, Ratio, Verdict, confirm, ratio
 from harness.store import Run, Series
@@ -195,22 +195,25 @@ class _Measured:
 
     def __init__(self, replay: _Replay, *, apart: bool) -> None:
         self._replay = replay
+        self._precision = replay.plan.precision
         self._apart = apart
         self.done = Counter[Row]()
         self.taken = 0  # samples
-        self.outlooks: dict[Row, tuple[float | None, int]] = {}
+        self.outlooks: dict[Row, Outlook] = {}
         self._values: dict[tuple[str, str], dict[int, float]] = {}
         self.ratios: dict[Row, dict[tuple[str, str], Ratio]] = {}
 
-    def take(self, row: Row) -> None:
-        """One more block of a row."""
+    def take(self, row: Row, only: Collection[str] | None = None) -> None:
+        """One more block of a row, of all its cells or of some."""
         for key, value in self._replay.block(row, self.done[row], apart=self._apart).items():
+            if only is not None and key[0] not in only:
+                continue
             self._values.setdefault(key, {})[self.done[row]] = value
             self.taken += 1
         self.done[row] += 1
         reference, *others = self._replay.plan.members(row)
         metrics = self._replay.metrics[row]
-        self.outlooks[row] = outlook(self._values, (reference, *others), metrics)
+        self.outlooks[row] = outlook(self._values, (reference, *others), metrics, precision=self._precision)
         self.ratios[row] = {
             (cell, metric.name): answer
             for metric in metrics
@@ -258,7 +261,7 @@ def race(
         apps=tuple(app for app, members in apps.items() for _ in members),
         probes=tuple(ProbePlan(name=name, blocks=None, guess=cost) for name, cost in seconds.items()),
         seed=seed,
-        budget=None,
+        budget=math.inf,
         blocks=ENOUGH_BLOCKS,
         precision=goal,
     )
@@ -275,16 +278,16 @@ def race(
         block = next_block(plan, _progress(planned, replay, seconds), elapsed=0.0)
         if block is None:
             break  # every row has all blocks that a run would ever give it
-        planned.take(block.row)
+        planned.take(block.row, block.only)
     return Race(goal, equal.comparisons(), planned.taken, equal.taken)
 
 
 def _progress(measured: _Measured, replay: _Replay, seconds: Mapping[str, float]) -> dict[Row, Progress]:
     found = {}
     for row in replay.rows():
-        width, more = measured.outlooks.get(row, (None, 1))
-        cost = seconds[row.probe] * len(replay.plan.members(row))
-        found[row] = Progress(measured.done[row], cost, width, more)
+        seen = measured.outlooks.get(row, Outlook(None, 1, frozenset(replay.plan.members(row))))
+        cost = seconds[row.probe] * len(seen.open)
+        found[row] = Progress(measured.done[row], cost, seen.width, seen.more, seen.open)
     return found
 
 

@@ -1,4 +1,4 @@
-"""A cell against itself, and the planner against a plainer plan: on made-up noise and on stored samples of real runs."""
+"""A cell against itself, and the planner against a plainer plan: on made-up noise and on stored real samples."""
 
 from __future__ import annotations
 
@@ -76,15 +76,22 @@ def test_real_cells_are_seldom_called_different_from_themselves(folder, capsys):
         assert item.share <= RATE, n
 
 
-def test_the_planner_takes_at_most_half_the_samples(capsys):
-    """On stored real samples, to the same confidence, against the same number for every cell in sequence."""
-    found = [item for folder in STORED for item in races(read_run(folder), seeds=range(8))]
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_the_planner_takes_about_half_the_samples(folder, capsys):
+    """To the same confidence, against the same number for every cell in sequence.
+
+    What can be saved is the difference between rows: an equal plan gives every row what the noisiest one needs. Of four
+    rows, two of them as noisy, at least six blocks each, little more than two fifths can be saved: half is asked of a
+    run of eight rows or more.
+    """
+    run = read_run(folder)
+    found = races(run, seeds=range(8))
+    rows = {(cell.partition("-")[0], metric.partition(".")[0]) for cell, metric in run.series()}
     with capsys.disabled():
-        print(
-            f"\nplanner against an equal plan: {median(i.share for i in found):.0%} of the samples ({len(found)} races)"
-        )
+        print(f"\nplanner, {folder.name}: {median(i.share for i in found):.0%} of the samples of an equal plan")
+        print(f"({len(rows)} rows, {len(found)} races)")
     assert len(found) >= 20
-    assert median(item.share for item in found) <= 0.5
+    assert median(item.share for item in found) <= (0.5 if len(rows) >= 8 else 0.6)
 
 
 def test_twins_are_the_same_cell_under_two_names():
