@@ -20,7 +20,7 @@ from harness.run import PREPARE_GUESS, History, Runner
 from harness.settings import Settings
 from harness.store import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
 
-DEFAULT_BUDGET = 20 * 60.0  # s
+DEFAULT_BUDGET = 45 * 60.0  # s
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,8 +148,6 @@ class Session:
             seed=self._config.getoption("--seed"),
             resume=self.resume,
         )
-        for problem in self.catalogue.problems:
-            display.say(str(problem))
         self.run = read_run(measure(job, self.settings, display))
 
     def why(self, recorded: Recorded) -> str:
@@ -209,6 +207,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                         marks = (*marks, pytest.mark.xfail(reason=why, strict=True))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))
     metafunc.parametrize("recorded", parameters)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell what is wrong in apps/ and variants/: it may be why a cell that somebody looks for is not there."""
+    display = Display()
+    for problem in session.config.stash[_STATE].catalogue.problems:
+        display.say(str(problem))
+    display.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -236,10 +236,15 @@ def read_manifest(folder: Path) -> Manifest:
         ]
         record["environment"] = Environment(**_known(Environment, record["environment"]))
         record["metrics"] = tuple(Metric(**_known(Metric, metric)) for metric in metrics)
-        record["cells"] = tuple(CellInfo(**_known(CellInfo, cell)) for cell in record["cells"])
+        record["cells"] = tuple(_cell(cell) for cell in record["cells"])
         return Manifest(**_known(Manifest, record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the manifest is not what schema {schema} says: {error}", where=str(path)) from error
+
+
+def _cell(record: Record) -> CellInfo:
+    known = _known(CellInfo, record)
+    return CellInfo(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
 
 
 def read_sessions(folder: Path) -> tuple[tuple[Session, ...], Lines]:

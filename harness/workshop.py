@@ -91,6 +91,8 @@ class Workshop:
 
     def prepare(self, cell: Cell) -> Prepared:
         """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
+        depot = self._lab.depot
+        position = depot.position() if depot else 0
         image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
         try:
             with self.ledger.spend("builds"):
@@ -99,6 +101,8 @@ class Workshop:
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
             reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
+            if depot and (hosts := depot.unreachable(position)):
+                reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
