@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.calibration import sentence
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.doubts import Doubt, doubts, fewest, joined, when, withheld
@@ -208,6 +209,7 @@ class _Page:
             f" {len(self.run.manifest.cells)} cells; each built, pulled and started again and again on a real engine,"
             " one at a time, in randomly ordered blocks. Strategies of an app are compared within blocks.",
             f"Environment: {facts}.",
+            sentence(self.run),
             "What counts, and how much:",
             _markdown(
                 ["criterion", "weight", "metric", "meaning"],

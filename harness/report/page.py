@@ -15,6 +15,7 @@ from typing import cast
 
 import orjson
 
+from harness.calibration import HEADERS, effects, newest, rows, sentence
 from harness.model import Metric, Unit
 from harness.report.decision import Decision
 from harness.report.doubts import STALE_DAYS, when
@@ -23,7 +24,7 @@ from harness.report.pagedata import Json, page_data
 from harness.report.ranking import Choice, Confidence
 from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness
 from harness.statistics import PRACTICAL, Verdict
-from harness.store import CellInfo, Run
+from harness.store import CellInfo, Run, read_run
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "scenarios.js", "charts.js", "page.js")
 _SECTIONS = {
@@ -402,10 +403,18 @@ environment {_h(manifest.environment.fingerprint)}, seed {manifest.seed}{_h(git)
 <dl class="facts">{versions}{rows}</dl>{table}</section>"""
 
     def calibration(self) -> str:
-        return (
-            '<p class="wait">No calibration of this environment is stored: how well known effects come back here is'
-            " not known. <code>tox -e calibrate</code> measures it.</p>"
-        )
+        """The last calibration of the environment that lies beside the run."""
+        folder = newest(self.run.folder.parent, self.run.manifest.environment.fingerprint)
+        if folder is None:
+            return (
+                '<p class="wait">No calibration of this environment is stored: how well known effects come back here is'
+                " not known. <code>tox -e calibrate</code> measures it.</p>"
+            )
+        found = effects(read_run(folder))
+        head = "".join(f"<th scope='col' class='text'>{_h(name)}</th>" for name in HEADERS)
+        body = "".join(f"<tr>{''.join(f'<td class=text>{_h(text)}</td>' for text in row)}</tr>" for row in rows(found))
+        return f"""<p>{_h(sentence(self.run))}</p>
+<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"""
 
 
 def _badge(choice: Choice) -> str:
