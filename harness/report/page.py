@@ -425,8 +425,8 @@ def _times(figure: Figure) -> str:
 
 
 _PARETO = """<section id="pareto"><h2>Size against deploy time</h2><p class="soft">Further left fetches less, further
-down answers sooner; both axes are logarithmic and the same for all apps. Outlined marks are on the front: no other
-strategy is better in both.</p><div class="charts small" id="pareto-charts"></div></section>"""
+down answers sooner; both axes are logarithmic. Outlined marks are on the front: no other strategy is better in both.</p>
+<div class="plot legend-plot" id="pareto-legend"></div><div class="charts small" id="pareto-charts"></div></section>"""
 
 _SCENARIOS = """<section id="scenarios"><h2>Scenarios</h2><p class="soft">Nobody deploys a “pull time”. Computed in this
 page from the measured parts of this run and the pull model, by the same formulas as <code>tare scenarios</code>;

@@ -35,7 +35,8 @@
   const themes = ["auto", "light", "dark"];
   function theme(name) {
     if (name === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = name;
-    $("theme").textContent = `Theme: ${name}`;
+    $("theme").textContent = { auto: "◐ auto", light: "○ light", dark: "● dark" }[name];
+    $("theme").setAttribute("aria-label", `Theme: ${name}`);
     try { localStorage.setItem("tare-theme", name); } catch { /* a page from disk may have no storage */ }
   }
   let now = "auto";
@@ -90,7 +91,9 @@
     const { cells } = data.apps.find(item => item.name === details.dataset.app), place = details.querySelector(".drawn");
     if (place.childElementCount) return;
     const metrics = data.metrics.filter(m => m.headline && m.unit !== "boolean" && m.unit !== "ratio" && has(cells, m.name)).map(m => m.name);
-    place.append(el("h3", {}, "Each metric"), el("p", { class: "note" }, "Dots are samples, the first block on top; the band is the 95 % interval of the median, the tick the median. Figures lead to their samples."),
+    const zoom = el("button", { type: "button", class: "screen", "aria-pressed": "false", onclick: () => { const on = zoom.getAttribute("aria-pressed") !== "true"; for (const other of document.querySelectorAll(".zoom")) other.setAttribute("aria-pressed", String(on)); C.zoom(on); } }, "Zoom in on durations");
+    zoom.classList.add("zoom");
+    place.append(el("div", { class: "row" }, el("h3", {}, "Each metric"), zoom), el("p", { class: "note" }, "Dots are samples, the first block on top; the band is the 95 % interval of the median, the tick the median. Figures lead to their samples."),
       el("div", { class: "charts" }, ...metrics.map(m => chart(m, C.metrics.get(m).help, width => C.strip(cells, m, width), () => intervalTable(cells, m)))));
     const wide = el("div", { class: "charts wide" });
     if (has(cells, "size.transfer")) wide.append(chart("Size by layer", "Compressed bytes, lowest layer first; grey are the base's.", width => C.layers(cells, width), cells.some(cell => data.layers[cell]) ? () => layerTable(cells) : null));
@@ -129,8 +132,8 @@
   const deploy = (data.criteria.find(c => c.name === "deploy") || {}).metric || "deploy.total";
   const size = "size.transfer";
   if (data.apps.some(a => has(a.cells, size) && has(a.cells, deploy))) {
-    const domains = C.domains(data.apps, size, deploy);
-    $("pareto-charts").append(...data.apps.map(a => chart(a.name, a.title, width => C.pareto(a.cells, size, deploy, width, domains),
+    C.box($("pareto-legend"), width => C.legend(width));
+    $("pareto-charts").append(...data.apps.map(a => chart(a.name, a.title, width => C.pareto(a.cells, size, deploy, width),
       () => table("Size against deploy", ["strategy", size, deploy], a.cells.map(cell => [C.strategy(cell), C.text("B", C.median(cell, size)), C.text("s", C.median(cell, deploy))])))));
   } else $("pareto-charts").append(el("p", { class: "wait" }, "Size and deploy were not both measured."));
 
@@ -280,7 +283,8 @@
   // print: everything open and drawn, in the light theme's colours
   window.addEventListener("beforeprint", () => {
     for (const details of document.querySelectorAll("details.app")) { details.open = true; app(details); }
-    C.drawAll();
+    C.drawAll(place => place.closest(".small") ? 222 : place.closest(".wide") || !place.closest(".charts") ? 690 : 338);
   });
+  window.addEventListener("afterprint", () => C.drawAll());
   document.documentElement.dataset.ready = "yes";
 })();
