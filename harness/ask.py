@@ -7,13 +7,14 @@ microseconds, and the poll interval (0.5 ms) bounds the error (facts-engine.md: 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from harness.errors import TryFailed
+from harness.errors import TareError, TryFailed
 from harness.model import Request, Status
 
 POLL_INTERVAL = 0.0005  # s
@@ -182,7 +183,11 @@ class Poller:
             now = time.monotonic()
             if now >= next_look:
                 next_look = now + _ALIVE_EVERY
-                gone = self._alive()
+                try:
+                    gone = self._alive()
+                except TareError as error:  # nobody knows any more
+                    self._failure = TryFailed(Status.ERROR, str(error))
+                    return
                 if gone:
                     self._failure = TryFailed(Status.EXITED, gone)
                     return
@@ -199,11 +204,28 @@ class Poller:
 
 
 def verify(address: str, port: int, requests: tuple[Request, ...], *, timeout: float = 10.0) -> None:
-    """Send every request and compare its answer. Raises TryFailed(wrong-answer) for the first that differs."""
+    """Send every request, and those that answers lead to, and compare the answers.
+
+    Raises TryFailed(wrong-answer) for the first that differs.
+    """
     for request in requests:
-        try:
-            wrong = mismatch(request, ask(address, port, request, timeout=timeout))
-        except OSError as error:
-            wrong = f"no answer: {error}"
-        if wrong:
-            raise TryFailed(Status.WRONG_ANSWER, f"{request.method} {request.path} answered {wrong}")
+        following: Request | None = request
+        while following:
+            following = _verify(address, port, following, timeout)
+
+
+def _verify(address: str, port: int, request: Request, timeout: float) -> Request | None:
+    """The request that the answer leads to, if any."""
+    found: re.Match[str] | None = None
+    try:
+        answer = ask(address, port, request, timeout=timeout)
+    except OSError as error:
+        wrong = f"no answer: {error}"
+    else:
+        wrong = mismatch(request, answer)
+        if request.follow and not wrong:
+            found = re.search(request.follow, answer.body.decode(errors="replace"))
+            wrong = "" if found else f"body {_shown(answer.body)}, expected to match {request.follow!r}"
+    if wrong:
+        raise TryFailed(Status.WRONG_ANSWER, f"{request.method} {request.path} answered {wrong}")
+    return replace(request.then, path=found[1]) if found and request.then else None

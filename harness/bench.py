@@ -20,7 +20,7 @@ from harness.run import PREPARE_GUESS, History, Runner
 from harness.settings import Settings
 from harness.store import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
 
-DEFAULT_BUDGET = 20 * 60.0  # s
+DEFAULT_BUDGET = 45 * 60.0  # s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +96,8 @@ def make_plan(job: Job) -> Plan:
     cells = tuple(cell.id for cell in job.cells)
     if not cells:
         raise UsageError("no cell is selected", fix="`tox -e bench -- --co` lists them.")
-    return Plan(cells=cells, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
+    apps = tuple(cell.app.name for cell in job.cells)
+    return Plan(cells=cells, apps=apps, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
 
 
 def describe(plan: Plan, probes: Sequence[Probe]) -> str:

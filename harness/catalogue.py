@@ -20,12 +20,13 @@ from typing import Any
 
 from harness.cells import cells
 from harness.errors import CatalogueError
-from harness.model import App, Base, Catalogue, Edit, Request, Strategy
+from harness.model import App, Base, Catalogue, Edit, Request, Service, Strategy
 from harness.tomlread import Document, Table, read_text, shown, suggest
 
 RECIPES = ("full", "slim", "layer", "distroless")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAME_RULE = "Use lower-case letters, digits and single hyphens."
 
 
@@ -37,8 +38,8 @@ def read(root: Path, *, extra_apps: Sequence[Path] = ()) -> Catalogue:
     problems: list[CatalogueError] = []
     release, bases = _bases(root / "variants" / "bases.toml")
     strategies = _strategies(root / "variants", problems)
-    apps = _apps([*_folders(root / "apps"), *extra_apps], problems)
     known = [folder.name for folder in _folders(root / "variants")]  # a strategy with mistakes is one all the same
+    apps = _apps([*_folders(root / "apps"), *extra_apps], bases, known, problems)
     return Catalogue(
         apps=apps,
         strategies=strategies,
@@ -128,6 +129,7 @@ def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strateg
             path=folder,
             rank=root.integer("rank", low=0, high=9999),
             default=root.flag("default", default=True),
+            fails=root.text("fails", default=""),
         )
         root.close()
         if not document.problems:
@@ -143,13 +145,15 @@ def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strateg
 # ---- apps
 
 
-def _apps(folders: Sequence[Path], problems: list[CatalogueError]) -> tuple[App, ...]:
+def _apps(
+    folders: Sequence[Path], bases: Mapping[str, Base], known: Sequence[str], problems: list[CatalogueError]
+) -> tuple[App, ...]:
     found: dict[str, App] = {}
     for folder in folders:
         document = _document(folder / "app.toml", problems)
         if document is None:
             continue
-        app = _app(folder, document)
+        app = _app(folder, document, bases, known)
         if other := found.get(app.name):
             document.root.problem(f"app {app.name} is {other.path} already", fix="Rename one of the two folders.")
         problems += document.told()
@@ -158,7 +162,7 @@ def _apps(folders: Sequence[Path], problems: list[CatalogueError]) -> tuple[App,
     return tuple(found.values())
 
 
-def _app(folder: Path, document: Document) -> App:
+def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Sequence[str]) -> App:
     """What app.toml says; worth nothing where `document.problems` is not empty afterwards."""
     root = document.root
     app = App(
@@ -168,6 +172,7 @@ def _app(folder: Path, document: Document) -> App:
         path=folder,
         port=root.integer("port", low=1, high=65535),
         env=_env(root),
+        services=tuple(_service(table, bases, known) for table in root.tables("service", optional=True)),
         ready=_request(root.table("ready")),
         verify=tuple(_request(table) for table in root.tables("verify")),
         source_change=_edit(folder, root.table("source_change")),
@@ -177,8 +182,38 @@ def _app(folder: Path, document: Document) -> App:
     )
     if app.language and not _NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
         root.problem(f'language is "{app.language}"', key="language", fix=_NAME_RULE)
+    names = [service.name for service in app.services]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        root.problem(f"service {name} is there twice", key="service", fix="Give each a name of its own.")
+    for key, value in app.env.items():
+        for name in _PLACEHOLDER.findall(str(value)):
+            if name not in names:
+                fix = suggest(name, names, "Services:") if names else "Add a [[service]] of this name."
+                root.problem(f"env.{key} names {{{name}}}, which is no service", key="env", fix=fix)
     root.close()
     return app
+
+
+def _service(table: Table, bases: Mapping[str, Base], known: Sequence[str]) -> Service:
+    service = Service(
+        name=table.text("name"),
+        title=table.text("title"),
+        base=table.text("base"),
+        port=table.integer("port", low=1, high=65535),
+        command=table.texts("command"),
+        env=_env(table),
+        inside=table.texts("inside"),
+        start_timeout=table.seconds("start_timeout", default=60.0),
+    )
+    table.close()
+    if service.name and not _NAME.fullmatch(service.name):
+        table.problem(f"name is {shown(service.name)}", key="name", fix=_NAME_RULE)
+    if service.base and service.base not in bases:
+        table.problem(f"{service.base} is no base", key="base", fix=suggest(service.base, bases, "Use one of"))
+    for name in service.inside:
+        if name not in known:
+            table.problem(f"{name} is no strategy", key="inside", fix=suggest(name, known, "Strategies:"))
+    return service
 
 
 def _env(root: Table) -> dict[str, str]:
@@ -189,19 +224,23 @@ def _env(root: Table) -> dict[str, str]:
     return values
 
 
-def _request(table: Table | None) -> Request:
+def _request(table: Table | None, *, followed: bool = False) -> Request:
+    """`followed`: what another answer leads to, so that it has no path of its own."""
     if table is None:
         return Request(path="/")
     request = Request(
-        path=table.text("path"),
+        path="" if followed else table.text("path"),
         method=table.choice("method", METHODS, default="GET"),
         status=table.integer("status", low=100, high=599, default=200),
         equals=table.text("equals", default=None, empty=True),
         contains=table.text("contains", default=None),
         json=table.plain("json"),
         body=table.text("body", default="", empty=True),
+        follow=table.text("follow", default=""),
+        then=_request(table.table("then"), followed=True) if "then" in table else None,
     )
     table.close()
+    _check_follow(request, table)
     if request.path.strip() and not request.path.startswith("/"):
         table.problem(f'path is "{request.path}"', key="path", fix="Begin it with /.")
     expected = [key for key in ("equals", "contains", "json") if key in table]
@@ -210,6 +249,20 @@ def _request(table: Table | None) -> Request:
     if not _is_json(request.json):
         table.problem("json holds what JSON cannot say", key="json", fix="Write dates as text, and no inf or nan.")
     return request
+
+
+def _check_follow(request: Request, table: Table) -> None:
+    if bool(request.follow) != (request.then is not None):
+        key, other = ("follow", "then") if request.follow else ("then", "follow")
+        table.problem(f"{key} without {other}", key=key, fix=f"Add {other}: follow finds a path, then is asked there.")
+    if request.follow:
+        try:
+            groups = re.compile(request.follow).groups
+        except re.error as error:
+            table.problem(f"follow is no regular expression: {error}", key="follow", fix="Correct it.")
+        else:
+            if groups != 1:
+                table.problem(f"follow has {groups} groups", key="follow", fix="Put one group round the path.")
 
 
 def _is_json(value: Any) -> bool:

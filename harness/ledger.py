@@ -40,6 +40,19 @@ class Ledger:
         self._accounts[account] = self._accounts.get(account, 0.0) + now - self._last
         self._last = now
 
+    def divide(self, account: str, shares: Mapping[str, float]) -> None:
+        """Book what is on `account` on the activities of `shares` instead, in proportion.
+
+        For work done side by side: its seconds overlap, so that only their proportion can be told.
+        """
+        self._book()
+        whole = sum(shares.values())
+        if not whole:
+            return
+        seconds = self._accounts.pop(account, 0.0)
+        for activity, share in shares.items():
+            self._accounts[activity] = self._accounts.get(activity, 0.0) + seconds * share / whole
+
     @property
     def elapsed(self) -> float:
         """Seconds since the ledger was opened."""

@@ -46,6 +46,7 @@ class Metric:
     direction: Direction = Direction.SMALLER
     deterministic: bool = False
     headline: bool = False  # shown in the summary table of an app
+    given_by: str = ""  # "probe state" of the tries that give it, where its name does not say so
     help: str
 
     @property
@@ -98,6 +99,9 @@ class Try:
 class Request:
     """A request that proves an app works, and the answer expected.
 
+    `follow` is a regular expression with one group, the path of what the answer refers to (a page's own script); `then`
+    is the request for it, whose own path stands for nothing.
+
     Exactly one of `equals` (whole body), `contains` (part of it) and `json` (a JSON object whose members must
     all be in the answer with these values) may be given; without any, the status code alone must match.
     """
@@ -109,6 +113,8 @@ class Request:
     contains: str | None = None
     json: Mapping[str, object] | None = None
     body: str = ""
+    follow: str = ""
+    then: Request | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,28 @@ class Edit:
     file: str
     find: str
     replace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """What an app needs beside it, a database for one: a container of a base, reached at its own address.
+
+    Strategies named in `inside` carry it in the image of the app instead, and start it themselves.
+    """
+
+    name: str
+    title: str
+    base: str  # the role of its image
+    port: int
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    inside: tuple[str, ...] = ()
+    start_timeout: float = 60.0  # s until it accepts connections
+
+    @property
+    def placeholder(self) -> str:
+        """What stands for its host:port in the values of the app's environment."""
+        return f"{{{self.name}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +165,7 @@ class App:
     source_change: Edit
     dependency_change: Edit
     env: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[Service, ...] = ()
     start_timeout: float = 30.0  # s
     default: bool = True  # False: only with --app
 
@@ -152,6 +181,7 @@ class Strategy:
     path: Path
     rank: int  # order of rows in tables; the lowest is the reference others are compared to
     default: bool = True  # False: only with --strategy
+    fails: str = ""  # why its cells are expected to fail, of a strategy that is there to show that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +218,16 @@ class Cell:
     @property
     def id(self) -> str:
         return f"{self.app.name}-{self.strategy.name}"
+
+    @property
+    def beside(self) -> tuple[Service, ...]:
+        """The services that run beside this cell's image; the app's others are inside it."""
+        return tuple(service for service in self.app.services if self.strategy.name not in service.inside)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Every base that measuring the cell takes: of its stages, and of the services beside it."""
+        return tuple(dict.fromkeys((*self.bases, *(service.base for service in self.beside))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,13 @@ import pytest
 
 from harness.bench import DEFAULT_BUDGET, Job, measure
 from harness.catalogue import read
+from harness.crew import PREPARE
 from harness.display import Display
 from harness.errors import TareError, UsageError
 from harness.model import Catalogue, Cell, Status, Try, Unit
 from harness.plan import parse_budget
 from harness.probes import all_probes
 from harness.report.table import render
-from harness.run import PREPARE
 from harness.settings import Settings
 from harness.store import Run, latest, read_run
 
@@ -148,8 +148,6 @@ class Session:
             seed=self._config.getoption("--seed"),
             resume=self.resume,
         )
-        for problem in self.catalogue.problems:
-            display.say(str(problem))
         self.run = read_run(measure(job, self.settings, display))
 
     def why(self, recorded: Recorded) -> str:
@@ -181,8 +179,8 @@ def _is_ours(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for probe in all_probes():
-        config.addinivalue_line("markers", f"{probe.name}: what the {probe.name} probe measures")
+    for name in sorted({metric.probe for probe in all_probes() for metric in probe.metrics}):
+        config.addinivalue_line("markers", f"{name}: the metrics {name}.…")
     # a cell without samples fails before it can use the fixture, which needs no error of its own
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
     config.stash[_STATE] = Session(config)
@@ -203,9 +201,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     timer = Replay()
                     recorded = Recorded(cell, probe.name, state, metric, timer, session)
                     name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
-                    marks = (getattr(pytest.mark, probe.name), pytest.mark.benchmark(timer=timer))
+                    words = {probe.name, metric.partition(".")[0]}
+                    marks = (*(getattr(pytest.mark, word) for word in words), pytest.mark.benchmark(timer=timer))
+                    if why := cell.strategy.fails:  # strict: should it work after all, that is the failure
+                        marks = (*marks, pytest.mark.xfail(reason=why, strict=True))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))
     metafunc.parametrize("recorded", parameters)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell what is wrong in apps/ and variants/: it may be why a cell that somebody looks for is not there."""
+    display = Display()
+    for problem in session.config.stash[_STATE].catalogue.problems:
+        display.say(str(problem))
+    display.close()
 
 
 @pytest.hookimpl(wrapper=True)

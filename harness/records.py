@@ -47,6 +47,8 @@ class CellInfo:
     strategy: str
     strategy_title: str
     rank: int  # order of rows; the lowest is the reference
+    inside: tuple[str, ...] = ()  # titles of the services that the image of this cell carries
+    beside: tuple[str, ...] = ()  # … and of those that run beside it
     summary: str = ""  # of the strategy: what it is
     trades: str = ""  # of the strategy: what it costs and spares
 
@@ -59,6 +61,8 @@ class CellInfo:
             strategy=cell.strategy.name,
             strategy_title=cell.strategy.title,
             rank=cell.strategy.rank,
+            inside=tuple(service.title for service in cell.app.services if service not in cell.beside),
+            beside=tuple(service.title for service in cell.beside),
             summary=cell.strategy.summary,
             trades=cell.strategy.trades,
         )
@@ -232,10 +236,15 @@ def read_manifest(folder: Path) -> Manifest:
         ]
         record["environment"] = Environment(**_known(Environment, record["environment"]))
         record["metrics"] = tuple(Metric(**_known(Metric, metric)) for metric in metrics)
-        record["cells"] = tuple(CellInfo(**_known(CellInfo, cell)) for cell in record["cells"])
+        record["cells"] = tuple(_cell(cell) for cell in record["cells"])
         return Manifest(**_known(Manifest, record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the manifest is not what schema {schema} says: {error}", where=str(path)) from error
+
+
+def _cell(record: Record) -> CellInfo:
+    known = _known(CellInfo, record)
+    return CellInfo(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
 
 
 def read_sessions(folder: Path) -> tuple[tuple[Session, ...], Lines]:

@@ -11,24 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
-from statistics import median
 
+from harness.crew import PREPARE, Crew, Done, EngineLost, require_engine
 from harness.display import Display
-from harness.errors import EngineError, EngineUnavailable, StoreError, TareError, TryFailed
+from harness.errors import StoreError, TareError
 from harness.lab.lab import Lab
 from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try
-from harness.plan import Block, Plan, Progress, expected_seconds, next_block
+from harness.outcome import Outcome
+from harness.outlook import outlook
+from harness.plan import Block, Plan, Progress, Row, expected_seconds, next_block
 from harness.probes.base import Measurement, Probe, Reading
-from harness.statistics import relative_width, summarise
 from harness.store import RunWriter
 from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
-PREPARE_GUESS = 25.0  # s to build, verify and push a cell, before any was seen
-PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
+PREPARE_GUESS = 14.0  # s for each cell to build, verify and push all of them, before any was seen
 
 
 @dataclass(slots=True)
@@ -37,15 +37,15 @@ class History:
 
     tries: set[tuple[str, str, int, str]] = field(default_factory=set)  # cell, probe, block, state
     visits: set[tuple[str, str, int]] = field(default_factory=set)  # cell, probe, block: complete, or failed
-    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by cell and metric
-    seconds: dict[str, list[float]] = field(default_factory=dict)  # of this session's visits, by probe
+    values: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)  # by cell and metric, then block
+    seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # this session's visits, by cell, probe
     order: int = 0
 
     def add(self, try_: Try) -> None:
         self.order = max(self.order, try_.order + 1)
         self.tries.add((try_.cell, try_.probe, try_.block, try_.state))
         for metric, value in try_.values.items():
-            self.values.setdefault((try_.cell, metric), []).append(value)
+            self.values.setdefault((try_.cell, metric), {})[try_.block] = value
 
     @classmethod
     def of(cls, tries: Iterable[Try], probes: Iterable[Probe]) -> History:
@@ -57,25 +57,6 @@ class History:
             if try_.status is not Status.OK or try_.state == last.get(try_.probe):
                 history.visits.add((try_.cell, try_.probe, try_.block))
         return history
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a try ended: a reading, or a reason."""
-
-    reading: Reading | None = None
-    status: Status = Status.OK
-    reason: str = ""
-    log: str = ""
-
-    @classmethod
-    def of(cls, error: Exception) -> Outcome:
-        status = error.status if isinstance(error, TryFailed) else Status.ERROR
-        return cls(None, status, str(error), getattr(error, "log", ""))
-
-
-class EngineLost(EngineUnavailable):
-    """The engine of the run has gone; the run ends, to be resumed."""
 
 
 class Runner:
@@ -106,52 +87,69 @@ class Runner:
         self._spent = spent
         self._workshop = Workshop(lab)
         self._prepared: dict[str, Prepared] = {}
-        self._prepare_seconds: list[float] = []
+        self._to_prepare = len(cells)
+        self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
+        self._outlooks: dict[Row, tuple[int, float | None, int]] = {}  # with the blocks they were made of
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
     def run(self) -> None:
         """Returns when the plan is done or the budget spent. KeyboardInterrupt passes through, nothing is lost."""
-        for number, cell in enumerate(self._cells, 1):
-            self._display.now(f"prepare {cell.id} ({number}/{len(self._cells)})", self._left())
-            self._prepare(cell)
+        self._prepare()
         if self._cells and not self._prepared:
             return  # every cell failed, and every reason is recorded
+        for probe in self._probes.values():
+            probe.begin(list(self._prepared.values()))
         while block := next_block(self._plan, self._progress(), elapsed=self._elapsed):
             self._run_block(block)
 
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self, cell: Cell) -> None:
-        at, began = time.time(), time.monotonic()
-        outcome = Outcome()
-        try:
-            with self._ledger.spend("preparing"):
-                self._prepared[cell.id] = self._workshop.prepare(cell)
-        except TareError as error:
-            self._require_engine(error)
-            outcome = Outcome.of(error)
-        seconds = time.monotonic() - began
-        self._prepare_seconds.append(seconds)
-        self._record(cell.id, PREPARE, "image", 0, at, seconds, outcome)
-        if prepared := self._prepared.get(cell.id):
+    def _prepare(self) -> None:
+        """Every cell, side by side, and what of it is measured without a clock."""
+        began = time.monotonic()
+        untimed = [self._probes[plan.name] for plan in self._plan.probes if not self._probes[plan.name].timed]
+        crew = Crew(self._lab, self._cells, untimed, self._wanted)
+        with self._ledger.spend("preparing"), closing(crew.work()) as work:
+            for done in work:
+                if done:
+                    self._take(done, untimed)
+                    self._preparing = time.monotonic() - began
+                doing = ", ".join(crew.under_way)
+                self._display.now(f"prepare, {self._to_prepare} to go: {doing}", self._left())
+        self._ledger.divide("preparing", crew.spent)
+
+    def _wanted(self, cell: Cell, probe: Probe) -> list[str]:
+        """The states of an untimed probe that this cell lacks."""
+        return [state for state in probe.states if (cell.id, probe.name, 0, state) not in self._history.tries]
+
+    def _take(self, done: Done, untimed: Sequence[Probe]) -> None:
+        cell = done.cell
+        self._record(cell.id, done.probe, done.state, 0, done.at, done.seconds, done.outcome)
+        if done.probe != PREPARE:
+            return
+        self._to_prepare -= 1
+        # a failed state is told by its record; the visit is over either way
+        self._history.visits |= {(cell.id, probe.name, 0) for probe in untimed}
+        if prepared := done.prepared:
+            self._prepared[cell.id] = prepared
             self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
             self._writer.artefact(cell.id, "build.log", prepared.built.log)
             self._writer.images({name: done.id for name, done in self._prepared.items()})
-            self._display.say(f"{cell.id}: built, verified and pushed in {seconds:.0f} s")
+            self._display.say(f"{cell.id}: built, verified and pushed in {done.seconds:.0f} s")
 
     # ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run_block(self, block: Block) -> None:
-        probe = self._probes[block.probe]
-        plan = next(p for p in self._plan.probes if p.name == block.probe)
+        probe, row = self._probes[block.row.probe], block.row
+        title = f"{row.probe} {row.app}".strip()
         began = time.monotonic()
-        order = [name for name in self._plan.order(plan, block.index) if plan.of_engine or name in self._prepared]
+        order = [name for name in self._plan.order(block) if probe.of_engine or name in self._prepared]
         for number, name in enumerate(order, 1):
-            where = f"{block.probe}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})"
+            where = f"{title}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})"
             self._display.now(where, self._left())
             self._visit(probe, name, block.index)
-        self._display.block(f"{block.probe}: block {block.index + 1}, {time.monotonic() - began:.0f} s", self._left())
+        self._display.block(f"{title}: block {block.index + 1}, {time.monotonic() - began:.0f} s", self._left())
 
     def _visit(self, probe: Probe, name: str, block: int) -> None:
         history, key = self._history, (name, probe.name)
@@ -161,7 +159,7 @@ class Runner:
             began = time.monotonic()
             succeeded = self._measure(probe, name, block)
             self._failed[key] = 0 if succeeded else self._failed.get(key, 0) + 1
-            history.seconds.setdefault(probe.name, []).append(time.monotonic() - began)
+            history.seconds.setdefault(key, []).append(time.monotonic() - began)
         history.visits.add((*key, block))
 
     def _measure(self, probe: Probe, name: str, block: int) -> bool:
@@ -181,18 +179,11 @@ class Runner:
             raise
         except (TareError, OSError) as error:
             # what a state needs beforehand failed: a node, a link, a base to pull
-            self._require_engine(error)
+            require_engine(self._lab, error)
             missing = next((s for s in wanted if (name, probe.name, block, s) not in self._history.tries), wanted[0])
             self._record(name, probe.name, missing, block, at, time.monotonic() - began, Outcome.of(error))
             return False
         return True
-
-    def _require_engine(self, error: Exception) -> None:
-        """After a failure: go on only with an engine that still answers, or every cell would fail for its absence."""
-        try:
-            self._lab.engine.containers()
-        except EngineError as silence:
-            raise EngineLost(f"the engine does not answer any more: {silence}", fix="See its log.") from error
 
     def _try(self, probe: Probe, cell: str, state: str, block: int, measure: Measurement, *, record: bool) -> bool:
         """Make one measurement and record it; whether it succeeded."""
@@ -204,7 +195,7 @@ class Runner:
         try:
             outcome = Outcome(reading=measure())
         except TareError as error:
-            self._require_engine(error)
+            require_engine(self._lab, error)
             outcome = Outcome.of(error)
         seconds = time.monotonic() - began
         self._lab.monitor.mark()
@@ -250,31 +241,38 @@ class Runner:
 
     # ── what is known ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _progress(self) -> Mapping[str, Progress]:
-        return {plan.name: self._progress_of(plan.name) for plan in self._plan.probes}
+    def _progress(self) -> Mapping[Row, Progress]:
+        """Of every row that has a cell to measure."""
+        rows = {row: self._cells_of(row) for row in self._plan.rows()}
+        return {row: self._progress_of(row, cells) for row, cells in rows.items() if cells}
 
-    def _progress_of(self, name: str) -> Progress:
-        probe = self._probes[name]
-        cells = [""] if probe.of_engine else list(self._prepared) or [cell.id for cell in self._cells]
-        done = next(n for n in count() if any((cell, name, n) not in self._history.visits for cell in cells))
-        seen = self._history.seconds.get(name)
-        cost = (sum(seen) / len(seen) if seen else probe.guess) * len(cells)
-        return Progress(done, cost, self._width(probe))
+    def _cells_of(self, row: Row) -> list[str]:
+        """All before the first is prepared; then those that could be."""
+        cells = self._plan.members(row)
+        return [cell for cell in cells if not cell or not self._prepared or cell in self._prepared]
 
-    def _width(self, probe: Probe) -> float | None:
-        names = [metric.name for metric in probe.metrics if metric.headline]
-        widths = [
-            relative_width(summarise(values))
-            for (_, metric), values in self._history.values.items()
-            if metric in names and len(values) >= 3
+    def _progress_of(self, row: Row, cells: Sequence[str]) -> Progress:
+        probe, history = self._probes[row.probe], self._history
+        done = next(n for n in count() if any((cell, row.probe, n) not in history.visits for cell in cells))
+        if row not in self._outlooks or self._outlooks[row][0] != done:
+            alive = [cell for cell in cells if self._failed.get((cell, row.probe), 0) < GIVE_UP_AFTER]
+            self._outlooks[row] = (done, *outlook(history.values, alive, probe.metrics))
+        _, width, more = self._outlooks[row]
+        return Progress(done, sum(self._seconds(cell, probe) for cell in cells), width, more)
+
+    def _seconds(self, cell: str, probe: Probe) -> float:
+        """Expected for a visit: the mean of those to this cell, else of those to any, else the probe's guess."""
+        seconds = self._history.seconds
+        seen = seconds.get((cell, probe.name)) or [
+            s for key, each in seconds.items() if key[1] == probe.name for s in each
         ]
-        return median(widths) if widths else None
+        return sum(seen) / len(seen) if seen else probe.guess
 
     @property
     def _elapsed(self) -> float:
         return self._spent + self._ledger.elapsed
 
     def _left(self) -> float:
-        seen = self._prepare_seconds
-        to_prepare = (sum(seen) / len(seen) if seen else PREPARE_GUESS) * (len(self._cells) - len(seen))
+        ready = len(self._cells) - self._to_prepare
+        to_prepare = (self._preparing / ready if ready else PREPARE_GUESS) * self._to_prepare
         return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed + to_prepare) + to_prepare

@@ -1,19 +1,26 @@
 """Intervals, paired comparisons and verdicts. Pure: numbers in, numbers out.
 
-What was chosen, and why (tests/test_statistics.py prints and asserts the simulated coverage):
+What was chosen, and why (tests/test_statistics.py simulates it, prints the tables and asserts the promises):
 
 - n ≥ 6: the interval of order statistics for the median. It holds its 95 % for every distribution, two modes and
   spikes included, where a t interval on logs falls to 11 % (30 samples, two modes 30 : 70). Interpolating between
   order statistics (Hettmansperger & Sheather 1986) is a fifth narrower but covers only 91–92 % of two modes.
-- n = 3, 4, 5: no order statistics reach 95 % (75, 87.5 and 93.75 %), so a t interval on logs, never narrower than
-  the range. 95 % on log-normal and spiky data; on 45 : 55 modes 86 % (n = 3) and 91 % (n = 4), which no three or
-  four samples can better: one time in four they all come from one mode.
-- n < 3: none. What cannot be known is absent.
+- n < 6: none. All n samples lie on one side of the median with probability 2/2ⁿ, and where the other side is far
+  away (two modes, half each) nothing in them shows it: whatever is made of five samples misses the median one time
+  in 16, of three one in four. A t interval on logs, widened to the range, holds 95 % on log-normal data, but who
+  knows after three samples that theirs are? What cannot be known is absent; the range is there to be looked at.
 
-Ratios are paired by block: the Hodges-Lehmann estimate of the log ratios, with the interval and the p-value of
-Wilcoxon's signed-rank test, which is the exact sign-flip permutation test on ranks. On normal noise it is as good as
-the t interval on log ratios (error 0.013 / 0.012 at n = 12, 99 / 99 % of 6 % differences found); with spikes in 8 %
-of the samples its error is a quarter (0.023 / 0.097) and it finds twice as many (70 / 36 %).
+Ratios are paired by block: the Hodges-Lehmann estimate of the log ratios, with the interval of Wilcoxon's signed-rank
+test, which is the exact sign-flip permutation test on ranks. On normal noise it is as good as the t interval on log
+ratios (error 0.013 / 0.012 at n = 12, 99 / 99 % of 6 % differences found); with spikes in 8 % of the samples its error
+is a quarter (0.023 / 0.097) and it finds twice as many (70 / 36 %).
+
+A difference is claimed where the interval excludes 1, the estimate is beyond the practical threshold, and p survives
+a false discovery rate of 1 % over the table. Where two cells are the same in truth every claim is false, and that rate
+bounds the share of tables with any claim, so of verdicts too, however few the comparisons and however they hang
+together. Signs alone cannot give p ≤ 1 % before the eighth block (2/2ⁿ), nor in a long table before the tenth. So
+below twelve blocks the Mann-Whitney test, which is exact too and can (2/C(2n, n): 0.2 % at n = 6), is asked beside
+it, and the smaller p counts twice for having had two tries. Drift that a block's cells share makes it cautious.
 """
 
 from __future__ import annotations
@@ -30,11 +37,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 from harness.model import Direction
+from harness.ranktests import deviate, mann_whitney, signed_rank
 
 CONFIDENCE = 0.95
 PRACTICAL = 0.03  # a smaller relative difference is nothing anyone would change an image for
-SMALLEST_DECIDABLE = 6  # blocks: the smallest two-sided p of a sign-flip test is 2/2ⁿ
+RATE = 0.01  # of all differences that a table claims, the share that may be false
+SMALLEST_DECIDABLE = 6  # samples or blocks: all lie on one side of the truth with probability 2/2ⁿ
 _OUTLIER_SCORE = 3.5
+_FEW = 12  # blocks: from here on signed ranks reach every p a table may ask for
 _MOST_PAIRED = 200  # blocks: the signed-rank method needs n² / 2 averages; the sign test takes over above
 
 Floats = NDArray[np.float64]
@@ -46,9 +56,7 @@ class Method(StrEnum):
 
     EXACT = "exact"  # deterministic, all values equal
     ORDER = "order statistics"
-    T_LOG = "t on logs"
-    T = "t"  # few values, not all of them positive
-    NONE = "none"  # fewer than three values
+    NONE = "none"  # fewer than six values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,27 +114,13 @@ def relative_width(summary: Summary) -> float:
 
 
 def interval(ordered: Floats) -> tuple[Floats, Floats, Method]:
-    """Low and high of the 95 % interval for the median, along the last axis of ascending values; NaN where n < 3."""
+    """Low and high of the 95 % interval for the median, along the last axis of ascending values; NaN where n < 6."""
     n = ordered.shape[-1]
-    if n < 3:
+    rank = _rank(n)
+    if not rank:
         nothing = np.full(ordered.shape[:-1], np.nan)
         return nothing, nothing, Method.NONE
-    rank = _rank(n)
-    if rank:
-        return ordered[..., rank - 1], ordered[..., n - rank], Method.ORDER
-    if (ordered > 0).all():
-        low, high = _t_interval(np.log(ordered))
-        with np.errstate(over="ignore"):
-            return np.exp(low), np.exp(high), Method.T_LOG
-    return *_t_interval(ordered), Method.T
-
-
-def _t_interval(ordered: Floats) -> tuple[Floats, Floats]:
-    """Student's interval for the mean, never narrower than the range."""
-    n = ordered.shape[-1]
-    centre = ordered.mean(axis=-1)
-    half = _t_quantile(n - 1) * ordered.std(axis=-1, ddof=1) / math.sqrt(n)
-    return np.minimum(centre - half, ordered[..., 0]), np.maximum(centre + half, ordered[..., -1])
+    return ordered[..., rank - 1], ordered[..., n - rank], Method.ORDER
 
 
 @lru_cache(maxsize=4096)
@@ -137,11 +131,6 @@ def _rank(n: int) -> int:
     """
     tails = special.bdtr(np.arange(n // 2), n, 0.5)
     return int(np.searchsorted(tails, (1 - CONFIDENCE) / 2, side="right"))
-
-
-@lru_cache(maxsize=4096)
-def _t_quantile(degrees: int) -> float:
-    return float(special.stdtrit(degrees, (1 + CONFIDENCE) / 2))
 
 
 def _exp(x: float) -> float:
@@ -169,7 +158,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """b ÷ a, paired by block. `low` and `high` bound the 95 % interval, absent below three blocks."""
+    """b ÷ a, paired by block. `low` and `high` bound the 95 % interval, absent below six blocks."""
 
     estimate: float
     low: float | None
@@ -200,28 +189,29 @@ def ratio(
     """How many times `a` is `b`? The typical ratio over the blocks that hold both.
 
     None where no block holds both or a value is not positive: there is no ratio then. Deterministic metrics are
-    compared exactly, by their medians. Otherwise `better`, `worse` and `different` need at least six blocks, an
-    interval that excludes 1 (then p ≤ 5 %) and an estimate beyond `practical`; `no practical difference` needs an
-    interval within ±`practical` (two one-sided tests: Schuirmann 1987).
+    compared exactly, by their one value; where the values of a cell differ after all, like any other metric.
+    Otherwise `better`, `worse` and `different` need at least six blocks, an interval that excludes 1, p within
+    `RATE` and an estimate beyond `practical`; `no practical difference` needs an interval within ±`practical` (two
+    one-sided tests: Schuirmann 1987). `confirm` then judges the table as a whole.
     """
-    if deterministic:
-        return _exact_ratio(a.value, b.value, direction)
+    if deterministic and _alike(a.value) and _alike(b.value):
+        return _exact_ratio(float(a.value[0]), float(b.value[0]), min(a.value.size, b.value.size), direction)
     _, left, right = np.intersect1d(a.block, b.block, return_indices=True)
     first, second = a.value[left], b.value[right]
     if not first.size or min(first.min(), second.min()) <= 0:
         return None
-    shift = _shift(np.sort(np.log(second) - np.log(first)))
     n, band = first.size, math.log1p(practical)
+    shift = _shift(np.log(first), np.log(second))
     verdict = Verdict.UNDECIDED
     if n >= SMALLEST_DECIDABLE:
         if -band <= shift.low <= shift.high <= band:
             verdict = Verdict.SAME
-        elif abs(shift.estimate) > band and not shift.low <= 0 <= shift.high:
+        elif abs(shift.estimate) > band and not shift.low <= 0 <= shift.high and shift.p <= RATE:
             verdict = _judge(shift.estimate, direction)
     return Ratio(
-        estimate=math.exp(shift.estimate),
-        low=_exp(shift.low) if n > 2 else None,
-        high=_exp(shift.high) if n > 2 else None,
+        estimate=_exp(shift.estimate),
+        low=_exp(shift.low) if n >= SMALLEST_DECIDABLE else None,
+        high=_exp(shift.high) if n >= SMALLEST_DECIDABLE else None,
         p=shift.p,
         n=n,
         verdict=verdict,
@@ -229,7 +219,7 @@ def ratio(
     )
 
 
-def control(pvalues: Sequence[float], *, rate: float = 1 - CONFIDENCE) -> tuple[bool, ...]:
+def control(pvalues: Sequence[float], *, rate: float = RATE) -> tuple[bool, ...]:
     """Which of the p-values stay significant when `rate` of all that do may be false.
 
     Benjamini & Hochberg, Controlling the False Discovery Rate, JRSS B 57 (1995).
@@ -243,31 +233,34 @@ def control(pvalues: Sequence[float], *, rate: float = 1 - CONFIDENCE) -> tuple[
     return tuple(bool(x) for x in p <= limit)
 
 
-def confirm(ratios: Mapping[Key, Ratio]) -> dict[Key, Ratio]:
+def confirm(ratios: Mapping[Key, Ratio], *, rate: float = RATE) -> dict[Key, Ratio]:
     """The comparisons of one table, those that do not survive `control` made undecided.
 
     Exact comparisons and those without a p-value or too few blocks to tell are not part of the family.
     """
-    family = [key for key, item in ratios.items() if item.p is not None and item.n >= SMALLEST_DECIDABLE]
-    kept = dict(zip(family, control([ratios[key].p or 0.0 for key in family]), strict=True))
+    family = {key: item.p for key, item in ratios.items() if item.p is not None and item.n >= SMALLEST_DECIDABLE}
+    kept = dict(zip(family, control(list(family.values()), rate=rate), strict=True))
+    limit = rate * (sum(kept.values()) + 1) / max(len(family), 1)  # what the next one would have to reach
     judged = (Verdict.BETTER, Verdict.WORSE, Verdict.DIFFERENT)
     return {
         key: item
         if kept.get(key, True) or item.verdict not in judged
-        else replace(item, verdict=Verdict.UNDECIDED, more=1)
+        else replace(item, verdict=Verdict.UNDECIDED, more=_more_to_reach(limit, family[key], item.n))
         for key, item in ratios.items()
     }
 
 
-def _exact_ratio(a: Floats, b: Floats, direction: Direction) -> Ratio | None:
-    if not a.size or not b.size:
-        return None
-    first, second = float(np.median(a)), float(np.median(b))
+def _alike(values: Floats) -> bool:
+    return bool(values.size) and bool((values == values[0]).all())
+
+
+def _exact_ratio(first: float, second: float, n: int, direction: Direction) -> Ratio | None:
+    if first == second:  # of nothing too
+        return Ratio(estimate=1.0, low=1.0, high=1.0, p=None, n=n, verdict=Verdict.SAME)
     if first <= 0 or second < 0:
         return None
-    estimate = second / first
-    verdict = Verdict.SAME if first == second else _judge(second - first, direction)
-    return Ratio(estimate=estimate, low=estimate, high=estimate, p=None, n=min(a.size, b.size), verdict=verdict)
+    estimate, verdict = second / first, _judge(second - first, direction)
+    return Ratio(estimate=estimate, low=estimate, high=estimate, p=None, n=n, verdict=verdict)
 
 
 def _judge(difference: float, direction: Direction) -> Verdict:
@@ -278,60 +271,53 @@ def _judge(difference: float, direction: Direction) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Shift:
-    """Where the differences lie: estimate, 95 % interval, and two-sided p for their lying about 0."""
+    """Where the differences lie: estimate, 95 % interval, two-sided p for their lying about 0, standard deviation.
+
+    The interval is infinite where there is none.
+    """
 
     estimate: float
     low: float
     high: float
     p: float
+    deviation: float
 
 
-def _shift(ordered: Floats) -> _Shift:
+def _shift(first: Floats, second: Floats) -> _Shift:
     """Hodges & Lehmann 1963, Wilcoxon 1945: the median of all pairwise averages, and their order statistics.
 
     Hollander, Wolfe & Chicken, Nonparametric Statistical Methods, 3rd ed. 2014, §§ 3.1–3.3. Ties count against a
-    difference. Above 200 values the median and the sign test (§§ 3.4–3.6), below six the t interval as in `summarise`.
+    difference. Above 200 values the median and the sign test (§§ 3.4–3.6).
     """
+    ordered = np.sort(second - first)
     n = ordered.size
     if n > _MOST_PAIRED:
         averages, tails, rank = ordered, special.bdtr(np.arange(n + 1), n, 0.5), _rank(n)
     else:
-        first, second = np.triu_indices(n)
-        averages, tails = np.sort((ordered[first] + ordered[second]) / 2), _signed_rank(n)
+        one, other = np.triu_indices(n)
+        averages, tails = np.sort((ordered[one] + ordered[other]) / 2), signed_rank(n)
         rank = int(np.searchsorted(tails, (1 - CONFIDENCE) / 2, side="right"))
     against = averages.size - max(np.count_nonzero(averages > 0), np.count_nonzero(averages < 0))
-    p = min(1.0, 2 * float(tails[against]))
-    estimate = float(np.median(averages))
-    if rank:
-        return _Shift(estimate, float(averages[rank - 1]), float(averages[-rank]), p)
-    if n < 3:
-        return _Shift(estimate, -math.inf, math.inf, p)
-    low, high = _t_interval(ordered)
-    return _Shift(estimate, float(low), float(high), p)
-
-
-@lru_cache(maxsize=_MOST_PAIRED + 1)
-def _signed_rank(n: int) -> Floats:
-    """P(W ≤ w) for w = 0 … n(n + 1)/2, W Wilcoxon's signed-rank statistic of n values without a difference."""
-    ways = np.ones(1)
-    for rank in range(1, n + 1):
-        longer = np.zeros(ways.size + rank)
-        longer[: ways.size] += ways / 2
-        longer[rank:] += ways / 2
-        ways = longer
-    return np.cumsum(ways)
+    p = 2 * float(tails[against])
+    if n < _FEW:
+        p = 2 * min(p, mann_whitney(first, second))
+    low, high = (float(averages[rank - 1]), float(averages[-rank])) if rank else (-math.inf, math.inf)
+    deviation = float(ordered.std(ddof=1)) if n > 1 else math.inf
+    return _Shift(float(np.median(averages)), low, high, min(1.0, p), deviation)
 
 
 def _more(n: int, shift: _Shift, band: float) -> int:
-    """Blocks until the interval of the log ratio is narrow enough to exclude 1, or to lie within the band.
+    """Blocks until the interval of the log ratio will lie within the band, or p and the interval exclude 1.
 
-    Its width falls with √n. Just inside the band, a quarter of it must do as aim.
+    Both shrink with √n. An estimate on the band's very edge would take for ever: then a quarter of it must do as aim.
     """
     if n < 3:
         return SMALLEST_DECIDABLE - n
-    half = (shift.high - shift.low) / 2
-    if n < SMALLEST_DECIDABLE:
-        half *= 1.96 / _t_quantile(n - 1)  # what t adds for few blocks goes away by itself
     size = abs(shift.estimate)
-    aim = size if size > band else max(band - size, band / 4)
-    return max(SMALLEST_DECIDABLE - n, math.ceil(n * (half / aim) ** 2) - n, 1)
+    quantile, aim = (deviate(RATE / 2), size) if size > band else (deviate(1 - CONFIDENCE), max(band - size, band / 4))
+    return max(SMALLEST_DECIDABLE - n, math.ceil((quantile * shift.deviation / aim) ** 2) - n, 1)
+
+
+def _more_to_reach(limit: float, p: float, n: int) -> int:
+    """Blocks until a two-sided p after `n` blocks will have fallen to `limit`, its deviate growing with √n."""
+    return max(1, math.ceil(n * (deviate(limit) / deviate(p)) ** 2) - n)

@@ -147,6 +147,18 @@ class Table:
             self.problem(f"{key} is {value:g}", key=key, fix="Use a number of seconds above 0.")
         return value
 
+    def number(self, key: str, *, low: float, high: float, default: float = _REQUIRED) -> float:
+        value = float(self._value(key, (int, float), "a number", low, default))
+        if not low <= value <= high:
+            self.problem(f"{key} is {value:g}", key=key, fix=f"Use {low:g} to {high:g}.")
+            return low
+        return value
+
+    def scalar(self, key: str) -> str | float:
+        """Text or a number."""
+        value: str | float = self._value(key, (str, int, float), "text in quotes or a number", 0, _REQUIRED)
+        return value
+
     def flag(self, key: str, *, default: bool) -> bool:
         value: bool = self._value(key, bool, "true or false", default, default)
         return value
@@ -168,10 +180,10 @@ class Table:
         value: dict[str, Any] | None = self._value(key, dict, f"a table, [{self._dotted(key)}]", None, _REQUIRED)
         return None if value is None else Table(self._document, (*self._keys, key), value)
 
-    def tables(self, key: str) -> tuple[Table, ...]:
-        """A list of tables, at least one."""
+    def tables(self, key: str, *, optional: bool = False) -> tuple[Table, ...]:
+        """A list of tables, at least one unless it is `optional`."""
         form = f"a list of tables, [[{self._dotted(key)}]]"
-        values: list[object] = self._value(key, list, form, [], _REQUIRED)
+        values: list[object] = self._value(key, list, form, [], [] if optional else _REQUIRED)
         if not all(isinstance(value, dict) for value in values) or (values == [] and self._data.get(key) == []):
             self.problem(f"{key} must be {form}", key=key, fix="Write one such table for each.")
         inside = (*self._keys, key)

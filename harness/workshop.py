@@ -15,10 +15,12 @@ from harness.engine.contract import BuildResult, ContainerSpec
 from harness.errors import BaseUnavailable, BuildFailed, EngineError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.registry import Manifest
+from harness.ledger import Ledger
 from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
 from harness.startup import LOG_TAIL, Door, start_and_ask
+from harness.surface.inspection import Inspection
 
 _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
@@ -42,6 +44,7 @@ class Prepared:
     built: BuildResult
     diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
+    inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
 
 
 class Workshop:
@@ -49,6 +52,7 @@ class Workshop:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
+        self.ledger = Ledger()  # of what this workshop spends its time on
 
     def build(
         self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0, no_cache: bool = False
@@ -61,7 +65,8 @@ class Workshop:
             base = lab.bases[role]
             if isinstance(base, BaseUnavailable):
                 raise base
-            lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
+            with self.ledger.spend("bases"):
+                lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
             arguments[argument] = base.name
             environs[argument] = self._environ(base.name)
@@ -86,27 +91,34 @@ class Workshop:
 
     def prepare(self, cell: Cell) -> Prepared:
         """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
+        depot = self._lab.depot
+        position = depot.position() if depot else 0
         image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
         try:
-            built = self.build(cell, image)
-            self.build(cell, changed, edit=cell.app.source_change, number=1)
+            with self.ledger.spend("builds"):
+                built = self.build(cell, image)
+                self.build(cell, changed, edit=cell.app.source_change, number=1)
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
             reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
+            if depot and (hosts := depot.unreachable(position)):
+                reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
-        for name in (image, changed):
-            self.verify(cell, name)
+        with self.ledger.spend("starts"):
+            for name in (image, changed):
+                self.verify(cell, name)
         try:
-            return self._push(cell, image, changed, built)
+            with self.ledger.spend("push"):
+                return self._push(cell, image, changed, built)
         except EngineError as error:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
 
     def verify(self, cell: Cell, image: str) -> None:
         """Start the image and compare every answer. Raises TryFailed with the container's last lines."""
         engine, stage = self._lab.engine, self._lab.stage
-        spec = ContainerSpec(image=image, env=cell.app.env, network=stage.network)
+        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=stage.network)
         port = stage.port(cell.app.port)
         container = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port)).container
         try:

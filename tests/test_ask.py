@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.ask import Answer, Poller, ask, mismatch, verify
-from harness.errors import TryFailed
+from harness.errors import EngineError, TryFailed
 from harness.model import Request, Status
 
 
@@ -159,3 +159,64 @@ def test_verification_names_the_request():
             verify("127.0.0.1", port, (Request("/x", equals="no"),))
     with pytest.raises(TryFailed, match="no answer"):
         verify("127.0.0.1", free_port(), (Request("/"),))
+
+
+@contextmanager
+def site(pages: dict[str, bytes]):
+    """A server of these pages, that counts what it is asked."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = pages.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port, asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+SCRIPT = Request("/", contains="<div", follow=r'src="(/assets/[^"]+)"', then=Request("", contains="products"))
+
+
+def test_what_an_answer_refers_to_is_asked_for_too():
+    pages = {"/": b'<div></div><script src="/assets/index-1f.js">', "/assets/index-1f.js": b"fetch(products)"}
+    with site(pages) as (port, asked):
+        verify("127.0.0.1", port, (SCRIPT,))
+    assert asked == ["/", "/assets/index-1f.js"]
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        ({"/": b"<div></div>"}, "GET / answered .* expected to match"),
+        ({"/": b'<div><script src="/assets/a.js">'}, "GET /assets/a.js answered status 404"),
+        ({"/": b'<div><script src="/assets/a.js">', "/assets/a.js": b"nothing"}, "GET /assets/a.js answered body"),
+    ],
+)
+def test_a_page_without_its_script_is_a_wrong_answer(pages, reason):
+    with site(pages) as (port, _), pytest.raises(TryFailed, match=reason) as caught:
+        verify("127.0.0.1", port, (SCRIPT,))
+    assert caught.value.status is Status.WRONG_ANSWER
+
+
+def test_an_engine_that_is_gone_ends_the_wait_with_its_words():
+    def alive() -> str:
+        raise EngineError("connection refused")
+
+    with Poller("127.0.0.1", 1, Request("/"), timeout=5.0, alive=alive) as poller:
+        poller.started()
+        with pytest.raises(TryFailed, match="connection refused"):
+            poller.result()

@@ -116,6 +116,14 @@ def test_strategy_is_what_it_says(path: Path) -> None:
             assert len(found) > 1 and base.startswith("${BASE_DISTROLESS_")
         case "scratch":
             assert len(found) > 1 and base == "scratch"
+        case "scratch-cgo":  # the trap is what nobody said; all else is as in scratch
+            sound = (ROOT / "variants" / "scratch" / path.name).read_text()
+            assert "CGO_ENABLED=0 " in sound and "CGO_ENABLED=" not in path.read_text()
+            ours, theirs = (
+                [(entry.keyword, entry.arguments) for entry in stage.instructions]
+                for stage in (found[-1], stages(sound)[-1])
+            )
+            assert ours == theirs
     if base == "scratch" or "DISTROLESS" in base:
         assert not any(entry.keyword == "RUN" for entry in found[-1].instructions), "there is no shell"
 

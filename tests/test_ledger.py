@@ -44,3 +44,16 @@ def test_a_second_belongs_to_the_innermost():
             clock.now += 3
     assert ledger.accounts() == {"waiting": 3, "pulls": 2, HARNESS: 1}
     assert ledger.line().startswith("waiting 3 s (50%), pulls 2 s (33%); harness 1.0 s (16.7%)")
+
+
+def test_work_done_side_by_side_is_divided_by_its_proportion():
+    clock = Clock()
+    ledger = Ledger(clock)
+    with ledger.spend("builds"):
+        clock.now += 1
+    with ledger.spend("preparing"):
+        clock.now += 10
+    ledger.divide("preparing", {"builds": 12.0, "push": 8.0})
+    assert ledger.accounts() == {"builds": 7.0, "push": 4.0, HARNESS: 0.0}
+    ledger.divide("preparing", {})
+    assert sum(ledger.accounts().values()) == clock.now

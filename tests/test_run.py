@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -9,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import harness.run
+import harness.workshop
 from harness.bench import spent
+from harness.crew import PREPARE, EngineLost
 from harness.display import Display
 from harness.engine.contract import BuildResult
 from harness.errors import EngineError, LabError, TryFailed
@@ -19,7 +21,7 @@ from harness.ledger import Ledger
 from harness.model import App, Cell, Edit, Environment, Metric, Request, Status, Strategy, Unit
 from harness.plan import Plan, ProbePlan
 from harness.probes.base import CellProbe, Reading
-from harness.run import GIVE_UP_AFTER, PREPARE, EngineLost, History, Runner
+from harness.run import GIVE_UP_AFTER, History, Runner
 from harness.store import CellInfo, Manifest, RunWriter, read_run
 
 EDIT = Edit("main", "0", "{n}")
@@ -91,8 +93,8 @@ class Bench:
             built = BuildResult(image="sha256:1", seconds=1.0, steps=())
             return SimpleNamespace(cell=cell, built=built, id="sha256:1", diff_ids=("sha256:2",))
 
-        monkeypatch.setattr(harness.run.Workshop, "prepare", prepare)
-        monkeypatch.setattr(harness.run.Workshop, "ensure", lambda *_: None)
+        monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
+        monkeypatch.setattr(harness.workshop.Workshop, "ensure", lambda *_: None)
 
     def manifest(self) -> Manifest:
         return Manifest(
@@ -101,6 +103,11 @@ class Bench:
             metrics=self.probe.metrics,
             cells=tuple(CellInfo.of(cell) for cell in self.cells),
         )
+
+    def lab(self, monitor):
+        lab = SimpleNamespace(monitor=monitor, engine=self.engine)
+        lab.apart = lambda: contextlib.nullcontext(lab)
+        return lab
 
     def run(self, blocks: int = 3, resume: Path | None = None):
         names = tuple(cell.id for cell in self.cells)
@@ -111,7 +118,7 @@ class Bench:
         monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
         with writer:
             runner = Runner(
-                lab=SimpleNamespace(monitor=monitor, engine=self.engine),
+                lab=self.lab(monitor),
                 plan=plan,
                 probes=[self.probe],
                 cells=self.cells,

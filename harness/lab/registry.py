@@ -154,6 +154,7 @@ class Registry:
                     attempt.close()
                     if not left:
                         raise
+            self._storage = folder / "storage"
             self._running = stack.pop_all()
         return self
 
@@ -161,6 +162,10 @@ class Registry:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+
+    def stored_bytes(self) -> int:
+        """What all blobs take on disk: layers, configs and manifests, each distinct one once."""
+        return sum(path.stat().st_size for path in self._storage.rglob("blobs/**/data"))
 
     def manifest(self, repository: str, reference: str, *, architecture: str = "") -> Manifest:
         """The manifest of a tag or digest; from an index, that of `architecture` (default: this machine's).

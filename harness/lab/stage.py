@@ -76,6 +76,10 @@ class Stage:
         self.path = "namespace" if engine.info.local else "published"
         self._published: dict[int, int] = {}
 
+    def another(self) -> Stage:
+        """A second stage of the same kind."""
+        return Stage(self._engine, self._ports, self._holder)
+
     @property
     def network(self) -> str:
         """Opens the stage where it is not open (any more)."""

@@ -8,7 +8,7 @@ needs beforehand is done between the yields, outside the measurement; what must 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -46,6 +46,10 @@ class Probe(ABC):
     guess: ClassVar[float]  # s one visit is expected to take, before any was seen
     blocks: ClassVar[int | None] = None  # 1 for what is the same every time; None: as many as the budget gives
     of_engine: ClassVar[bool] = False  # measures the engine itself, not a cell; its samples have the cell ""
+    timed: ClassVar[bool] = True  # False: what else the machine does changes nothing, so cells are visited side by side
+
+    def begin(self, cells: Sequence[Prepared]) -> None:  # noqa: B027 - most have nothing to choose
+        """Told once, when the cells of the run are prepared, for a probe that chooses among them."""
 
     def impossible(self, lab: Lab) -> str:  # noqa: ARG002 - for those that override it
         """Why this probe cannot measure in this lab; "" where it can."""

@@ -41,7 +41,7 @@ class MemoryProbe(CellProbe):
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
         engine, app = lab.engine, cell.cell.app
-        spec = ContainerSpec(image=cell.image, env=app.env, network=lab.stage.network)
+        spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.stage.network)
         container = start_and_ask(engine, spec, Door.of(app, lab.stage.address, lab.stage.port(app.port))).container
         reader = ""
         try:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.lab.lab import Lab
-from harness.layers import account, read_image
 from harness.model import Direction, Metric, Unit
+from harness.parts import FILE as PARTS
+from harness.parts import CellParts, ImageParts
 from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.surface.inspection import inspected
 from harness.workshop import Prepared
 
 
@@ -18,6 +20,7 @@ class SizeProbe(CellProbe):
     states = ("image",)
     reports: ClassVar = {"image": "size.transfer"}
     blocks = 1
+    timed = False
     guess = 2.0
     metrics = (
         Metric(
@@ -42,6 +45,18 @@ class SizeProbe(CellProbe):
             help="compressed bytes of the layers beyond the base: what a node fetches that has the base",
         ),
         Metric(
+            name="size.base.transfer",
+            unit=Unit.BYTES,
+            deterministic=True,
+            help="compressed bytes of the layers that are the base's",
+        ),
+        Metric(
+            name="size.base.unpacked",
+            unit=Unit.BYTES,
+            deterministic=True,
+            help="bytes of the files of the base alone, unpacked",
+        ),
+        Metric(
             name="size.layers",
             unit=Unit.COUNT,
             direction=Direction.NEITHER,
@@ -61,18 +76,29 @@ class SizeProbe(CellProbe):
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        image = account(read_image(lab.engine.save(cell.image)))
+        image = inspected(lab.engine, cell)
+        tree = image.account
         of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
         beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]
+        current = ImageParts.of(
+            cell.manifest,
+            cell.base_manifest,
+            diff_ids=cell.diff_ids,
+            contents=image.contents,
+        )
+        changed = ImageParts.of(cell.changed_manifest, cell.base_manifest)
         return Reading(
             {
                 "size.transfer": float(cell.manifest.transfer_bytes),
-                "size.unpacked": float(image.unpacked),
+                "size.unpacked": float(tree.unpacked),
                 "size.unique": float(sum(layer.size for layer in beyond)),
+                "size.base.transfer": float(sum(layer.size for layer in cell.manifest.layers if layer not in beyond)),
+                "size.base.unpacked": float(image.base_unpacked),
                 "size.layers": float(len(cell.manifest.layers)),
-                "size.files": float(image.files),
-                "size.waste": float(image.wasted),
-            }
+                "size.files": float(tree.files),
+                "size.waste": float(tree.wasted),
+            },
+            artefacts={PARTS: CellParts(current=current, changed=changed).to_json()},
         )
 
 

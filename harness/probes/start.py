@@ -62,7 +62,7 @@ class StartProbe(CellProbe):
 
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         app = cell.cell.app
-        spec = ContainerSpec(image=cell.image, env=app.env, network=lab.stage.network)
+        spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.stage.network)
         yield from _visit(lab, self.name, spec, Door.of(app, lab.stage.address, lab.stage.port(app.port)))
 
 

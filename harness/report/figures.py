@@ -117,6 +117,8 @@ def _gives(try_: Try, metric: Metric, states: Mapping[str, set[str]]) -> bool:
     """
     if try_.probe not in states:
         return True
+    if metric.given_by:
+        return metric.given_by == f"{try_.probe} {try_.state}"
     return try_.probe == metric.probe and (try_.state not in states[try_.probe] or try_.state == _second(metric))
 
 

@@ -156,6 +156,8 @@ class _Page:
             failed = {cell: text.partition(":")[0] for cell, text in failed.items()}  # the reason once is enough
         if not columns:
             parts.append("Nothing was measured yet.")
+        if contents := contents_text(cells):
+            parts.append(self._wrap(contents))
         written = [self._note(*entry) for entry in notes.entries()]
         if written:
             parts.append("\n".join(written))
@@ -341,6 +343,17 @@ class _Page:
         return textwrap.fill(
             text, self.width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
         )
+
+
+def contents_text(cells: Sequence[CellInfo]) -> str:
+    """Which images of an app carry what it needs, and beside which it runs: rows are only alike with that said."""
+    phrases: dict[str, list[str]] = {}
+    for cell in cells:
+        phrase = [f"{title} is in the image" for title in cell.inside]
+        phrase += [f"{title} runs beside it, in no figure" for title in cell.beside]
+        if phrase:
+            phrases.setdefault(", ".join(phrase), []).append(cell.strategy)
+    return " ".join(f"{', '.join(strategies)}: {phrase}." for phrase, strategies in phrases.items())
 
 
 def _header(metric: Metric, measure: Scale, counts: Sequence[int]) -> tuple[str, str]:
