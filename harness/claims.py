@@ -1,36 +1,13 @@
 """Claims: sentences people say about images, as comparisons over metrics; variants/claims.toml has those of the source.
 
 A claim has readings, because a sentence may be true of one and false of another (compressed or not, with or without the
-base). A reading is one test over one metric of some cells:
-
-    [[claim]]
-    name = "java-150-mb"                    # of your own, once
-    says = "A multi-stage Java image is some 150 MB."
-    note = "What else a reader should know."                       # may be left out
-
-    [[claim.reading]]
-    title = "as a registry holds it, compressed"
-    metric = "size.transfer"                # as `tare report --full` names it
-    cells = ["java-multi-stage", "spring-multi-stage"]             # patterns of cell ids
-    about = "150 MB"                        # the test: one of the following
-    decide = "tox -e bench -- -m size"      # what would measure it, where Tare cannot tell by itself
-
-    about = "150 MB", tolerance = 0.25      each cell: the median and its interval lie within ± 25 %
-    at_least = "1 GB", at_most = "2 GB"     each cell: within these bounds (one of them may be left out)
-    equals = 0                              each cell: exactly; a yes is 1, a no is 0
-    less_than = ["*-full"]                  each app: less than its cell that matches, paired by block
-    follows = "size.transfer"               each app: of two cells, the one that has less of that has less of this;
-        apart = 1.1                         …   for cells at least that many times apart; default 1.1
-        exceptions = 0.05                   …   and this share of pairs may do otherwise; default 0
-    same = 0.01                             all cells: the largest at most 1 % above the smallest
-    outcome = "works"                       each cell is built, starts and answers (no metric); or "fails", or how:
-                                            "exited", "timeout", "wrong-answer", "error" (it cannot be built, say)
-
-Sizes are written as "400 MB" (kB, MB, GB: powers of ten), times as "80 ms" or "1.5 s", counts as numbers.
+base). A reading is one test over one metric of some cells. docs/claims.md tells the format, which is read here; how
+claims are judged is in harness/claimjudge.py.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -40,7 +17,7 @@ from pathlib import Path
 
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
-from harness.tomlread import Document, Table, shown, suggest
+from harness.tomlread import Document, Table, shown
 
 
 class Answer(StrEnum):
@@ -186,7 +163,8 @@ _COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
 
 
 def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]:
-    """The claims of a file. `metrics` are those that probes give: names and units are checked by them.
+    """The claims of a file. `metrics` are those that probes give: values must be in their units, and no name may look
+    like a misspelt one.
 
     Raises CatalogueError with file, line and fix for the first mistake, and the lines of the others.
     """
@@ -241,11 +219,10 @@ def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
 
 
 def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]) -> None:
-    """A name of a probe that is here must be one of its metrics; one of another probe is what runs may have."""
-    probe = name.partition(".")[0]
-    mine = [other for other in known if other.partition(".")[0] == probe]
-    if name and name not in known and (mine or "." not in name):
-        table.problem(f"there is no metric {name}", key=key, fix=suggest(name, mine or known, "Its probe has"))
+    """A name that looks misspelt is a mistake. Another that no probe has may be in runs all the same."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    if name not in known and close:
+        table.problem(f"there is no metric {name}", key=key, fix=f"Did you mean {close[0]}?")
 
 
 @dataclass(frozen=True, slots=True)

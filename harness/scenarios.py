@@ -36,7 +36,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 
 from harness.parts import CellParts, ImageParts
-from harness.pullmodel import LayerCost, PullProfile, predict
+from harness.pullmodel import LAYER_TRIPS, LEAD_TRIPS, PARALLEL, LayerCost, PullProfile, predict
 from harness.statistics import summarise
 
 # Counted on docker 20.10: pushing the next version of a two-layer and of a three-layer image at round-trip times from
@@ -328,6 +328,16 @@ def vectors(cells: Mapping[str, Parts], questions: Sequence[Question]) -> list[d
         for question in questions
         for name, parts in cells.items()
     ]
+
+
+def constants() -> dict[str, float]:
+    """The numbers of the formulas that are not measured."""
+    return {
+        "parallel": PARALLEL,
+        "lead_trips": LEAD_TRIPS,
+        "layer_trips": LAYER_TRIPS,
+        "push_trips": PUSH_TRIPS,
+    }
 
 
 def plain(parts: Parts) -> dict[str, object]:

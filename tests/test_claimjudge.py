@@ -177,6 +177,9 @@ def test_what_is_not_measured_is_undecided_and_says_what_would_decide_it(write):
     judged = verdict([write({"go-slim": {"size.transfer": [MB]}})], NEAR_TEN, "surface.shells", ("go-slim",))
     assert (judged.answer, judged.findings, judged.environment) == (UNDECIDED, (), "")
     assert verdict([], NEAR_TEN).answer is UNDECIDED
+    (judgement,) = judge([Claim(name="so", says="So it is.", readings=(judged.reading,))], [])
+    assert "this would decide it: tox -e bench -- -m surface -k go-slim" in render([judgement])
+    assert "no probe gives surface.shells" in render([judgement], metrics=["size.transfer"])
 
 
 def two_readings(*tests):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
 
-from harness.claims import Follows, Less, Outcome, Same, Within, read_claims
+from harness.claims import _TESTS, Follows, Less, Outcome, Same, Within, read_claims
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
 from harness.probes import all_probes
@@ -41,6 +42,15 @@ def test_the_claims_of_the_source_are_sound():
     assert len(claims) >= 10
     assert all(claim.readings for claim in claims)
     assert any(isinstance(reading.test, Outcome) for claim in claims for reading in claim.readings)
+
+
+def test_the_documentation_shows_a_sound_file_and_every_test(tmp_path):
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    path = tmp_path / "claims.toml"
+    path.write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")
+    (claim,) = read_claims(path, METRICS)
+    assert claim.readings[0].decide
+    assert all(f"`{test} = " in text for test in _TESTS)
 
 
 @pytest.mark.parametrize(

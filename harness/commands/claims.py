@@ -38,5 +38,6 @@ def run(options: argparse.Namespace) -> int:
     catalogue = read(Path()) if Path("variants/bases.toml").exists() else None
     width = shutil.get_terminal_size((100, 40)).columns
     judged = judge(claims, [read_run(folder) for folder in folders])
-    print(render(judged, catalogue=catalogue, markdown=options.markdown, width=width))
+    names = [metric.name for metric in metrics]
+    print(render(judged, catalogue=catalogue, metrics=names, markdown=options.markdown, width=width))
     return 0

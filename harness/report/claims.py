@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from harness.claims import Answer, Finding, Follows, Judged, Judgement, Less, Reading
@@ -15,14 +15,22 @@ _ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had
 
 
 def render(
-    judgements: Sequence[Judgement], *, catalogue: Catalogue | None = None, markdown: bool = False, width: int = 100
+    judgements: Sequence[Judgement],
+    *,
+    catalogue: Catalogue | None = None,
+    metrics: Collection[str] = (),
+    markdown: bool = False,
+    width: int = 100,
 ) -> str:
-    """All claims as text `width` columns wide, or as Markdown. `catalogue` tells what the commands must switch on."""
+    """All claims as text `width` columns wide, or as Markdown.
+
+    `catalogue` tells what the commands must switch on, `metrics` are the names that probes give (none: not known).
+    """
     counts = {answer: sum(each.answer is answer for each in judgements) for answer in Answer}
     total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
-    blocks = [f"{len(judgements)} claims: {total}"]
+    blocks = [f"{len(judgements)} {'claim' if len(judgements) == 1 else 'claims'}: {total}"]
     for each in judgements:
-        lines = _lines(each, catalogue)
+        lines = _lines(each, catalogue, metrics)
         blocks.append("\n".join(_wrapped(lines, width, markdown)))
     return "\n\n".join(blocks)
 
@@ -36,7 +44,7 @@ def _wrapped(lines: Iterator[tuple[int, str]], width: int, markdown: bool) -> It
             yield textwrap.fill(line, max(width, 40), initial_indent=indent, subsequent_indent=indent + "  ")
 
 
-def _lines(judgement: Judgement, catalogue: Catalogue | None) -> Iterator[tuple[int, str]]:
+def _lines(judgement: Judgement, catalogue: Catalogue | None, metrics: Collection[str]) -> Iterator[tuple[int, str]]:
     """Depth and text of each line."""
     claim = judgement.claim
     yield 0, f"{judgement.answer.upper()}: {claim.says}"
@@ -45,10 +53,10 @@ def _lines(judgement: Judgement, catalogue: Catalogue | None) -> Iterator[tuple[
     if len(judgement.environments) > 1:
         yield 1, f"The readings come from different environments ({', '.join(judgement.environments)}): not comparable."
     for judged in judgement.readings:
-        yield from _reading(judged, catalogue)
+        yield from _reading(judged, catalogue, metrics)
 
 
-def _reading(judged: Judged, catalogue: Catalogue | None) -> Iterator[tuple[int, str]]:
+def _reading(judged: Judged, catalogue: Catalogue | None, metrics: Collection[str]) -> Iterator[tuple[int, str]]:
     reading = judged.reading
     name = reading.metric or "outcome"
     yield 1, f"{judged.answer}: {reading.title} ({name} of {', '.join(reading.cells)}: {reading.test.words})"
@@ -59,7 +67,10 @@ def _reading(judged: Judged, catalogue: Catalogue | None) -> Iterator[tuple[int,
         yield 2, f"and {len(judged.findings) - _SHOWN} more"
     if judged.answer is Answer.UNDECIDED:
         what = "too few samples" if judged.findings else "not measured"
-        yield 2, f"{what}; this would decide it: {command(reading, catalogue)}"
+        if metrics and reading.metric and not reading.decide and reading.metric not in metrics:
+            yield 2, f"{what}; no probe gives {reading.metric}"
+        else:
+            yield 2, f"{what}; this would decide it: {command(reading, catalogue)}"
 
 
 def _tail(finding: Finding) -> list[str]:

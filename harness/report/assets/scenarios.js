@@ -2,7 +2,7 @@
 // Bytes are B, times s, bandwidth bit/s of payload. `parts` is what scenarios.plain() gives.
 "use strict";
 const Scenarios = (() => {
-  const PARALLEL = 3, LEAD_TRIPS = 8, LAYER_TRIPS = 2, PUSH_TRIPS = 16;
+  const PARALLEL = 3, LEAD_TRIPS = 8, LAYER_TRIPS = 2, PUSH_TRIPS = 24;
 
   // When each download has arrived: slots in order, and all that flow share the rate (pullmodel._download).
   function arrivals(sizes, begin, rate, latency, parallel) {
