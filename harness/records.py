@@ -244,7 +244,8 @@ def read_manifest(folder: Path) -> Manifest:
 
 def _cell(record: Record) -> CellInfo:
     known = _known(CellInfo, record)
-    return CellInfo(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+    values: Record = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    return CellInfo(**values)
 
 
 def read_sessions(folder: Path) -> tuple[tuple[Session, ...], Lines]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.claimjudge import judge
+from harness.claims import Claim, Judgement
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
@@ -47,6 +49,27 @@ class Decision:
     choices: Mapping[str, Choice]  # by app, "" over all
     doubts: tuple[Doubt, ...]
     now: float  # Unix time, s
+    claims: tuple[Judgement, ...] = ()
+    calibration: Calibration | None = None  # the last one of this environment
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationEffect:
+    """A known effect, as text: what was expected and what came back."""
+
+    name: str
+    expected: str
+    measured: str
+    kept: str
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How known effects came back in an environment."""
+
+    run: str
+    at: float  # Unix time, s
+    effects: tuple[CalibrationEffect, ...]
 
 
 def decide(
@@ -55,6 +78,8 @@ def decide(
     criteria: Sequence[Criterion] = CRITERIA,
     constraints: Sequence[Constraint] = (),
     now: float,
+    claims: Iterable[Claim] = (),
+    calibration: Calibration | None = None,
 ) -> Decision:
     """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness."""
     run = joined(runs)
@@ -72,6 +97,8 @@ def decide(
         choices=choices,
         doubts=found,
         now=now,
+        claims=judge(claims, runs),
+        calibration=calibration,
     )
 
 
@@ -88,6 +115,7 @@ def render(decision: Decision) -> str:
         page.verdicts(),
         page.consequences(),
         page.undecided(),
+        page.claims(),
         page.evidence(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -395,6 +423,23 @@ class _Page:
             tries = "1 try" if len(reasons) == 1 else f"{len(reasons)} tries"
             yield f"{cell}, {probe}: {tries} ended {status}: {reasons[-1] or 'no reason was given'}"
 
+    def claims(self) -> str:
+        if not self.decision.claims:
+            return ""
+        lines = [f"- **{each.answer}**: {each.claim.says}" for each in self.decision.claims]
+        said = "Held against this run; the readings and their numbers are in the page and in `tare claims`."
+        return "\n".join(["## What people say", "", said, "", *lines])
+
+    def _calibration(self) -> str:
+        known = self.decision.calibration
+        if known is None:
+            return "No calibration of this environment is stored; `tox -e calibrate` makes one."
+        kept = sum(effect.kept == "yes" for effect in known.effects)
+        return (
+            f"Calibration of this environment: {kept} of {len(known.effects)} known effects came back as expected, run"
+            f" `{known.run}`, {when(known.at)}."
+        )
+
     def evidence(self) -> str:
         manifest = self.run.manifest
         samples = sum(series.value.size for series in self.run.series().values())
@@ -405,6 +450,7 @@ class _Page:
             f"- {samples} samples and {len(self.run.failures)} failed tries in `samples.jsonl` of run `{self.run.id}`"
             f" (seed {manifest.seed}{f', git {manifest.git[:12]}' if manifest.git else ''}).",
             f"- Versions: {versions}." if versions else "",
+            f"- {self._calibration()}",
             f"- Written again by `tare report {self.run.id} --decision decision.md`.",
         ]
         return "\n".join([lines[0], "", *filter(None, lines[1:])])

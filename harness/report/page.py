@@ -15,6 +15,7 @@ from typing import cast
 
 import orjson
 
+from harness.claims import Answer, Judged
 from harness.model import Metric, Unit
 from harness.report.decision import Decision
 from harness.report.doubts import STALE_DAYS, when
@@ -38,6 +39,13 @@ _SECTIONS = {
     "claims": "Claims",
     "environment": "Environment",
     "samples": "Samples",
+}
+_MOST_FINDINGS = 40  # of a reading of a claim
+_TONE = {
+    Answer.CONFIRMED: "decided",
+    Answer.REFUTED: "leaning",
+    Answer.UNDECIDED: "tie",
+    Answer.DEPENDS: "tie",
 }
 _BADGE = {Confidence.TIE: "tie"}  # class names; the others are their own
 
@@ -367,7 +375,34 @@ then; <code>tare report --weight deploy=5 --need shell</code> writes the documen
 <tbody>{"".join(rows)}</tbody></table></div></section>"""
 
     def claims(self) -> str:
-        return ""
+        if not self.decision.claims:
+            return ""
+        parts = []
+        for each in self.decision.claims:
+            readings = "".join(self._reading(judged) for judged in each.readings)
+            note = f"<p class='note'>{_h(each.claim.note)}</p>" if each.claim.note else ""
+            parts.append(
+                f'<details class="app claim"><summary><span class="badge {_TONE[each.answer]}">{_h(each.answer)}</span>'
+                f"{_h(each.claim.says)}</summary><div>{note}{readings}</div></details>"
+            )
+        counts = {answer: sum(each.answer is answer for each in self.decision.claims) for answer in Answer}
+        total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
+        return f"""<section id="claims"><h2>What people say</h2><p class="soft">{len(self.decision.claims)} claims held
+against this run: {_h(total)}. <code>tare claims</code> tells the same.</p>{"".join(parts)}</section>"""
+
+    def _reading(self, judged: Judged) -> str:
+        rows = "".join(
+            f"<tr><th scope='row'>{_h(found.unit)}</th><td class='text'>{_h(found.answer)}</td>"
+            f"<td class='wrap'>{_h(found.numbers)}</td></tr>"
+            for found in judged.findings[:_MOST_FINDINGS]
+        )
+        more = len(judged.findings) - _MOST_FINDINGS
+        rest = f"<p class='note'>and {more} more</p>" if more > 0 else ""
+        reading = judged.reading
+        about = f"{reading.metric + ': ' if reading.metric else ''}{reading.test.words}"
+        table = f"<div class='scroll'><table><tbody>{rows}</tbody></table></div>{rest}" if rows else ""
+        wanted = f"<p class='note'>Not measured here{_h(f': {reading.decide}' if reading.decide else '')}.</p>"
+        return f"<h3>{_h(reading.title)}: {_h(judged.answer)}</h3><p class='note'>{_h(about)}</p>{table or wanted}"
 
     def environment(self) -> str:
         manifest = self.run.manifest
@@ -402,6 +437,19 @@ environment {_h(manifest.environment.fingerprint)}, seed {manifest.seed}{_h(git)
 <dl class="facts">{versions}{rows}</dl>{table}</section>"""
 
     def calibration(self) -> str:
+        known = self.decision.calibration
+        if known:
+            rows = "".join(
+                f"<tr><td class='wrap'>{_h(item.name)}</td><td>{_h(item.expected)}</td><td>{_h(item.measured)}</td>"
+                f"<td class='text'>{_h(item.kept)}</td></tr>"
+                for item in known.effects
+            )
+            head = "<th class='text'>effect</th><th>expected</th><th>measured</th><th class='text'>came back</th>"
+            return (
+                f"<p class='soft'>Known effects, as they came back in this environment on {_h(when(known.at))}, run"
+                f" {_h(known.run)}.</p><div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
+                "</table></div>"
+            )
         return (
             '<p class="wait">No calibration of this environment is stored: how well known effects come back here is'
             " not known. <code>tox -e calibrate</code> measures it.</p>"
@@ -425,7 +473,7 @@ def _times(figure: Figure) -> str:
 
 
 _PARETO = """<section id="pareto"><h2>Size against deploy time</h2><p class="soft">Further left fetches less, further
-down answers sooner; both axes are logarithmic. Outlined marks are on the front: no other strategy is better in both.</p>
+down answers sooner; both axes are logarithmic. Outlined marks are on the front: nothing else is better in both.</p>
 <div class="plot legend-plot" id="pareto-legend"></div><div class="charts small" id="pareto-charts"></div></section>"""
 
 _SCENARIOS = """<section id="scenarios"><h2>Scenarios</h2><p class="soft">Nobody deploys a “pull time”. Computed in this
@@ -446,7 +494,7 @@ whiskers are 95 % intervals.</p><div id="scenarios-body"><div class="controls sc
 
 _COMPARE = """<section id="compare"><h2>Compare two cells</h2><p class="row screen">
 <label>First <select id="cmp-a"></select></label> <label>Second <select id="cmp-b"></select></label></p>
-<div id="cmp-table" aria-live="polite"></div><div class="charts" id="cmp-charts"></div>
+<div id="cmp-table" aria-live="polite"></div><div class="charts" id="cmp-charts"></div><div id="cmp-packages"></div>
 <p class="note">Down to packages and files: <code>tare why FIRST SECOND</code>; of two runs: <code>tare compare</code>.
 </p></section>"""
 

@@ -129,7 +129,7 @@ const Charts = (() => {
       x: { label: name, grid: true, zero: true, ticks: Math.max(3, Math.floor((width - 200) / 75)) },
       marks: [
         Plot.barX(drawn, { fy: "row", y: "lane", x1: "x1", x2: "x2", fill: "fill", fillOpacity: d => d.faint ? 0.35 : 0.92, stroke: "var(--card)", strokeWidth: 0.8, title: "title", tip: true }),
-        labels ? Plot.text(drawn.filter(d => (d.x2 - d.x1) * scale > 46), { fy: "row", y: "lane", x: d => (d.x1 + d.x2) / 2, text: d => clip(d.short || d.title, (d.x2 - d.x1) * scale / 6.4), fill: "#000", fontSize: 10.5, stroke: "#fff", strokeWidth: 2.4, strokeOpacity: .75, pointerEvents: "none" }) : null,
+        labels ? Plot.text(drawn.filter(d => (d.x2 - d.x1) * scale > 46), { fy: "row", y: "lane", x: d => (d.x1 + d.x2) / 2, text: d => clip(d.short ?? d.title, (d.x2 - d.x1) * scale / 6.4), fill: "#000", fontSize: 10.5, stroke: "#fff", strokeWidth: 2.4, strokeOpacity: .75, pointerEvents: "none" }) : null,
         totals.size ? Plot.text([...totals], { fy: d => d[0], frameAnchor: "right", textAnchor: "start", dx: 8, text: d => d[1].text, href: d => d[1].href, fill: "var(--ink)" }) : null,
         Plot.ruleX([0], { stroke: "var(--soft)" }),
       ],
@@ -137,7 +137,16 @@ const Charts = (() => {
   }
   const clip = (words, room) => words.length <= room ? words : words.slice(0, Math.max(1, room - 1)) + "…";
 
-  function phases(cell, metric) { return ((data.phases[cell] || {})[metric] || {}).phases || []; }
+  // A deployment's try holds its pull too, layer by layer: each chart takes what is its own.
+  const ofLayer = ([name]) => /^(download|unpack) /.test(name);
+  function phases(cell, metric) {
+    const all = ((data.phases[cell] || {})[metric] || {}).phases || [];
+    if (/^(pull|link)\b/.test(metric)) return all.filter(ofLayer);
+    if (!metric.startsWith("deploy")) return all;
+    const own = all.filter(phase => !ofLayer(phase));
+    const pulled = own.length && own.length < all.length && !own.some(([name]) => name === "pull");
+    return pulled ? [["pull", 0, Math.min(...own.map(phase => phase[1]))], ...own] : own;
+  }
   function total(cell, metric) {
     return [strategy(cell), { text: text("s", median(cell, metric)), href: `#samples/${cell}/${metric}` }];
   }
@@ -180,17 +189,17 @@ const Charts = (() => {
     const rows = [], totals = new Map();
     for (const cell of cells) {
       const known = data.layers[cell], whole = median(cell, "size.transfer"), unique = median(cell, "size.unique");
-      const list = known ? known.map(([digest, packed, content, base]) => ({ size: packed, base, title: `${base ? "layer of the base" : "layer"} ${digest.slice(7, 19)}: ${text("B", packed)} packed${content === null ? "" : `, ${text("B", content)} of files`}` }))
+      const list = known ? known.map(([digest, packed, content, base, step, waste, folders]) => ({ size: packed, base, step, title: [`${base ? "layer of the base" : "layer"} ${digest.slice(7, 19)}${step ? `: ${step.slice(0, 120)}` : ""}`, `${text("B", packed)} packed${content === null ? "" : `, ${text("B", content)} of files`}${waste ? `, ${text("B", waste)} hidden by later layers` : ""}`, ...(folders || []).slice(0, 3).map(([path, bytes]) => `${path}: ${text("B", bytes)}`)].join("\n") }))
         : whole === null ? [] : [{ size: whole - (unique ?? whole), base: true, title: "layers of the base" }, { size: unique ?? whole, base: false, title: "layers beyond the base" }];
       let at = 0;
       for (const layer of list) {
         if (!layer.size) continue;
-        rows.push({ row: strategy(cell), lane: 0, from: at, to: at + layer.size, fill: layer.base ? "var(--s6)" : colour(strategy(cell)), faint: layer.base, title: known ? layer.title : `${layer.title}: ${text("B", layer.size)}` });
+        rows.push({ row: strategy(cell), lane: 0, from: at, to: at + layer.size, fill: layer.base ? "var(--s6)" : colour(strategy(cell)), faint: layer.base, short: (layer.step || "").replace(/^RUN /, ""), title: known ? layer.title : `${layer.title}: ${text("B", layer.size)}` });
         at += layer.size;
       }
       if (at) totals.set(strategy(cell), { text: text("B", whole ?? at), href: `#samples/${cell}/size.transfer` });
     }
-    return segments(rows, label(cells).filter(s => totals.has(s)), width, { kind: "B", totals, describe: "compressed bytes by layer" });
+    return segments(rows, label(cells).filter(s => totals.has(s)), width, { kind: "B", totals, labels: Boolean(rows.some(row => row.short)), describe: "compressed bytes by layer" });
   }
 
   // Size against deploy time: what no other strategy beats in both is on the line.

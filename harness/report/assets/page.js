@@ -83,8 +83,8 @@
       cells.flatMap(cell => C.phases(cell, metric).map(([name, start, seconds]) => [C.strategy(cell), name, C.text("s", start), C.text("s", seconds)])));
   }
   function layerTable(cells) {
-    return table("Layers, lowest first", ["strategy", "layer", "of", "packed", "files"], cells.flatMap(cell => (data.layers[cell] || []).map(
-      ([digest, packed, content, base]) => [C.strategy(cell), digest.slice(7, 19), base ? "base" : "image", C.text("B", packed), C.text("B", content)])));
+    return table("Layers, lowest first; waste is what later layers delete or replace", ["strategy", "layer", "of", "packed", "files", "waste", "step"], cells.flatMap(cell => (data.layers[cell] || []).map(
+      ([digest, packed, content, base, step, waste]) => [C.strategy(cell), digest.slice(7, 19), base ? "base" : "image", C.text("B", packed), C.text("B", content), C.text("B", waste), step ? step.slice(0, 160) : "–"])));
   }
   const legend = items => el("div", { class: "legend", "aria-hidden": "true" }, ...items.map(([name, c]) => el("span", {}, el("span", { class: "swatch", style: `--c:var(${c})` }), name)));
   function app(details) {
@@ -231,6 +231,13 @@
   const favourite = data.choices.find(choice => choice.app && choice.take);
   one.value = all[0];
   if (favourite) { const cells = data.apps.find(a => a.name === favourite.app).cells; one.value = cells[0]; two.value = cells.find(cell => C.strategy(cell) === favourite.take); if (one.value === two.value) two.value = cells[1] || cells[0]; }
+  function packages(a, b) {
+    const [first, second] = [a, b].map(cell => data.packages.cells[cell]), place = $("cmp-packages");
+    if (!first || !second) return place.replaceChildren();
+    const names = list => list.map(i => data.packages.names[i]), only = (x, y) => names(x.filter(i => !y.includes(i)));
+    const list = (words, found) => el("details", {}, el("summary", {}, `${words}: ${found.length}`), el("p", { class: "note" }, found.join(", ") || "none"));
+    place.replaceChildren(el("h3", {}, "Packages"), list(`only in ${a}`, only(first, second)), list(`only in ${b}`, only(second, first)), el("p", { class: "note" }, `in both: ${first.filter(i => second.includes(i)).length}`));
+  }
   const cmpLayers = el("div", { class: "plot" }), cmpSteps = el("div", { class: "plot" });
   function compare() {
     const [a, b] = [one.value, two.value], forward = data.pairs[`${a}/${b}`], backward = data.pairs[`${b}/${a}`];
@@ -241,6 +248,7 @@
       return [m.name, link(a, m.name, C.text(m.unit, C.median(a, m.name))), link(b, m.name, C.text(m.unit, C.median(b, m.name))), ratio && ratio[0] !== null ? C.times(ratio) : `${C.digits(C.median(b, m.name) / C.median(a, m.name))}×`, ratio && ratio[1] && ratio[1] !== ratio[2] ? `${C.digits(ratio[1])}–${C.digits(ratio[2])}` : "", said];
     });
     $("cmp-table").replaceChildren(table(`What ${b} is to ${a}; × is second ÷ first, paired by block`, ["metric", a, b, "×", "95 %", "the second is"], rows));
+    packages(a, b);
     C.box(cmpLayers, width => C.layers(a === b ? [a] : [a, b].filter((cell, i, list) => list.findIndex(c => C.strategy(c) === C.strategy(cell)) === i), width));
     C.box(cmpSteps, width => C.steps([a, b].filter((cell, i, list) => list.findIndex(c => C.strategy(c) === C.strategy(cell)) === i), "build.cold", width));
   }
