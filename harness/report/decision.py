@@ -16,6 +16,7 @@ from harness.report.constraints import Constraint
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
 from harness.report.figures import FLOOR, Figure, Figures, apps, figures, ratio_text, scale, select
 from harness.report.ranking import CRITERIA, Choice, Confidence, Criterion, choose
+from harness.report.table import contents_text
 from harness.report.verdicts import (
     MEANING,
     WORD,
@@ -27,6 +28,7 @@ from harness.report.verdicts import (
     span,
     sureness,
     times,
+    traits,
     value_text,
 )
 from harness.statistics import PRACTICAL, Verdict
@@ -291,6 +293,7 @@ class _Page:
             header = ["", *(metric.name for metric in columns), "score"]
             parts += [f"### {app}: {cells[0].app_title}"]
             parts += [_markdown(header, rows)]
+            parts += [contents] if (contents := contents_text(cells)) else []
         return "\n\n".join(parts)
 
     def _weighed(self) -> list[Metric]:
@@ -367,13 +370,19 @@ class _Page:
         cells = {cell.strategy: cell for cell in self.run.manifest.cells}
         for strategy, names in taken.items():
             text = f"- **{strategy}** ({', '.join(names)})."
-            lines.append(f"{text} {cells[strategy].trades}".rstrip())
+            inside = [f"{app}: {', '.join(words)}" for app in names if (words := self._traits(app))]
+            more = [cells[strategy].trades, f"Inside: {'; '.join(inside)}." if inside else ""]
+            lines.append(" ".join(filter(None, (text, *more))))
         worse = list(self._worse())
         if worse:
             lines.append("What gets worse than with the first strategy:\n\n" + "\n".join(f"- {text}" for text in worse))
         elif taken:
             lines.append("Nothing measured gets worse than with the first strategy, beyond what matters.")
         return "\n\n".join(lines) if len(lines) > 1 else ""
+
+    def _traits(self, app: str) -> list[str]:
+        take = self.decision.choices[app].take
+        return traits(self.run, take) if take else []
 
     def _worse(self) -> Iterator[str]:
         for app, choice in self.decision.choices.items():

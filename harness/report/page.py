@@ -22,7 +22,8 @@ from harness.report.doubts import STALE_DAYS, when
 from harness.report.figures import Figure, Scale, apps, interval_text, ratio_text, scale
 from harness.report.pagedata import Json, page_data
 from harness.report.ranking import Choice, Confidence
-from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness
+from harness.report.table import contents_text
+from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness, traits
 from harness.statistics import PRACTICAL, Verdict
 from harness.store import CellInfo, Run
 
@@ -141,7 +142,7 @@ class _Page:
         cells = self.apps_[app]
         return f"""<article class="card" aria-label="{_h(app)}"><header><span class="app">{_h(app)}<small>
 {_h(cells[0].app_title)}</small></span>{_badge(choice)}</header>{self._take(choice)}{"".join(gains)}
-<p class="sure">{_h(sureness(choice))} <a href="#app-{_h(app)}">Why</a></p></article>"""
+{self._traits(choice)}<p class="sure">{_h(sureness(choice))} <a href="#app-{_h(app)}">Why</a></p></article>"""
 
     def _take(self, choice: Choice) -> str:
         if choice.take is None:
@@ -152,6 +153,10 @@ class _Page:
             words = f"or {choice.rival.strategy}"
         small = f"<small>{_h(words)}</small>" if words else ""
         return f'<div class="take" style="{self.colour(name)}"><span class="swatch"></span>{_h(name)}{small}</div>'
+
+    def _traits(self, choice: Choice) -> str:
+        words = traits(self.run, choice.take) if choice.take else []
+        return f'<p class="traits">{_h(" · ".join(words))}</p>' if words else ""
 
     def _headline_names(self) -> list[str]:
         measured = {name for _, name in self.run.series()}
@@ -274,6 +279,7 @@ relative to the largest of the app. Sort by any column; every figure leads to it
         notes = [sureness(choice), robust(choice)]
         notes += [f"Not a candidate: {outs}."] if outs else []
         notes += [f"Not counted: {dropped}."] if dropped else []
+        notes.append(contents_text(cells))
         take = f"{WORD[choice.confidence]}: {choice.take.strategy}" if choice.take else WORD[choice.confidence]
         paragraphs = "".join(f"<p>{_h(text)}</p>" for text in notes if text)
         return f"""<details class="app" id="app-{_h(app)}" data-app="{_h(app)}"{" open" if first else ""}>

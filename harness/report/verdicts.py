@@ -104,6 +104,28 @@ def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, boo
     return text, interval, ratio.verdict is not Verdict.UNDECIDED, better
 
 
+def traits(run: Run, cell: CellInfo) -> list[str]:
+    """What is inside an image and how it runs, in a few words each, as far as that was measured."""
+
+    def of(name: str) -> float | None:
+        series = run.series().get((cell.id, name))
+        return None if series is None else float(series.value[-1])
+
+    words = []
+    if (packages := of("surface.packages")) is not None:
+        words.append("1 package" if packages == 1 else f"{packages:.0f} packages")
+    if (pending := of("surface.pending")) is not None:
+        words.append(f"{pending:.0f} pending security fixes" if pending else "no pending security fix")
+    shell = of("intruder.sh") if of("surface.shells") is None else of("surface.shells")
+    if shell is not None:
+        words.append("has a shell" if shell else "no shell")
+    if (root := of("surface.root")) is not None:
+        words.append("runs as root" if root else "not root")
+    if (hardened := of("harden.all")) is not None:
+        words.append("works hardened" if hardened else "does not work fully hardened")
+    return words
+
+
 def number(x: float) -> str:
     """Two to three digits."""
     if not math.isfinite(x):

@@ -53,6 +53,7 @@ const Charts = (() => {
     box.width = width;
     let svg;
     try { svg = box.make(Math.max(width, 240)); } catch (error) { svg = null; console.error(error); }
+    svg?.setAttribute("role", svg.querySelector("a") ? "group" : "img");  // an image hides the links in it
     element.replaceChildren(svg || Object.assign(document.createElement("p"), { className: "wait", textContent: "Not measured." }));
   }
   function box(element, make) {

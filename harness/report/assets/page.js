@@ -123,7 +123,7 @@
     choose(chosen);
     return el("figure", {}, el("h4", {}, title), said, names.length > 1 ? row : null, colours ? legend(colours) : null, place, behind);
   }
-  for (const details of document.querySelectorAll("details.app")) {
+  for (const details of document.querySelectorAll("details.app[data-app]")) {
     details.addEventListener("toggle", () => { if (details.open) app(details); });
     if (details.open) app(details);
   }
@@ -290,7 +290,8 @@
 
   // print: everything open and drawn, in the light theme's colours
   window.addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details.app")) { details.open = true; app(details); }
+    for (const details of document.querySelectorAll("details.app")) details.open = true;
+    for (const details of document.querySelectorAll("details.app[data-app]")) app(details);
     C.drawAll(place => place.closest(".small") ? 222 : place.closest(".wide") || !place.closest(".charts") ? 690 : 338);
   });
   window.addEventListener("afterprint", () => C.drawAll());
