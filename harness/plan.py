@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.errors import UsageError
+from harness.statistics import PRACTICAL
 
 ENOUGH_BLOCKS = 60  # more would not change a verdict: the interval shrinks by the root of the number of blocks
 
@@ -22,13 +23,14 @@ class ProbePlan:
     """How often a probe runs. `blocks` is 1 for what is the same every time, None for as often as time allows.
 
     `guess` is the expected seconds for one visit, before any was seen. A probe `of_engine` has one visit a block,
-    to the engine itself, which stands as the cell "".
+    to the engine itself, which stands as the cell "". `cells` are those it visits; None: all of the plan.
     """
 
     name: str
     blocks: int | None
     guess: float
     of_engine: bool = False
+    cells: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,9 @@ class Plan:
     """`budget` is seconds from the start of the run to its last block's end; None: until `blocks` are done.
 
     `apps` names the app of each cell, in the order of `cells`; empty: all are of one app, called "". `blocks` bounds
-    the blocks of every row of a duration probe; None: as many as the budget gives.
+    the blocks of every row of a duration probe; None: as many as the budget gives. `precision` is the width, as a share
+    of the ratio, at which an interval is narrow enough even where it decides nothing: it lies across the practical
+    threshold then, and which side of it is hardly worth the time.
     """
 
     cells: tuple[str, ...]
@@ -53,6 +57,7 @@ class Plan:
     budget: float | None
     blocks: int | None
     apps: tuple[str, ...] = ()
+    precision: float = 2 * PRACTICAL
 
     def __post_init__(self) -> None:
         if self.blocks is not None and self.blocks < 1:
@@ -71,10 +76,12 @@ class Plan:
 
     def members(self, row: Row) -> tuple[str, ...]:
         """The cells of a row; the engine stands as the cell ""."""
-        if any(probe.name == row.probe and probe.of_engine for probe in self.probes):
+        probe = next(probe for probe in self.probes if probe.name == row.probe)
+        if probe.of_engine:
             return ("",)
         apps = self.apps or ("",) * len(self.cells)
-        return tuple(cell for cell, app in zip(self.cells, apps, strict=True) if app == row.app)
+        wanted = self.cells if probe.cells is None else probe.cells
+        return tuple(c for c, app in zip(self.cells, apps, strict=True) if app == row.app and c in wanted)
 
     def order(self, block: Block) -> tuple[str, ...]:
         """The cells in the order of this block: reproducible from the seed, independent between blocks."""
@@ -119,11 +126,20 @@ def width_per_second(progress: Progress) -> float:
     return width / max(progress.cost, 1e-3)
 
 
+def _to_go(progress: Progress, precision: float) -> int:
+    """About how many blocks until a comparison is decided, or all are known to `precision`: widths fall with √n."""
+    if progress.width is None or not progress.more:
+        return progress.more
+    narrow = math.ceil(progress.done * ((progress.width / precision) ** 2 - 1))
+    return min(progress.more, max(narrow, 0))
+
+
 def next_block(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) -> Block | None:
     """The block to run now; None when the plan is done or no further block fits the budget.
 
-    First every row once, in the plan's order; then wherever the interval is widest per second: of the rows that a
-    further verdict can still be had of, and when there are none, of all. Rows without progress are left out.
+    First every row once, in the plan's order; then wherever the interval is widest per second: of the rows whose
+    comparisons are neither decided nor known to the plan's precision, and can be decided in the time left; when there
+    are none, of all. Rows without progress are left out.
     """
     rows = [row for row in plan.rows() if row in progress and progress[row].done < plan.limit(row)]
     for row in rows:
@@ -137,7 +153,7 @@ def next_block(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) 
     def attention(row: Row) -> tuple[bool, float]:
         known = progress[row]
         reach = min(left, (plan.limit(row) - known.done) * known.cost)
-        return 0 < known.more * known.cost <= reach, width_per_second(known)
+        return 0 < _to_go(known, plan.precision) * known.cost <= reach, width_per_second(known)
 
     best = max(within, key=attention)
     return Block(best, progress[best].done)

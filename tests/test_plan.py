@@ -113,7 +113,7 @@ FOUR = {Row("size"): Progress(1, 1, 0.0, 0), Row("floor"): Progress(5, 1, 0.001,
 
 
 def test_time_goes_where_the_undecided_interval_is_widest_per_second():
-    progress = {**FOUR, Row("start"): Progress(6, 10, 0.5), Row("pull"): Progress(6, 10, 0.05)}
+    progress = {**FOUR, Row("start"): Progress(6, 10, 0.5), Row("pull"): Progress(6, 10, 0.2)}
     assert next_block(plan(), progress, elapsed=10) == Block(Row("start"), 6)
     progress[Row("start")] = Progress(6, 500, 0.5)
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6)
@@ -121,11 +121,18 @@ def test_time_goes_where_the_undecided_interval_is_widest_per_second():
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6), "what is decided can wait"
 
 
+def test_what_is_known_to_the_plans_precision_can_wait():
+    progress = {**FOUR, Row("start"): Progress(9, 10, 0.15), Row("pull"): Progress(9, 10, 0.05)}
+    assert next_block(plan(precision=0.2), progress, elapsed=10) == Block(Row("start"), 9), "both are: the wider one"
+    progress[Row("pull")] = Progress(9, 100, 0.25)
+    assert next_block(plan(precision=0.2), progress, elapsed=10) == Block(Row("pull"), 9), "the only one that is not"
+
+
 def test_what_cannot_be_decided_in_time_gets_what_is_left():
     hopeless = Progress(6, 10, 5.0, more=1000)
-    progress = {**FOUR, Row("start"): hopeless, Row("pull"): Progress(6, 10, 0.05, more=3)}
+    progress = {**FOUR, Row("start"): hopeless, Row("pull"): Progress(6, 10, 0.2, more=3)}
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6)
-    progress[Row("pull")] = Progress(9, 10, 0.05, more=0)
+    progress[Row("pull")] = Progress(9, 10, 0.2, more=0)
     assert next_block(plan(), progress, elapsed=10) == Block(Row("start"), 6)
 
 

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+<<<<<<< HEAD
 from harness.claimjudge import judge
 from harness.claims import Claim, Judgement
+=======
+from harness.calibration import sentence
+>>>>>>> stats
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
@@ -52,26 +56,6 @@ class Decision:
     doubts: tuple[Doubt, ...]
     now: float  # Unix time, s
     claims: tuple[Judgement, ...] = ()
-    calibration: Calibration | None = None  # the last one of this environment
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationEffect:
-    """A known effect, as text: what was expected and what came back."""
-
-    name: str
-    expected: str
-    measured: str
-    kept: str
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How known effects came back in an environment."""
-
-    run: str
-    at: float  # Unix time, s
-    effects: tuple[CalibrationEffect, ...]
 
 
 def decide(
@@ -81,7 +65,6 @@ def decide(
     constraints: Sequence[Constraint] = (),
     now: float,
     claims: Iterable[Claim] = (),
-    calibration: Calibration | None = None,
 ) -> Decision:
     """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness."""
     run = joined(runs)
@@ -100,7 +83,6 @@ def decide(
         doubts=found,
         now=now,
         claims=judge(claims, runs),
-        calibration=calibration,
     )
 
 
@@ -240,6 +222,7 @@ class _Page:
             f" {len(self.run.manifest.cells)} cells; each built, pulled and started again and again on a real engine,"
             " one at a time, in randomly ordered blocks. Strategies of an app are compared within blocks.",
             f"Environment: {facts}.",
+            sentence(self.run),
             "What counts, and how much:",
             _markdown(
                 ["criterion", "weight", "metric", "meaning"],
@@ -439,16 +422,6 @@ class _Page:
         said = "Held against this run; the readings and their numbers are in the page and in `tare claims`."
         return "\n".join(["## What people say", "", said, "", *lines])
 
-    def _calibration(self) -> str:
-        known = self.decision.calibration
-        if known is None:
-            return "No calibration of this environment is stored; `tox -e calibrate` makes one."
-        kept = sum(effect.kept == "yes" for effect in known.effects)
-        return (
-            f"Calibration of this environment: {kept} of {len(known.effects)} known effects came back as expected, run"
-            f" `{known.run}`, {when(known.at)}."
-        )
-
     def evidence(self) -> str:
         manifest = self.run.manifest
         samples = sum(series.value.size for series in self.run.series().values())
@@ -459,7 +432,6 @@ class _Page:
             f"- {samples} samples and {len(self.run.failures)} failed tries in `samples.jsonl` of run `{self.run.id}`"
             f" (seed {manifest.seed}{f', git {manifest.git[:12]}' if manifest.git else ''}).",
             f"- Versions: {versions}." if versions else "",
-            f"- {self._calibration()}",
             f"- Written again by `tare report {self.run.id} --decision decision.md`.",
         ]
         return "\n".join([lines[0], "", *filter(None, lines[1:])])

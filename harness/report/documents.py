@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from harness.errors import CatalogueError, StoreError, TareError
 from harness.probes import all_probes
 from harness.report import decision, page
 from harness.report.constraints import Constraint
-from harness.report.decision import PAGE, Calibration, CalibrationEffect, Decision, decide
+from harness.report.decision import PAGE, Decision, decide
 from harness.report.ranking import CRITERIA, Criterion
 from harness.store import Run, read_run
 
@@ -38,14 +37,13 @@ def write_documents(run_folder: Path) -> list[Path]:
 def make(
     runs: Sequence[Run], *, criteria: Sequence[Criterion] = CRITERIA, constraints: Sequence[Constraint] = ()
 ) -> Decision:
-    """The decision of these runs, with the checkout's claims and the environment's last calibration if there is one."""
+    """The decision of these runs, with the checkout's claims."""
     return decide(
         runs,
         criteria=criteria,
         constraints=constraints,
         now=time.time(),
         claims=_claims(),
-        calibration=last_calibration(runs[0]),
     )
 
 
@@ -58,28 +56,6 @@ def _claims() -> tuple[Claim, ...]:
     except CatalogueError as error:
         print(f"tare: the documents go without claims: {error}", file=sys.stderr)
         return ()
-
-
-def last_calibration(run: Run) -> Calibration | None:
-    """The newest calibration of the run's environment, stored beside it."""
-    try:  # an installation may be without the calibration suite
-        calibration = importlib.import_module("harness.calibration")
-    except ImportError:
-        return None
-    folder = calibration.newest(run.folder.parent, run.manifest.environment.fingerprint)
-    if folder is None:
-        return None
-    stored = read_run(folder)
-    found = tuple(
-        CalibrationEffect(
-            effect.name,
-            f"{effect.expected:g} {effect.unit}" + (f" ± {effect.tolerance:g}" if effect.tolerance else ""),
-            "–" if effect.measured is None else f"{effect.measured:.6g} {effect.unit}",
-            effect.outcome.value,
-        )
-        for effect in calibration.effects(stored)
-    )
-    return Calibration(stored.id, stored.manifest.started, found)
 
 
 def write(made: Decision, *, markdown: Path | None = None, html: Path | None = None) -> list[Path]:

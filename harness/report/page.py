@@ -15,6 +15,7 @@ from typing import cast
 
 import orjson
 
+from harness.calibration import HEADERS, effects, newest, rows, sentence
 from harness.claims import Answer, Judged
 from harness.model import Metric, Unit
 from harness.report.decision import Decision
@@ -25,7 +26,7 @@ from harness.report.ranking import Choice, Confidence
 from harness.report.table import contents_text
 from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness, traits
 from harness.statistics import PRACTICAL, Verdict
-from harness.store import CellInfo, Run
+from harness.store import CellInfo, Run, read_run
 
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "scenarios.js", "charts.js", "page.js")
 _SECTIONS = {
@@ -443,23 +444,18 @@ environment {_h(manifest.environment.fingerprint)}, seed {manifest.seed}{_h(git)
 <dl class="facts">{versions}{rows}</dl>{table}</section>"""
 
     def calibration(self) -> str:
-        known = self.decision.calibration
-        if known:
-            rows = "".join(
-                f"<tr><td class='wrap'>{_h(item.name)}</td><td>{_h(item.expected)}</td><td>{_h(item.measured)}</td>"
-                f"<td class='text'>{_h(item.kept)}</td></tr>"
-                for item in known.effects
-            )
-            head = "<th class='text'>effect</th><th>expected</th><th>measured</th><th class='text'>came back</th>"
+        """The last calibration of the environment that lies beside the run."""
+        folder = newest(self.run.folder.parent, self.run.manifest.environment.fingerprint)
+        if folder is None:
             return (
-                f"<p class='soft'>Known effects, as they came back in this environment on {_h(when(known.at))}, run"
-                f" {_h(known.run)}.</p><div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
-                "</table></div>"
+                '<p class="wait">No calibration of this environment is stored: how well known effects come back here is'
+                " not known. <code>tox -e calibrate</code> measures it.</p>"
             )
-        return (
-            '<p class="wait">No calibration of this environment is stored: how well known effects come back here is'
-            " not known. <code>tox -e calibrate</code> measures it.</p>"
-        )
+        found = effects(read_run(folder))
+        head = "".join(f"<th scope='col' class='text'>{_h(name)}</th>" for name in HEADERS)
+        body = "".join(f"<tr>{''.join(f'<td class=text>{_h(text)}</td>' for text in row)}</tr>" for row in rows(found))
+        return f"""<p>{_h(sentence(self.run))}</p>
+<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"""
 
 
 def _badge(choice: Choice) -> str:
