@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-<<<<<<< HEAD
+from harness.calibration import sentence
 from harness.claimjudge import judge
 from harness.claims import Claim, Judgement
-=======
-from harness.calibration import sentence
->>>>>>> stats
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
