@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import struct
 import zlib
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import APPS, STRATEGIES, write
 
+import harness.report
 from harness.report.decision import decide
 from harness.report.documents import write_documents
 from harness.report.page import render
@@ -84,6 +86,14 @@ def test_the_page_is_one_file_that_fetches_nothing(page: Path) -> None:
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", text)
     assert "@import" not in text
     assert "url(" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_what_is_vendored_is_what_its_authors_published() -> None:
+    folder = Path(harness.report.__file__ or "").parent / "assets" / "vendor"
+    rows = re.findall(r"^\| (\S+\.js) \|.*\| ([0-9a-f]{64}) \|$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert {name for name, _ in rows} == {path.name for path in folder.glob("*.js")}
+    for name, digest in rows:
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
 def test_without_a_script_the_page_says_what_to_take(page: Path) -> None:
