@@ -75,7 +75,7 @@ def test_mixed_environments_are_not_concluded_from(twelve: Run, tmp_path: Path) 
 def test_thin_data_lean(tmp_path: Path) -> None:
     document = text(run(tmp_path, apps=FEW, blocks=1))
     screen = first_screen(document)
-    assert "> **Too thin.** 1 block" in screen
+    assert "> **Too thin.** 1 block of any duration" in screen
     assert "scratch, leaning" in screen
     assert "about 5 more blocks needed" in screen
     assert "**decided**" not in screen

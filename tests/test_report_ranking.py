@@ -228,7 +228,10 @@ def test_thin_data_are_said_to_be(tmp_path: Path) -> None:
     thin = run(tmp_path, apps=FEW, blocks=2)
     (doubt,) = doubts([thin], now=thin.manifest.started)
     assert doubt.kind is Kind.THIN
-    assert doubt.text.startswith("1 block ")  # of builds, which have half as many
+    assert doubt.text.startswith("As few as 1 block of any duration")  # builds have half as many
+    mostly = run(tmp_path, apps=FEW, blocks=8)
+    (doubt,) = doubts([mostly], now=mostly.manifest.started)
+    assert doubt.text.startswith("4 blocks of build.cold, build.source, and 6 are needed")
 
 
 def test_an_unknown_criterion_metric_is_dropped(twelve: Run) -> None:
