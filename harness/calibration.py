@@ -211,7 +211,7 @@ def _exactly(run: Run, metric: str) -> float | None:
     known = [set(series.value.tolist()) for series in values if series is not None]
     if len(known) != 2 or any(len(found) != 1 for found in known):
         return None
-    return known[1].pop() - known[0].pop()
+    return float(known[1].pop() - known[0].pop())
 
 
 def _difference(run: Run, metric: str, cell: str) -> Difference | None:

@@ -80,8 +80,9 @@ class Run:
 
         `having` leaves out tries that gave a value for none of these metrics.
         """
-        lines = Lines(self.folder / "samples.jsonl", size=self._size)
         upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
+        names = () if upgrades else [f'"{name}"' for name in having]  # an upgrade may rename a metric
+        lines = Lines(self.folder / "samples.jsonl", size=self._size, having=names)
         for record in lines:
             try:
                 record = records.upgraded(record, upgrades)
@@ -103,6 +104,8 @@ class Run:
                 start, record = _bisect(file, order, start, self._size)
                 if record is not None:
                     found[order] = to_try(records.upgraded(record, upgrades))
+        if missing := set(wanted) - found.keys():  # cells are prepared side by side: a few lines may be out of order
+            found |= {try_.order: try_ for try_ in self.tries() if try_.order in missing}
         return found
 
 

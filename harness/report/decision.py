@@ -10,27 +10,33 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.calibration import sentence
+from harness.claimjudge import judge
+from harness.claims import Claim, Judgement
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
-from harness.report.doubts import Doubt, doubts, fewest, joined, when, withheld
+from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
 from harness.report.figures import FLOOR, Figure, Figures, apps, figures, ratio_text, scale, select
 from harness.report.ranking import CRITERIA, Choice, Confidence, Criterion, choose
+from harness.report.table import contents_text
 from harness.report.verdicts import (
     MEANING,
     WORD,
     Gain,
+    brief,
     comparison,
     gain,
     robust,
     span,
     sureness,
     times,
+    traits,
     value_text,
 )
 from harness.statistics import PRACTICAL, Verdict
 from harness.store import CellInfo, Run
 
 PAGE = "report.html"
+_MANY = 200  # blocks: more than anyone measures; the two do not differ in practice
 HEADLINES = ("size.transfer", "deploy.total")  # what the first screen tells beside the choice
 
 
@@ -46,6 +52,7 @@ class Decision:
     choices: Mapping[str, Choice]  # by app, "" over all
     doubts: tuple[Doubt, ...]
     now: float  # Unix time, s
+    claims: tuple[Judgement, ...] = ()
 
 
 def decide(
@@ -54,6 +61,7 @@ def decide(
     criteria: Sequence[Criterion] = CRITERIA,
     constraints: Sequence[Constraint] = (),
     now: float,
+    claims: Iterable[Claim] = (),
 ) -> Decision:
     """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness."""
     run = joined(runs)
@@ -71,6 +79,7 @@ def decide(
         choices=choices,
         doubts=found,
         now=now,
+        claims=judge(claims, runs),
     )
 
 
@@ -87,6 +96,7 @@ def render(decision: Decision) -> str:
         page.verdicts(),
         page.consequences(),
         page.undecided(),
+        page.claims(),
         page.evidence(),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -122,7 +132,7 @@ class _Page:
             name = f"**{app}**" if app else "**all apps alike**"
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
-            rows.append([name, *cells, sureness(choice)])
+            rows.append([name, *cells, brief(choice)])
         lines = [_markdown(self._headers(), rows)]
         if text := self._one_for_all():
             lines.append(text)
@@ -263,6 +273,7 @@ class _Page:
             header = ["", *(metric.name for metric in columns), "score"]
             parts += [f"### {app}: {cells[0].app_title}"]
             parts += [_markdown(header, rows)]
+            parts += [contents] if (contents := contents_text(cells)) else []
         return "\n\n".join(parts)
 
     def _weighed(self) -> list[Metric]:
@@ -327,7 +338,7 @@ class _Page:
         lead = choice.lead
         return (
             f"Against {choice.rival.strategy}, the runner-up, {'; '.join(texts)}. All in all a lead of"
-            f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high)}."
+            f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high, lead.estimate)}."
         )
 
     def consequences(self) -> str:
@@ -339,13 +350,19 @@ class _Page:
         cells = {cell.strategy: cell for cell in self.run.manifest.cells}
         for strategy, names in taken.items():
             text = f"- **{strategy}** ({', '.join(names)})."
-            lines.append(f"{text} {cells[strategy].trades}".rstrip())
+            inside = [f"{app}: {', '.join(words)}" for app in names if (words := self._traits(app))]
+            more = [cells[strategy].trades, f"Inside: {'; '.join(inside)}." if inside else ""]
+            lines.append(" ".join(filter(None, (text, *more))))
         worse = list(self._worse())
         if worse:
             lines.append("What gets worse than with the first strategy:\n\n" + "\n".join(f"- {text}" for text in worse))
         elif taken:
             lines.append("Nothing measured gets worse than with the first strategy, beyond what matters.")
         return "\n\n".join(lines) if len(lines) > 1 else ""
+
+    def _traits(self, app: str) -> list[str]:
+        take = self.decision.choices[app].take
+        return traits(self.run, take) if take else []
 
     def _worse(self) -> Iterator[str]:
         for app, choice in self.decision.choices.items():
@@ -363,12 +380,14 @@ class _Page:
             if app and choice.confidence in (Confidence.LEANING, Confidence.OPEN):
                 lines.append(f"- Which strategy for {app}: {sureness(choice)}")
         open_: dict[str, list[int]] = {}
+        once = planned_once(self.run)
         for (_, name), figure in self.decision.shown.items():
-            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED:
+            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED and name.partition(".")[0] not in once:
                 open_.setdefault(name, []).append(figure.ratio.more)
         for name, blocks in open_.items():
-            text = f"{min(blocks)} to {max(blocks)}" if min(blocks) < max(blocks) else f"{min(blocks)}"
-            lines.append(f"- `{name}`: {len(blocks)} comparisons with the first strategy; about {text} more blocks.")
+            lines.append(
+                f"- `{name}`: {len(blocks)} comparisons with the first strategy; about {_blocks(blocks)} more blocks."
+            )
         missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]
         if missing:
             lines.append(f"- Not measured in this run: {', '.join(f'`{name}`' for name in missing)}.")
@@ -380,8 +399,8 @@ class _Page:
         )
         if more:
             lines.append(
-                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}` goes on with"
-                " the same cells."
+                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}`"
+                " goes on with the same cells."
             )
         return "\n".join(["## Undecided, and what it would take", "", *lines])
 
@@ -392,6 +411,13 @@ class _Page:
         for (cell, probe, status), reasons in counts.items():
             tries = "1 try" if len(reasons) == 1 else f"{len(reasons)} tries"
             yield f"{cell}, {probe}: {tries} ended {status}: {reasons[-1] or 'no reason was given'}"
+
+    def claims(self) -> str:
+        if not self.decision.claims:
+            return ""
+        lines = [f"- **{each.answer}**: {each.claim.says}" for each in self.decision.claims]
+        said = "Held against this run; the readings and their numbers are in the page and in `tare claims`."
+        return "\n".join(["## What people say", "", said, "", *lines])
 
     def evidence(self) -> str:
         manifest = self.run.manifest
@@ -415,6 +441,13 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose source is not padded: its cells hold links."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+
+
+def _blocks(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    if low > _MANY:
+        return f"over {_MANY}"
+    return f"{low}" if low == high else f"{low} to over {_MANY}" if high > _MANY else f"{low} to {high}"
 
 
 def _gain_text(found: Gain) -> str:

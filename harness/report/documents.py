@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import StoreError, TareError
+from harness.claims import Claim, read_claims
+from harness.errors import CatalogueError, StoreError, TareError
+from harness.probes import all_probes
 from harness.report import decision, page
 from harness.report.constraints import Constraint
 from harness.report.decision import PAGE, Decision, decide
@@ -15,6 +17,7 @@ from harness.report.ranking import CRITERIA, Criterion
 from harness.store import Run, read_run
 
 DECISION = "decision.md"
+CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in
 
 
 def write_documents(run_folder: Path) -> list[Path]:
@@ -23,7 +26,7 @@ def write_documents(run_folder: Path) -> list[Path]:
     What goes wrong is told in one line on standard error, and what could be written is.
     """
     try:
-        made = decide([read_run(run_folder)], now=time.time())
+        made = make([read_run(run_folder)])
         return write(made, markdown=run_folder / DECISION, html=run_folder / PAGE)
     except Exception as error:  # noqa: BLE001 - a mistake in a report must not take the run's exit code with it
         what = str(error) if isinstance(error, TareError) else f"{type(error).__name__}: {error}"
@@ -34,7 +37,25 @@ def write_documents(run_folder: Path) -> list[Path]:
 def make(
     runs: Sequence[Run], *, criteria: Sequence[Criterion] = CRITERIA, constraints: Sequence[Constraint] = ()
 ) -> Decision:
-    return decide(runs, criteria=criteria, constraints=constraints, now=time.time())
+    """The decision of these runs, with the checkout's claims."""
+    return decide(
+        runs,
+        criteria=criteria,
+        constraints=constraints,
+        now=time.time(),
+        claims=_claims(),
+    )
+
+
+def _claims() -> tuple[Claim, ...]:
+    """None where the file has a mistake, which `tare claims` explains: a document is worth having without them."""
+    if not CLAIMS.exists():
+        return ()
+    try:
+        return read_claims(CLAIMS, [metric for probe in all_probes() for metric in probe.metrics])
+    except CatalogueError as error:
+        print(f"tare: the documents go without claims: {error}", file=sys.stderr)
+        return ()
 
 
 def write(made: Decision, *, markdown: Path | None = None, html: Path | None = None) -> list[Path]:

@@ -52,10 +52,14 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
     if oldest.manifest.started and age > STALE_DAYS:
         text = f"Measured {age:.0f} days ago, and the limit is {STALE_DAYS}: the images people pull today are others."
         found.append(Doubt(Kind.STALE, text, True))
-    if all(run.manifest.cells for run in runs) and (few := fewest(runs[0])) < SMALLEST_DECIDABLE:
+    counts = blocks(joined(runs))
+    thin = {name: count for name, count in counts.items() if count < SMALLEST_DECIDABLE}
+    if thin or not counts:
+        few, same = min(thin.values(), default=0), len(set(thin.values())) == 1
+        what = "any duration" if len(thin) == len(counts) else ", ".join(thin)
         text = (
-            f"{_blocks(few)} of the durations that matter, and {SMALLEST_DECIDABLE} are needed to tell a difference"
-            " from noise: where they carry the choice, it is a leaning."
+            f"{'' if same or not thin else 'As few as '}{_blocks(few)} of {what}, and {SMALLEST_DECIDABLE} are needed"
+            " to tell a difference from noise: where they carry the choice, it is a leaning."
         )
         found.append(Doubt(Kind.THIN, text, False))
     found += [
@@ -67,20 +71,28 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
 
 
 def fewest(run: Run) -> int:
-    """Blocks of the headline duration that has fewest, of those planned without a limit of their own; 0 for none."""
-    probes = run.manifest.plan.get("probes", ())
-    limited = set()
-    for probe in probes if isinstance(probes, Sequence) else ():
-        if isinstance(probe, dict) and probe.get("blocks") == 1:
-            limited.add(probe.get("name"))
-    counts = []
+    """Blocks of the headline duration that has fewest; 0 where none was measured."""
+    return min(blocks(run).values(), default=0)
+
+
+def blocks(run: Run) -> dict[str, int]:
+    """Blocks of each headline duration that was measured, but for those whose plan is one block."""
+    limited = planned_once(run)
+    counts = {}
     for metric in run.manifest.metrics:
         if metric.headline and metric.unit is Unit.SECONDS and metric.probe not in limited:
             mine = [run.series().get((cell.id, metric.name)) for cell in run.manifest.cells]
             sizes = [np.unique(series.block).size for series in mine if series is not None]
             if sizes:
-                counts.append(max(sizes))
-    return min(counts, default=0)
+                counts[metric.name] = max(sizes)
+    return counts
+
+
+def planned_once(run: Run) -> frozenset[str]:
+    """Probes whose plan is one block, whatever the budget."""
+    probes = run.manifest.plan.get("probes", ())
+    found = [probe for probe in probes if isinstance(probe, dict)] if isinstance(probes, Sequence) else []
+    return frozenset(str(probe.get("name")) for probe in found if probe.get("blocks") == 1)
 
 
 def withheld(choice: Choice, found: Sequence[Doubt]) -> Choice:

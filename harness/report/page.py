@@ -16,13 +16,15 @@ from typing import cast
 import orjson
 
 from harness.calibration import HEADERS, effects, newest, rows, sentence
+from harness.claims import Answer, Judged
 from harness.model import Metric, Unit
 from harness.report.decision import Decision
 from harness.report.doubts import STALE_DAYS, when
 from harness.report.figures import Figure, Scale, apps, interval_text, ratio_text, scale
 from harness.report.pagedata import Json, page_data
 from harness.report.ranking import Choice, Confidence
-from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness
+from harness.report.table import contents_text
+from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness, traits
 from harness.statistics import PRACTICAL, Verdict
 from harness.store import CellInfo, Run, read_run
 
@@ -39,6 +41,13 @@ _SECTIONS = {
     "claims": "Claims",
     "environment": "Environment",
     "samples": "Samples",
+}
+_MOST_FINDINGS = 40  # of a reading of a claim
+_TONE = {
+    Answer.CONFIRMED: "decided",
+    Answer.REFUTED: "leaning",
+    Answer.UNDECIDED: "tie",
+    Answer.DEPENDS: "tie",
 }
 _BADGE = {Confidence.TIE: "tie"}  # class names; the others are their own
 
@@ -134,7 +143,7 @@ class _Page:
         cells = self.apps_[app]
         return f"""<article class="card" aria-label="{_h(app)}"><header><span class="app">{_h(app)}<small>
 {_h(cells[0].app_title)}</small></span>{_badge(choice)}</header>{self._take(choice)}{"".join(gains)}
-<p class="sure">{_h(sureness(choice))} <a href="#app-{_h(app)}">Why</a></p></article>"""
+{self._traits(choice)}<p class="sure">{_h(sureness(choice))} <a href="#app-{_h(app)}">Why</a></p></article>"""
 
     def _take(self, choice: Choice) -> str:
         if choice.take is None:
@@ -145,6 +154,10 @@ class _Page:
             words = f"or {choice.rival.strategy}"
         small = f"<small>{_h(words)}</small>" if words else ""
         return f'<div class="take" style="{self.colour(name)}"><span class="swatch"></span>{_h(name)}{small}</div>'
+
+    def _traits(self, choice: Choice) -> str:
+        words = traits(self.run, choice.take) if choice.take else []
+        return f'<p class="traits">{_h(" · ".join(words))}</p>' if words else ""
 
     def _headline_names(self) -> list[str]:
         measured = {name for _, name in self.run.series()}
@@ -267,6 +280,7 @@ relative to the largest of the app. Sort by any column; every figure leads to it
         notes = [sureness(choice), robust(choice)]
         notes += [f"Not a candidate: {outs}."] if outs else []
         notes += [f"Not counted: {dropped}."] if dropped else []
+        notes.append(contents_text(cells))
         take = f"{WORD[choice.confidence]}: {choice.take.strategy}" if choice.take else WORD[choice.confidence]
         paragraphs = "".join(f"<p>{_h(text)}</p>" for text in notes if text)
         return f"""<details class="app" id="app-{_h(app)}" data-app="{_h(app)}"{" open" if first else ""}>
@@ -368,7 +382,34 @@ then; <code>tare report --weight deploy=5 --need shell</code> writes the documen
 <tbody>{"".join(rows)}</tbody></table></div></section>"""
 
     def claims(self) -> str:
-        return ""
+        if not self.decision.claims:
+            return ""
+        parts = []
+        for each in self.decision.claims:
+            readings = "".join(self._reading(judged) for judged in each.readings)
+            note = f"<p class='note'>{_h(each.claim.note)}</p>" if each.claim.note else ""
+            parts.append(
+                f'<details class="app claim"><summary><span class="badge {_TONE[each.answer]}">{_h(each.answer)}</span>'
+                f"{_h(each.claim.says)}</summary><div>{note}{readings}</div></details>"
+            )
+        counts = {answer: sum(each.answer is answer for each in self.decision.claims) for answer in Answer}
+        total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
+        return f"""<section id="claims"><h2>What people say</h2><p class="soft">{len(self.decision.claims)} claims held
+against this run: {_h(total)}. <code>tare claims</code> tells the same.</p>{"".join(parts)}</section>"""
+
+    def _reading(self, judged: Judged) -> str:
+        rows = "".join(
+            f"<tr><th scope='row'>{_h(found.unit)}</th><td class='text'>{_h(found.answer)}</td>"
+            f"<td class='wrap'>{_h(found.numbers)}</td></tr>"
+            for found in judged.findings[:_MOST_FINDINGS]
+        )
+        more = len(judged.findings) - _MOST_FINDINGS
+        rest = f"<p class='note'>and {more} more</p>" if more > 0 else ""
+        reading = judged.reading
+        about = f"{reading.metric + ': ' if reading.metric else ''}{reading.test.words}"
+        table = f"<div class='scroll'><table><tbody>{rows}</tbody></table></div>{rest}" if rows else ""
+        wanted = f"<p class='note'>Not measured here{_h(f': {reading.decide}' if reading.decide else '')}.</p>"
+        return f"<h3>{_h(reading.title)}: {_h(judged.answer)}</h3><p class='note'>{_h(about)}</p>{table or wanted}"
 
     def environment(self) -> str:
         manifest = self.run.manifest
@@ -434,8 +475,8 @@ def _times(figure: Figure) -> str:
 
 
 _PARETO = """<section id="pareto"><h2>Size against deploy time</h2><p class="soft">Further left fetches less, further
-down answers sooner; both axes are logarithmic and the same for all apps. Outlined marks are on the front: no other
-strategy is better in both.</p><div class="charts small" id="pareto-charts"></div></section>"""
+down answers sooner; both axes are logarithmic. Outlined marks are on the front: nothing else is better in both.</p>
+<div class="plot legend-plot" id="pareto-legend"></div><div class="charts small" id="pareto-charts"></div></section>"""
 
 _SCENARIOS = """<section id="scenarios"><h2>Scenarios</h2><p class="soft">Nobody deploys a “pull time”. Computed in this
 page from the measured parts of this run and the pull model, by the same formulas as <code>tare scenarios</code>;
@@ -455,7 +496,7 @@ whiskers are 95 % intervals.</p><div id="scenarios-body"><div class="controls sc
 
 _COMPARE = """<section id="compare"><h2>Compare two cells</h2><p class="row screen">
 <label>First <select id="cmp-a"></select></label> <label>Second <select id="cmp-b"></select></label></p>
-<div id="cmp-table" aria-live="polite"></div><div class="charts" id="cmp-charts"></div>
+<div id="cmp-table" aria-live="polite"></div><div class="charts" id="cmp-charts"></div><div id="cmp-packages"></div>
 <p class="note">Down to packages and files: <code>tare why FIRST SECOND</code>; of two runs: <code>tare compare</code>.
 </p></section>"""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from harness.errors import StoreError
@@ -52,7 +53,8 @@ def page_data(decision: Decision) -> Json:
         "criteria": _criteria(decision),
         "choices": [_choice(decision, choice) for choice in decision.choices.values()],
         "phases": _phases(run),
-        "layers": _layers(parts),
+        "layers": _layers(run, parts),
+        "packages": _packages(run),
         "scenarios": {
             "titles": {scenario.name: scenario.title for scenario in SCENARIOS},
             "parts": {cell: plain(part) for cell, part in parts.items() if part.start or part.source},
@@ -230,12 +232,47 @@ def _drawn(phases: Sequence[Phase]) -> list[tuple[str, float | None, float | Non
     return [(phase.name[:160], _short(phase.start), _short(phase.seconds)) for phase in phases if phase in longest]
 
 
-def _layers(parts: Mapping[str, Parts]) -> Json:
-    return {
-        cell: [[layer.digest, layer.packed, layer.content, layer.base] for layer in part.images.current.layers]
-        for cell, part in parts.items()
-        if part.images
-    }
+def _layers(run: Run, parts: Mapping[str, Parts]) -> Json:
+    """By cell, lowest first: digest, packed and unpacked bytes, of the base or not, step, wasted bytes, folders."""
+    table: Json = {}
+    for cell, part in parts.items():
+        if part.images:
+            known = {str(layer.get("diff_id")): layer for layer in _list(_artefact(run, cell, "steps.json"), "layers")}
+            rows = []
+            for layer in part.images.current.layers:
+                more = known.get(layer.diff_id, {})
+                folders = more.get("folders")
+                largest = folders[:3] if isinstance(folders, list) else []
+                own = (layer.digest, layer.packed, layer.content, layer.base)
+                rows.append([*own, more.get("step"), more.get("waste"), largest])
+            table[cell] = rows
+    return table
+
+
+def _packages(run: Run) -> Json:
+    """Packages of each cell as positions in a list of names with versions."""
+    names: dict[str, int] = {}
+    cells = {}
+    for cell in run.manifest.cells:
+        found = _list(_artefact(run, cell.id, "surface.json"), "packages")
+        packages = [package for item in found if isinstance(package := item.get("package"), dict)]
+        told = [f"{package.get('name')} {package.get('version')}" for package in packages]
+        if told:
+            cells[cell.id] = sorted({names.setdefault(name, len(names)) for name in told})
+    return {"names": list(names), "cells": cells}
+
+
+def _artefact(run: Run, cell: str, name: str) -> object:
+    """A document kept with a cell; None where there is none that can be read: a page does without."""
+    try:
+        return orjson.loads((run.folder / "artefacts" / cell / name).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _list(document: object, key: str) -> list[dict[str, object]]:
+    found = document.get(key) if isinstance(document, dict) else None
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def _storage(parts: Mapping[str, Parts]) -> Json:

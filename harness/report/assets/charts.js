@@ -53,6 +53,7 @@ const Charts = (() => {
     box.width = width;
     let svg;
     try { svg = box.make(Math.max(width, 240)); } catch (error) { svg = null; console.error(error); }
+    svg?.setAttribute("role", svg.querySelector("a") ? "group" : "img");  // an image hides the links in it
     element.replaceChildren(svg || Object.assign(document.createElement("p"), { className: "wait", textContent: "Not measured." }));
   }
   function box(element, make) {
@@ -61,13 +62,14 @@ const Charts = (() => {
     if (first) { seen.observe(element); resized.observe(element); } else draw(element);
   }
   const redraw = element => { if (boxes.get(element)?.width) draw(element); };
-  function drawAll() {
-    for (const element of boxes.keys()) if (element.isConnected) draw(element);
+  function drawAll(width) {
+    for (const element of boxes.keys()) if (element.isConnected) draw(element, width && width(element));
   }
 
   const style = { background: "none", color: "var(--ink)", fontFamily: "var(--sans)", fontSize: "12px" };
   const inset = { marginLeft: 92, marginTop: 4 };
-  const room = width => width < 420 ? 74 : 108;
+  const room = width => width < 420 ? 100 : 108;
+  let zoomed = false;  // whether duration charts leave out zero
   const label = cells => cells.map(strategy);
 
   // Samples, interval and median of each strategy of an app; bars where the metric is exact.
@@ -83,7 +85,7 @@ const Charts = (() => {
       href: `#samples/${row.cell}/${metric}`, label: text(info.unit, row.f[1]) + (row.f[9] && row.f[9][0] !== null ? `  ${times(row.f[9])}` : ""),
     });
     const points = rows.map(point);
-    const x = { label: name || null, grid: true, ticks: Math.max(3, Math.floor((width - 200) / 75)), nice: true, zero: true };
+    const x = { label: name || null, grid: true, ticks: Math.max(2, Math.floor((width - 200) / 75)), nice: true, zero: exact || !zoomed };
     const common = { ...inset, width, marginRight, style, x, ariaLabel: `${metric} of ${label(cells).join(", ")}` };
     const values = Plot.text(points, { fy: "s", frameAnchor: "right", textAnchor: "start", dx: 8, text: "label", href: "href", fill: "var(--ink)" });
     const fy = { domain: label(cells).filter(s => points.some(p => p.s === s)), label: null, padding: 0.12 };
@@ -99,7 +101,7 @@ const Charts = (() => {
     });
     const blocks = Math.max(1, ...dots.map(d => d.b));
     return Plot.plot({ ...common, height, fy, y: { axis: null, domain: [-0.5, blocks + 0.5], reverse: true }, marks: [
-      Plot.ruleX([0], { stroke: "var(--line)" }),
+      zoomed ? null : Plot.ruleX([0], { stroke: "var(--line)" }),
       Plot.ruleY(points.filter(p => p.hi > p.lo), { fy: "s", x1: "lo", x2: "hi", y: blocks / 2, stroke: d => colour(d.s), strokeWidth: 11, strokeOpacity: 0.35 }),
       Plot.dot(dots, { fy: "s", x: "x", y: "b", r: dots.length > 400 ? 1.2 : 2, fill: d => colour(d.s), fillOpacity: 0.75, tip: { format: { fill: false, fy: true, x: d => `${digits(d)} ${name}` } }, channels: { block: "b", order: "o" } }),
       Plot.tickX(points, { fy: "s", x: "x", stroke: "var(--ink)", strokeWidth: 2, insetTop: 1, insetBottom: 1, href: "href" }),
@@ -128,7 +130,7 @@ const Charts = (() => {
       x: { label: name, grid: true, zero: true, ticks: Math.max(3, Math.floor((width - 200) / 75)) },
       marks: [
         Plot.barX(drawn, { fy: "row", y: "lane", x1: "x1", x2: "x2", fill: "fill", fillOpacity: d => d.faint ? 0.35 : 0.92, stroke: "var(--card)", strokeWidth: 0.8, title: "title", tip: true }),
-        labels ? Plot.text(drawn.filter(d => (d.x2 - d.x1) * scale > 46), { fy: "row", y: "lane", x: d => (d.x1 + d.x2) / 2, text: d => clip(d.short || d.title, (d.x2 - d.x1) * scale / 6.4), fill: "#000", fontSize: 10.5, stroke: "#fff", strokeWidth: 2.4, strokeOpacity: .75, pointerEvents: "none" }) : null,
+        labels ? Plot.text(drawn.filter(d => (d.x2 - d.x1) * scale > 46), { fy: "row", y: "lane", x: d => (d.x1 + d.x2) / 2, text: d => clip(d.short ?? d.title, (d.x2 - d.x1) * scale / 6.4), fill: "#000", fontSize: 10.5, stroke: "#fff", strokeWidth: 2.4, strokeOpacity: .75, pointerEvents: "none" }) : null,
         totals.size ? Plot.text([...totals], { fy: d => d[0], frameAnchor: "right", textAnchor: "start", dx: 8, text: d => d[1].text, href: d => d[1].href, fill: "var(--ink)" }) : null,
         Plot.ruleX([0], { stroke: "var(--soft)" }),
       ],
@@ -136,7 +138,16 @@ const Charts = (() => {
   }
   const clip = (words, room) => words.length <= room ? words : words.slice(0, Math.max(1, room - 1)) + "…";
 
-  function phases(cell, metric) { return ((data.phases[cell] || {})[metric] || {}).phases || []; }
+  // A deployment's try holds its pull too, layer by layer: each chart takes what is its own.
+  const ofLayer = ([name]) => /^(download|unpack) /.test(name);
+  function phases(cell, metric) {
+    const all = ((data.phases[cell] || {})[metric] || {}).phases || [];
+    if (/^(pull|link)\b/.test(metric)) return all.filter(ofLayer);
+    if (!metric.startsWith("deploy")) return all;
+    const own = all.filter(phase => !ofLayer(phase));
+    const pulled = own.length && own.length < all.length && !own.some(([name]) => name === "pull");
+    return pulled ? [["pull", 0, Math.min(...own.map(phase => phase[1]))], ...own] : own;
+  }
   function total(cell, metric) {
     return [strategy(cell), { text: text("s", median(cell, metric)), href: `#samples/${cell}/${metric}` }];
   }
@@ -179,21 +190,21 @@ const Charts = (() => {
     const rows = [], totals = new Map();
     for (const cell of cells) {
       const known = data.layers[cell], whole = median(cell, "size.transfer"), unique = median(cell, "size.unique");
-      const list = known ? known.map(([digest, packed, content, base]) => ({ size: packed, base, title: `${base ? "layer of the base" : "layer"} ${digest.slice(7, 19)}: ${text("B", packed)} packed${content === null ? "" : `, ${text("B", content)} of files`}` }))
+      const list = known ? known.map(([digest, packed, content, base, step, waste, folders]) => ({ size: packed, base, step, title: [`${base ? "layer of the base" : "layer"} ${digest.slice(7, 19)}${step ? `: ${step.slice(0, 120)}` : ""}`, `${text("B", packed)} packed${content === null ? "" : `, ${text("B", content)} of files`}${waste ? `, ${text("B", waste)} hidden by later layers` : ""}`, ...(folders || []).slice(0, 3).map(([path, bytes]) => `${path}: ${text("B", bytes)}`)].join("\n") }))
         : whole === null ? [] : [{ size: whole - (unique ?? whole), base: true, title: "layers of the base" }, { size: unique ?? whole, base: false, title: "layers beyond the base" }];
       let at = 0;
       for (const layer of list) {
         if (!layer.size) continue;
-        rows.push({ row: strategy(cell), lane: 0, from: at, to: at + layer.size, fill: layer.base ? "var(--s6)" : colour(strategy(cell)), faint: layer.base, title: known ? layer.title : `${layer.title}: ${text("B", layer.size)}` });
+        rows.push({ row: strategy(cell), lane: 0, from: at, to: at + layer.size, fill: layer.base ? "var(--s6)" : colour(strategy(cell)), faint: layer.base, short: (layer.step || "").replace(/^RUN /, ""), title: known ? layer.title : `${layer.title}: ${text("B", layer.size)}` });
         at += layer.size;
       }
       if (at) totals.set(strategy(cell), { text: text("B", whole ?? at), href: `#samples/${cell}/size.transfer` });
     }
-    return segments(rows, label(cells).filter(s => totals.has(s)), width, { kind: "B", totals, describe: "compressed bytes by layer" });
+    return segments(rows, label(cells).filter(s => totals.has(s)), width, { kind: "B", totals, labels: Boolean(rows.some(row => row.short)), describe: "compressed bytes by layer" });
   }
 
   // Size against deploy time: what no other strategy beats in both is on the line.
-  function pareto(cells, metricX, metricY, width, domains) {
+  function pareto(cells, metricX, metricY, width) {
     const points = cells.map(cell => ({ cell, s: strategy(cell), x: median(cell, metricX), y: median(cell, metricY), f: figure(cell, metricY) }))
       .filter(p => p.x > 0 && p.y > 0).map(p => ({ ...p, X: p.x / 1e6, href: `#samples/${p.cell}/${metricY}`, lo: p.f[2] ?? p.y, hi: p.f[3] ?? p.y }));
     if (!points.length) return null;
@@ -201,24 +212,40 @@ const Charts = (() => {
     let best = Infinity;
     const front = sorted.filter(p => p.y < best && ((best = p.y), true));
     return Plot.plot({
-      width, height: 230, marginLeft: 46, marginRight: 30, marginTop: 20, style, ariaLabel: `Pareto front of ${metricX} against ${metricY}`,
-      x: { type: "log", label: "MB to fetch", grid: true, domain: domains.x, ticks: 4, tickFormat: d => digits(d) },
-      y: { type: "log", label: "s to deploy", grid: true, domain: domains.y, ticks: 4, tickFormat: d => digits(d) },
+      width, height: 240, marginLeft: 46, marginRight: 34, marginTop: 24, marginBottom: 34, style, ariaLabel: `Pareto front of ${metricX} against ${metricY}`,
+      x: { type: "log", label: "MB to fetch", grid: true, domain: spread(points.map(p => p.X)), ticks: decades(spread(points.map(p => p.X))), tickFormat: digits },
+      y: { type: "log", label: "s to deploy", grid: true, domain: spread(points.flatMap(p => [p.lo, p.hi])), ticks: decades(spread(points.flatMap(p => [p.lo, p.hi]))), tickFormat: digits },
       symbol: { domain: order, range: order.map(symbol) },
       marks: [
         Plot.line(front, { x: "X", y: "y", curve: "step-after", stroke: "var(--soft)", strokeDasharray: "4 3" }),
         Plot.ruleX(points, { x: "X", y1: "lo", y2: "hi", stroke: d => colour(d.s), strokeWidth: 2 }),
         Plot.dot(points, { x: "X", y: "y", fill: d => colour(d.s), symbol: "s", r: d => front.includes(d) ? 6 : 4, stroke: d => front.includes(d) ? "var(--ink)" : "none", href: "href", title: d => `${d.s}\n${text("B", d.x)}, ${text("s", d.y)}${front.includes(d) ? "\non the front" : ""}`, tip: true }),
-        Plot.text(points, { x: "X", y: "y", text: "s", dy: -12, fill: "var(--ink)", fontSize: 10.5, stroke: "var(--card)", strokeWidth: 3 }),
+        Plot.text(apart(points, front, width), { x: "X", y: "y", text: "s", dy: -13, fill: "var(--ink)", fontSize: 10.5, stroke: "var(--card)", strokeWidth: 3 }),
       ],
     });
   }
-  function domains(apps, metricX, metricY) {
-    const extent = (metric, factor) => {
-      const values = apps.flatMap(app => app.cells.map(cell => median(cell, metric))).filter(v => v > 0).map(v => v * factor);
-      return values.length ? [Math.min(...values) / 1.5, Math.max(...values) * 1.7] : [1, 10];
-    };
-    return { x: extent(metricX, 1e-6), y: extent(metricY, 1) };
+  const spread = values => [Math.min(...values) / 1.35, Math.max(...values) * 1.35];
+  const decades = ([low, high]) => {
+    const steps = high / low > 30 ? [1] : high / low > 6 ? [1, 3] : [1, 1.5, 2, 3, 5, 7];
+    return d3.range(-4, 7).flatMap(power => steps.map(step => step * Math.pow(10, power))).filter(x => x >= low && x <= high);
+  };
+  // Names that do not lie on one another, those on the front first; the others have their symbol in the legend.
+  function apart(points, front, width) {
+    const [x0, x1] = spread(points.map(p => p.X)), [y0, y1] = spread(points.flatMap(p => [p.lo, p.hi])), named = [];
+    const place = p => [Math.log(p.X / x0) / Math.log(x1 / x0) * (width - 80), Math.log(p.y / y0) / Math.log(y1 / y0) * 180];
+    for (const p of [...front].reverse().concat(points.filter(p => !front.includes(p)))) {
+      const [x, y] = place(p);
+      if (named.every(other => { const [a, b] = place(other); return Math.abs(a - x) > 62 || Math.abs(b - y) > 13; })) named.push(p);
+    }
+    return named;
+  }
+  // The symbols and colours of the strategies, as marks draw them.
+  function legend(width) {
+    const gap = Math.min(120, width / order.length);
+    return Plot.plot({ width, height: 22, margin: 0, style, axis: null, x: { domain: [0, width], range: [0, width] }, y: { domain: [0, 1] }, symbol: { domain: order, range: order.map(symbol) }, ariaLabel: "legend", marks: [
+      Plot.dot(order, { x: (_, i) => 8 + i * gap, y: () => 0.5, symbol: d => d, fill: colour, r: 5 }),
+      Plot.text(order, { x: (_, i) => 18 + i * gap, y: () => 0.5, text: d => d, textAnchor: "start", fill: "var(--soft)", fontSize: gap < 80 ? 9 : 12 }),
+    ] });
   }
 
   function bars(rows, kind, width) {
@@ -274,5 +301,5 @@ const Charts = (() => {
     });
   }
 
-  return { data, metrics, order, colour, symbol, strategy, figure, median, text, times, digits, box, redraw, drawAll, strip, stacked, pull, steps, layers, pareto, domains, bars, curves, history, phases };
+  return { data, metrics, order, colour, symbol, strategy, figure, median, text, times, digits, box, redraw, drawAll, strip, stacked, pull, steps, layers, pareto, bars, curves, history, phases, legend, zoom: on => { zoomed = on; drawAll(); } };
 })();

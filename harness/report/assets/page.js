@@ -35,7 +35,8 @@
   const themes = ["auto", "light", "dark"];
   function theme(name) {
     if (name === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = name;
-    $("theme").textContent = `Theme: ${name}`;
+    $("theme").textContent = { auto: "◐ auto", light: "○ light", dark: "● dark" }[name];
+    $("theme").setAttribute("aria-label", `Theme: ${name}`);
     try { localStorage.setItem("tare-theme", name); } catch { /* a page from disk may have no storage */ }
   }
   let now = "auto";
@@ -82,15 +83,17 @@
       cells.flatMap(cell => C.phases(cell, metric).map(([name, start, seconds]) => [C.strategy(cell), name, C.text("s", start), C.text("s", seconds)])));
   }
   function layerTable(cells) {
-    return table("Layers, lowest first", ["strategy", "layer", "of", "packed", "files"], cells.flatMap(cell => (data.layers[cell] || []).map(
-      ([digest, packed, content, base]) => [C.strategy(cell), digest.slice(7, 19), base ? "base" : "image", C.text("B", packed), C.text("B", content)])));
+    return table("Layers, lowest first; waste is what later layers delete or replace", ["strategy", "layer", "of", "packed", "files", "waste", "step"], cells.flatMap(cell => (data.layers[cell] || []).map(
+      ([digest, packed, content, base, step, waste]) => [C.strategy(cell), digest.slice(7, 19), base ? "base" : "image", C.text("B", packed), C.text("B", content), C.text("B", waste), step ? step.slice(0, 160) : "–"])));
   }
   const legend = items => el("div", { class: "legend", "aria-hidden": "true" }, ...items.map(([name, c]) => el("span", {}, el("span", { class: "swatch", style: `--c:var(${c})` }), name)));
   function app(details) {
     const { cells } = data.apps.find(item => item.name === details.dataset.app), place = details.querySelector(".drawn");
     if (place.childElementCount) return;
     const metrics = data.metrics.filter(m => m.headline && m.unit !== "boolean" && m.unit !== "ratio" && has(cells, m.name)).map(m => m.name);
-    place.append(el("h3", {}, "Each metric"), el("p", { class: "note" }, "Dots are samples, the first block on top; the band is the 95 % interval of the median, the tick the median. Figures lead to their samples."),
+    const zoom = el("button", { type: "button", class: "screen", "aria-pressed": "false", onclick: () => { const on = zoom.getAttribute("aria-pressed") !== "true"; for (const other of document.querySelectorAll(".zoom")) other.setAttribute("aria-pressed", String(on)); C.zoom(on); } }, "Zoom in on durations");
+    zoom.classList.add("zoom");
+    place.append(el("div", { class: "row" }, el("h3", {}, "Each metric"), zoom), el("p", { class: "note" }, "Dots are samples, the first block on top; the band is the 95 % interval of the median, the tick the median. Figures lead to their samples."),
       el("div", { class: "charts" }, ...metrics.map(m => chart(m, C.metrics.get(m).help, width => C.strip(cells, m, width), () => intervalTable(cells, m)))));
     const wide = el("div", { class: "charts wide" });
     if (has(cells, "size.transfer")) wide.append(chart("Size by layer", "Compressed bytes, lowest layer first; grey are the base's.", width => C.layers(cells, width), cells.some(cell => data.layers[cell]) ? () => layerTable(cells) : null));
@@ -120,7 +123,7 @@
     choose(chosen);
     return el("figure", {}, el("h4", {}, title), said, names.length > 1 ? row : null, colours ? legend(colours) : null, place, behind);
   }
-  for (const details of document.querySelectorAll("details.app")) {
+  for (const details of document.querySelectorAll("details.app[data-app]")) {
     details.addEventListener("toggle", () => { if (details.open) app(details); });
     if (details.open) app(details);
   }
@@ -129,8 +132,8 @@
   const deploy = (data.criteria.find(c => c.name === "deploy") || {}).metric || "deploy.total";
   const size = "size.transfer";
   if (data.apps.some(a => has(a.cells, size) && has(a.cells, deploy))) {
-    const domains = C.domains(data.apps, size, deploy);
-    $("pareto-charts").append(...data.apps.map(a => chart(a.name, a.title, width => C.pareto(a.cells, size, deploy, width, domains),
+    C.box($("pareto-legend"), width => C.legend(width));
+    $("pareto-charts").append(...data.apps.map(a => chart(a.name, a.title, width => C.pareto(a.cells, size, deploy, width),
       () => table("Size against deploy", ["strategy", size, deploy], a.cells.map(cell => [C.strategy(cell), C.text("B", C.median(cell, size)), C.text("s", C.median(cell, deploy))])))));
   } else $("pareto-charts").append(el("p", { class: "wait" }, "Size and deploy were not both measured."));
 
@@ -228,6 +231,13 @@
   const favourite = data.choices.find(choice => choice.app && choice.take);
   one.value = all[0];
   if (favourite) { const cells = data.apps.find(a => a.name === favourite.app).cells; one.value = cells[0]; two.value = cells.find(cell => C.strategy(cell) === favourite.take); if (one.value === two.value) two.value = cells[1] || cells[0]; }
+  function packages(a, b) {
+    const [first, second] = [a, b].map(cell => data.packages.cells[cell]), place = $("cmp-packages");
+    if (!first || !second) return place.replaceChildren();
+    const names = list => list.map(i => data.packages.names[i]), only = (x, y) => names(x.filter(i => !y.includes(i)));
+    const list = (words, found) => el("details", {}, el("summary", {}, `${words}: ${found.length}`), el("p", { class: "note" }, found.join(", ") || "none"));
+    place.replaceChildren(el("h3", {}, "Packages"), list(`only in ${a}`, only(first, second)), list(`only in ${b}`, only(second, first)), el("p", { class: "note" }, `in both: ${first.filter(i => second.includes(i)).length}`));
+  }
   const cmpLayers = el("div", { class: "plot" }), cmpSteps = el("div", { class: "plot" });
   function compare() {
     const [a, b] = [one.value, two.value], forward = data.pairs[`${a}/${b}`], backward = data.pairs[`${b}/${a}`];
@@ -238,6 +248,7 @@
       return [m.name, link(a, m.name, C.text(m.unit, C.median(a, m.name))), link(b, m.name, C.text(m.unit, C.median(b, m.name))), ratio && ratio[0] !== null ? C.times(ratio) : `${C.digits(C.median(b, m.name) / C.median(a, m.name))}×`, ratio && ratio[1] && ratio[1] !== ratio[2] ? `${C.digits(ratio[1])}–${C.digits(ratio[2])}` : "", said];
     });
     $("cmp-table").replaceChildren(table(`What ${b} is to ${a}; × is second ÷ first, paired by block`, ["metric", a, b, "×", "95 %", "the second is"], rows));
+    packages(a, b);
     C.box(cmpLayers, width => C.layers(a === b ? [a] : [a, b].filter((cell, i, list) => list.findIndex(c => C.strategy(c) === C.strategy(cell)) === i), width));
     C.box(cmpSteps, width => C.steps([a, b].filter((cell, i, list) => list.findIndex(c => C.strategy(c) === C.strategy(cell)) === i), "build.cold", width));
   }
@@ -279,8 +290,10 @@
 
   // print: everything open and drawn, in the light theme's colours
   window.addEventListener("beforeprint", () => {
-    for (const details of document.querySelectorAll("details.app")) { details.open = true; app(details); }
-    C.drawAll();
+    for (const details of document.querySelectorAll("details.app")) details.open = true;
+    for (const details of document.querySelectorAll("details.app[data-app]")) app(details);
+    C.drawAll(place => place.closest(".small") ? 222 : place.closest(".wide") || !place.closest(".charts") ? 690 : 338);
   });
+  window.addEventListener("afterprint", () => C.drawAll());
   document.documentElement.dataset.ready = "yes";
 })();
