@@ -96,7 +96,8 @@ def make_plan(job: Job) -> Plan:
     cells = tuple(cell.id for cell in job.cells)
     if not cells:
         raise UsageError("no cell is selected", fix="`tox -e bench -- --co` lists them.")
-    return Plan(cells=cells, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
+    apps = tuple(cell.app.name for cell in job.cells)
+    return Plan(cells=cells, apps=apps, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
 
 
 def describe(plan: Plan, probes: Sequence[Probe]) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from harness.errors import EngineError, EngineUnavailable, TareError
 from harness.lab.lab import Lab
+from harness.ledger import HARNESS
 from harness.model import Cell
 from harness.outcome import Outcome
 from harness.probes.base import Probe
@@ -117,8 +118,9 @@ class Crew:
                     self._one(lab, workshop, cell)
                     self.under_way.pop(cell.id, None)
                 with self._guard:
-                    for activity, seconds in workshop.spent.items():
+                    for activity, seconds in workshop.ledger.accounts().items():
                         self.spent[activity] += seconds
+                    self.spent.pop(HARNESS, None)
         except Exception as caught:  # noqa: BLE001 - handed over, and raised where the plan runs
             error = caught
         self._done.put(_Left(error))
@@ -133,9 +135,8 @@ class Crew:
             outcome = Outcome.of(error)
         self._done.put(Done(cell, PREPARE, "image", at, time.monotonic() - began, outcome, prepared))
         for probe in self._probes if prepared else ():
-            began = time.monotonic()
-            self._measure(lab, probe, cell, prepared)
-            workshop.spent[probe.activity] += time.monotonic() - began
+            with workshop.ledger.spend(probe.activity):
+                self._measure(lab, probe, cell, prepared)
 
     def _measure(self, lab: Lab, probe: Probe, cell: Cell, prepared: Prepared | None) -> None:
         """Every state of an untimed probe that is still wanted, until one fails."""

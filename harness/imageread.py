@@ -1,9 +1,9 @@
 """Images read from the stream an engine saves: which layers, in which order, with which entries.
 
 Nothing is unpacked to disk and no content is kept: a layer is the list of its entries. The stream is read once,
-forward only. It may be a docker-archive (manifest.json) or an OCI image layout (index.json), its layers as they
-are, gzipped or zstd-compressed, its members in any order. Nothing in it is trusted: what is broken or cut off is a
-LayerError.
+forward only; who wants to know more of a file than its entry examines it as it passes (`Examine`). The stream may be
+a docker-archive (manifest.json) or an OCI image layout (index.json), its layers as they are, gzipped or
+zstd-compressed, its members in any order. Nothing in it is trusted: what is broken or cut off is a LayerError.
 
 Specifications: OCI image-spec layer.md (entries), config.md (diff_ids), image-layout.md; Docker image specification
 1.2 (manifest.json). The tar format is read by harness/tarread.py, compression by harness/inflate.py.
@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -29,6 +29,10 @@ _MAX_DOCUMENTS = 64 << 20  # … and of all
 _MAX_LINKS = 40  # from one member to the next
 _WHITEOUT = ".wh."
 
+# Given a regular file that has content, the number of its bytes, and the source they may be read from (no byte
+# more); what it returns is kept by the file's path, unless that is None. A sparse file has fewer bytes than its size.
+Examine = Callable[[Entry, int, Source], object]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
@@ -40,6 +44,7 @@ class Layer:
     content: int  # B of all its regular files
     files: int  # regular files, whiteouts not counted
     entries: tuple[Entry, ...]  # in the archive's order, whiteouts included
+    findings: Mapping[str, object] = field(default_factory=dict)  # what was found in files, by their entries' paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +58,18 @@ def is_whiteout(entry: Entry) -> bool:
     return entry.path.rpartition("/")[2].startswith(_WHITEOUT)
 
 
-def read_layer(stream: Iterable[bytes], *, digest: bool = False) -> Layer:
+def read_layer(stream: Iterable[bytes], *, digest: bool = False, examine: Examine | None = None) -> Layer:
     """A layer from its tar, compressed or not. `digest` computes its diff_id, which costs a SHA-256 over the tar."""
     source = Source(stream)
-    return _layer(source.upto(BLOCK), source.rest(), digest=digest, limit=MAX_ENTRIES)
+    return _layer(source.upto(BLOCK), source.rest(), digest=digest, limit=MAX_ENTRIES, examine=examine)
 
 
-def read_image(stream: Iterable[bytes], *, digests: bool = False) -> ImageContents:
+def read_image(stream: Iterable[bytes], *, digests: bool = False, examine: Examine | None = None) -> ImageContents:
     """The one image of a docker-archive or an OCI layout.
 
     diff_ids are those of the image's config; with `digests` they are computed and must agree.
     """
-    archive = _Archive(digests=digests)
+    archive = _Archive(digests=digests, examine=examine)
     source = Source(stream)
     for entry, stored in entries(source, limit=_MAX_MEMBERS):
         archive.add(entry, stored, source)
@@ -72,14 +77,18 @@ def read_image(stream: Iterable[bytes], *, digests: bool = False) -> ImageConten
     return archive.image()
 
 
-def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int) -> Layer:
+def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int, examine: Examine | None) -> Layer:
     """`head` is the first block of the stored layer, or all of it where it is shorter."""
     stored = Source(chain([head], rest))
     compressed = is_compressed(head)
     pieces: Iterable[bytes | memoryview] = inflate(head, stored.rest()) if compressed else stored.rest()
     hashed = hashlib.sha256()
     source = Source(_hashing(pieces, hashed) if digest else pieces)
-    found = [entry for entry, _ in entries(source, limit=limit)]
+    findings: dict[str, object] = {}
+    if examine:
+        found = _examined(source, limit, examine, findings)
+    else:
+        found = [entry for entry, _ in entries(source, limit=limit)]
     source.drain()  # the padding belongs to the digest, and a compressed stream is checked at its end
     sizes = [entry.size for entry in found if entry.kind is Kind.FILE and not is_whiteout(entry)]
     return Layer(
@@ -89,7 +98,21 @@ def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int)
         content=sum(sizes),
         files=len(sizes),
         entries=tuple(found),
+        findings=findings,
     )
+
+
+def _examined(source: Source, limit: int, examine: Examine, findings: dict[str, object]) -> list[Entry]:
+    found = []
+    for entry, stored in entries(source, limit=limit):
+        found.append(entry)
+        if stored and not is_whiteout(entry):
+            finding = examine(entry, stored, source)
+            if finding is not None:
+                findings[entry.path] = finding
+            elif entry.path in findings:  # the path again: the last one counts
+                del findings[entry.path]
+    return found
 
 
 def _hashing(pieces: Iterable[bytes | memoryview], hashed: Any) -> Iterator[bytes | memoryview]:
@@ -101,8 +124,9 @@ def _hashing(pieces: Iterable[bytes | memoryview], hashed: Any) -> Iterator[byte
 class _Archive:
     """The members of a saved image, gathered in whatever order they come."""
 
-    def __init__(self, *, digests: bool) -> None:
+    def __init__(self, *, digests: bool, examine: Examine | None) -> None:
         self._digests = digests
+        self._examine = examine
         self._documents: dict[str, bytes] = {}
         self._layers: dict[str, Layer | LayerError] = {}
         self._links: dict[str, str] = {}  # docker save writes a layer once, and links where it comes again
@@ -119,7 +143,7 @@ class _Archive:
             rest = source.take(stored - len(head))
             if is_compressed(head) or is_header(head) or head == bytes(BLOCK):
                 try:
-                    layer = _layer(head, rest, digest=self._digests, limit=self._limit)
+                    layer = _layer(head, rest, digest=self._digests, limit=self._limit, examine=self._examine)
                 except LayerError as error:  # a fault only if it turns out to be a layer of the image
                     self._layers[member.path] = error
                 else:

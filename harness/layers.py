@@ -26,7 +26,9 @@ __all__ = [
     "Kind",
     "Layer",
     "LayerError",
+    "Node",
     "Placed",
+    "Tree",
     "account",
     "beyond",
     "flatten",
@@ -72,14 +74,14 @@ def flatten(image: ImageContents) -> Mapping[str, Placed]:
     so the key may differ from the entry's own path; an entry of the link's own path replaces the link.
     Raises LayerError for hard links to nothing and symlinks in circles.
     """
-    return {path: Placed(entry, node.layer) for path, node in _Tree(image).walk() if (entry := node.entry)}
+    return {path: Placed(entry, node.layer) for path, node in Tree(image).walk() if (entry := node.entry)}
 
 
-def account(image: ImageContents) -> Account:
-    """The numbers of the tree. Raises LayerError as `flatten`."""
-    inodes: set[_Node] = set()
+def account(image: ImageContents, tree: Tree | None = None) -> Account:
+    """The numbers of the tree, which is made where it is not given. Raises LayerError as `flatten`."""
+    inodes: set[Node] = set()
     count = files = 0
-    for _, node in _Tree(image).walk():
+    for _, node in (tree or Tree(image)).walk():
         count += node.entry is not None
         shown = node.inode.entry
         if shown is not None and shown.kind is _FILE:
@@ -108,7 +110,7 @@ def beyond(image: ImageContents, base: Collection[str]) -> tuple[Layer, ...]:
     return tuple(layer for layer in image.layers if layer.diff_id not in base)
 
 
-class _Node:
+class Node:
     """A path of the tree. `inode` is the node whose content it shows: itself, or a hard link's target."""
 
     __slots__ = ("children", "entry", "inode", "layer")
@@ -117,15 +119,15 @@ class _Node:
         self.entry = entry  # None: a folder no layer has an entry for
         self.layer = layer
         self.inode = self
-        self.children: dict[str, _Node] | None = {} if entry is None or entry.kind is _DIRECTORY else None
+        self.children: dict[str, Node] | None = {} if entry is None or entry.kind is _DIRECTORY else None
 
 
-class _Tree:
-    """The tree as it grows, layer upon layer."""
+class Tree:
+    """The tree that all layers make, grown layer upon layer. Raises LayerError as `flatten`."""
 
     def __init__(self, image: ImageContents) -> None:
-        self.root = _Node(None, 0)
-        self._recent: tuple[str, _Node] = ("", self.root)  # archives are written folder by folder
+        self.root = Node(None, 0)
+        self._recent: tuple[str, Node] = ("", self.root)  # archives are written folder by folder
         for number, layer in enumerate(image.layers):
             # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
             for entry in layer.entries:
@@ -135,7 +137,7 @@ class _Tree:
                 if not is_whiteout(entry):
                     self._place(entry, number)
 
-    def walk(self) -> Iterator[tuple[str, _Node]]:
+    def walk(self) -> Iterator[tuple[str, Node]]:
         """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""
         pending = [("", self.root)]
         while pending:
@@ -143,6 +145,33 @@ class _Tree:
             yield path, node
             if node.children:
                 pending += [(f"{path}/{name}" if path else name, child) for name, child in node.children.items()]
+
+    def at(self, path: str) -> Node | None:
+        """The node of that path: symlinks on the way are followed, one at its end is not. None where it leads nowhere,
+        symlinks in a circle included."""
+        folder, _, name = path.rpartition("/")
+        try:
+            if name in ("", ".", ".."):
+                return self._find(path, make=False)
+            if self._recent[0] != folder:
+                beside = self._find(folder, make=False)
+                if beside is None:
+                    return None
+                self._recent = (folder, beside)
+        except LayerError:
+            return None
+        children = self._recent[1].children
+        return children.get(name) if children else None
+
+    def follow(self, path: str) -> Node | None:
+        """The node that opening the path leads to: symlinks are followed at its end too. None for nowhere."""
+        for _ in range(_MAX_SYMLINKS):
+            node = self.at(path)
+            if node is None or node.entry is None or node.entry.kind is not _SYMLINK:
+                return node
+            link = node.entry.link
+            path = link if link.startswith("/") else f"{path.rpartition('/')[0]}/{link}"
+        return None
 
     def _erase(self, path: str) -> None:
         folder, _, name = path.rpartition("/")
@@ -164,14 +193,14 @@ class _Tree:
         if there and there.children is not None and entry.kind is _DIRECTORY:
             there.entry, there.layer = entry, layer  # folders merge
             return
-        node = _Node(entry, layer)
+        node = Node(entry, layer)
         if entry.kind is _HARDLINK:
             node.inode = self._target(entry, layer).inode
         if there:
             self._recent = ("", self.root)
         children[name] = node
 
-    def _folder(self, path: str) -> dict[str, _Node]:
+    def _folder(self, path: str) -> dict[str, Node]:
         """What the folder at `path` holds, which is made where it is not there.
 
         The last answer holds until something is replaced or erased: what is only added lies on no known path.
@@ -182,7 +211,7 @@ class _Tree:
         assert children is not None
         return children
 
-    def _target(self, entry: Entry, layer: int) -> _Node:
+    def _target(self, entry: Entry, layer: int) -> Node:
         """The node a hard link leads to."""
         folder, _, name = entry.link.rpartition("/")
         beside = self._find(folder, make=False)
@@ -191,7 +220,7 @@ class _Tree:
             raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there", where=f"layer {layer}")
         return node
 
-    def _find(self, path: str, *, make: bool) -> _Node | None:
+    def _find(self, path: str, *, make: bool) -> Node | None:
         """The folder at `path`, symlinks followed. One that is missing, or no folder, is made or else None."""
         trail = [self.root]
         pending = path.split("/")[::-1]
@@ -218,6 +247,6 @@ class _Tree:
             if node is None or node.children is None:
                 if not make:
                     return None
-                node = children[part] = _Node(None, 0)
+                node = children[part] = Node(None, 0)
             trail.append(node)
         return trail[-1]

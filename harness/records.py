@@ -49,6 +49,8 @@ class CellInfo:
     rank: int  # order of rows; the lowest is the reference
     inside: tuple[str, ...] = ()  # titles of the services that the image of this cell carries
     beside: tuple[str, ...] = ()  # … and of those that run beside it
+    summary: str = ""  # of the strategy: what it is
+    trades: str = ""  # of the strategy: what it costs and spares
 
     @classmethod
     def of(cls, cell: Cell) -> Self:
@@ -61,6 +63,8 @@ class CellInfo:
             rank=cell.strategy.rank,
             inside=tuple(service.title for service in cell.app.services if service not in cell.beside),
             beside=tuple(service.title for service in cell.beside),
+            summary=cell.strategy.summary,
+            trades=cell.strategy.trades,
         )
 
 

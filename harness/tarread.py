@@ -22,6 +22,7 @@ MAX_PATH = 4096  # bytes; PATH_MAX of Linux: a longer name cannot be unpacked
 MAX_EXTENDED = 1 << 20  # bytes of one pax header or GNU long name; the limit of Go's archive/tar
 _MAX_SIZE = 1 << 63
 _ZEROS = bytes(BLOCK)
+_CAPABILITY = b"SCHILY.xattr.security.capability"  # how star, and with it every engine, writes extended attributes
 
 # name, mode, uid, gid, size, checksum, type, link name, magic and version, device major and minor, prefix
 _HEADER = struct.Struct("100s8s8s8s12s12x8sc100s8s64x8s8s155s12x")
@@ -75,6 +76,7 @@ class Entry(NamedTuple):
     size: int  # B a regular file has when unpacked (holes of sparse files included), 0 for all else
     link: str  # target: of a symlink as written, of a hard link a path as above; else ""
     device: tuple[int, int] | None  # major, minor of a device
+    capability: bytes = b""  # the extended attribute security.capability, as the kernel stores it
 
 
 class Source:
@@ -273,6 +275,7 @@ def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[
         0 if kind is not _FILE else stored if unpacked is None else unpacked,
         target,
         (_number(major), _number(minor)) if kind in _DEVICES else None,
+        extended.get(_CAPABILITY, b"") if extended else b"",
     )
     return entry, stored
 

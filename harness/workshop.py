@@ -6,10 +6,7 @@ What is built here is what pulls and starts measure; the build probe builds anew
 from __future__ import annotations
 
 import re
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness import ask
@@ -18,10 +15,12 @@ from harness.engine.contract import BuildResult, ContainerSpec
 from harness.errors import BaseUnavailable, BuildFailed, EngineError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.registry import Manifest
+from harness.ledger import Ledger
 from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
 from harness.startup import LOG_TAIL, Door, start_and_ask
+from harness.surface.inspection import Inspection
 
 _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
@@ -45,6 +44,7 @@ class Prepared:
     built: BuildResult
     diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
+    inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
 
 
 class Workshop:
@@ -52,15 +52,7 @@ class Workshop:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self.spent: defaultdict[str, float] = defaultdict(float)  # seconds by activity: builds, push, starts
-
-    @contextmanager
-    def _clocked(self, activity: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.spent[activity] += time.monotonic() - began
+        self.ledger = Ledger()  # of what this workshop spends its time on
 
     def build(
         self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0, no_cache: bool = False
@@ -73,7 +65,8 @@ class Workshop:
             base = lab.bases[role]
             if isinstance(base, BaseUnavailable):
                 raise base
-            lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
+            with self.ledger.spend("bases"):
+                lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
             arguments[argument] = base.name
             environs[argument] = self._environ(base.name)
@@ -100,7 +93,7 @@ class Workshop:
         """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
         image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
         try:
-            with self._clocked("builds"):
+            with self.ledger.spend("builds"):
                 built = self.build(cell, image)
                 self.build(cell, changed, edit=cell.app.source_change, number=1)
         except BuildFailed as error:
@@ -109,11 +102,11 @@ class Workshop:
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
-        with self._clocked("starts"):
+        with self.ledger.spend("starts"):
             for name in (image, changed):
                 self.verify(cell, name)
         try:
-            with self._clocked("push"):
+            with self.ledger.spend("push"):
                 return self._push(cell, image, changed, built)
         except EngineError as error:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from harness.lab.lab import Lab
-from harness.layers import account, read_image, unpacked
 from harness.model import Direction, Metric, Unit
 from harness.parts import FILE as PARTS
 from harness.parts import CellParts, ImageParts
 from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.surface.inspection import inspected
 from harness.workshop import Prepared
 
 
@@ -77,28 +76,27 @@ class SizeProbe(CellProbe):
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        contents = read_image(lab.engine.save(cell.image))
-        image = account(contents)
+        image = inspected(lab.engine, cell)
+        tree = image.account
         of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
-        below = sum(layer.digest in of_base for layer in cell.manifest.layers)
         beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]
         current = ImageParts.of(
             cell.manifest,
             cell.base_manifest,
             diff_ids=cell.diff_ids,
-            contents=[layer.content for layer in contents.layers],
+            contents=image.contents,
         )
         changed = ImageParts.of(cell.changed_manifest, cell.base_manifest)
         return Reading(
             {
                 "size.transfer": float(cell.manifest.transfer_bytes),
-                "size.unpacked": float(image.unpacked),
+                "size.unpacked": float(tree.unpacked),
                 "size.unique": float(sum(layer.size for layer in beyond)),
                 "size.base.transfer": float(sum(layer.size for layer in cell.manifest.layers if layer not in beyond)),
-                "size.base.unpacked": float(unpacked(replace(contents, layers=contents.layers[:below]))),
+                "size.base.unpacked": float(image.base_unpacked),
                 "size.layers": float(len(cell.manifest.layers)),
-                "size.files": float(image.files),
-                "size.waste": float(image.wasted),
+                "size.files": float(tree.files),
+                "size.waste": float(tree.wasted),
             },
             artefacts={PARTS: CellParts(current=current, changed=changed).to_json()},
         )

@@ -1,0 +1,66 @@
+"""Surface: what is inside an image and what an intruder could use, read from its layers without running it.
+
+The same walk of the saved image serves the size probe (harness/surface/inspection.py). Everything found is kept with
+the cell: surface.json, steps.json (what made each layer), and the packages as CycloneDX and SPDX.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.lab.lab import Lab
+from harness.model import Metric, Unit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.surface.inspection import inspected
+from harness.workshop import Prepared
+
+_HEADLINES = ("packages", "shells")
+_COUNTS = {
+    "packages": "packages of the distribution (dpkg, apk) in the image",
+    "libraries": "language packages beside them (Python, Node.js, jars, Go modules, crates), each version once",
+    "executables": "files with an execute bit that are programs or scripts",
+    "shells": "names of shells that can be started",
+    "managers": "names of package managers that can be started",
+    "compilers": "names of compilers that can be started",
+    "downloaders": "names of programs that fetch from other machines (curl, wget …) and can be started",
+    "setuid": "programs that run with their owner's or group's rights, whoever starts them",
+    "writable": "paths everybody may write to (folders with the sticky bit, as /tmp, not counted)",
+    "capabilities": "files with capabilities, that may do what else only root may",
+    "secrets": "private keys and credentials left in layers, deleted ones too, in the environment or the history",
+}
+
+
+class SurfaceProbe(CellProbe):
+    name = "surface"
+    activity = "sizes"
+    rank = 12
+    states = ("image",)
+    reports: ClassVar = {"image": "surface.packages"}
+    blocks = 1
+    timed = False
+    guess = 1.0
+    metrics = (
+        *(
+            Metric(
+                name=f"surface.{name}",
+                unit=Unit.COUNT,
+                deterministic=True,
+                headline=name in _HEADLINES,
+                help=text,
+            )
+            for name, text in _COUNTS.items()
+        ),
+        Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 where the app runs as root"),
+    )
+
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+        yield "image", lambda: self._measure(lab, cell)
+
+    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+        found = inspected(lab.engine, cell)
+        values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
+        notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
+        return Reading(values, notes=notes, artefacts=found.documents())
+
+
+PROBES: tuple[Probe, ...] = (SurfaceProbe(),)

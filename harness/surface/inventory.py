@@ -1,0 +1,236 @@
+"""What an image holds, from its tree and from what was found in its files: packages, programs, and what is risky.
+
+Everything is of the tree that all layers make, but secrets: one that a later layer deletes is still fetched by
+everybody, and so are those of the image's configuration and history.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.imageread import ImageContents
+from harness.layers import Kind, Node, Tree
+from harness.surface import capabilities, packages, secrets, tools
+from harness.surface.finding import Finding
+from harness.surface.ownership import Installed, Owners
+
+_FILE, _DIRECTORY, _SYMLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK
+_LARGEST = 1000  # files that are told by name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """A private key or credential. `place` is a path, or what the configuration calls it where `layer` is None."""
+
+    kind: str
+    place: str
+    layer: int | None = None
+    line: int = 0
+    deleted: bool = False  # from the tree by a later layer, which deletes it from no image
+    owner: str = ""  # the package that brought it: then it is public, and no secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Special:
+    """A path with rights that ask for a look. `detail` is its mode, or its capabilities."""
+
+    path: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    path: str
+    size: int  # B
+    layer: int
+    owner: int  # index of its package, -1 for none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """All of an image. Paths have no leading slash; lists are sorted."""
+
+    user: str  # as the configuration says, "" for none
+    root: bool
+    system: Mapping[str, str]  # os-release
+    packages: tuple[Installed, ...]
+    executables: tuple[str, ...]
+    tools: Mapping[str, Mapping[str, tuple[str, ...]]]  # by kind and name: paths
+    setuid: tuple[Special, ...]
+    writable: tuple[Special, ...]
+    sticky: tuple[str, ...]  # folders all may write to, but not delete others' files in: /tmp
+    capabilities: tuple[Special, ...]
+    secrets: tuple[Leak, ...]
+    unlisted: Mapping[str, str]  # programs that do not say what they are made of, and their language
+    unread: Mapping[str, str]  # files that should have been read, and why they were not
+    files: tuple[File, ...]  # the largest
+    rest: tuple[int, int]  # number and bytes of all others
+
+    def counts(self) -> dict[str, int]:
+        """The metrics, by their names without `surface.`. Of a language package each version counts once."""
+        libraries = {item.package.identity for item in self.packages if item.is_library}
+        return {
+            "packages": sum(item.is_distribution for item in self.packages),
+            "libraries": len(libraries),
+            "executables": len(self.executables),
+            **{kind: len(self.tools[kind]) for kind in ("shells", "managers", "compilers", "downloaders")},
+            "setuid": len(self.setuid),
+            "writable": len(self.writable),
+            "capabilities": len(self.capabilities),
+            "secrets": sum(not leak.owner for leak in self.secrets),
+            "root": int(self.root),
+        }
+
+
+def take(image: ImageContents, tree: Tree) -> Inventory:
+    """The inventory of an image that was read with an `Examiner`."""
+    return _Taker(image, tree).take()
+
+
+@dataclass(slots=True)
+class _Taker:
+    image: ImageContents
+    tree: Tree
+    files: dict[Node, str] = field(default_factory=dict)  # by inode: its first path
+    found: dict[str, tuple[Node, Finding]] = field(default_factory=dict)  # by first path
+    setuid: list[Special] = field(default_factory=list)
+    writable: list[Special] = field(default_factory=list)
+    sticky: list[str] = field(default_factory=list)
+    capable: list[Special] = field(default_factory=list)
+
+    def take(self) -> Inventory:
+        for path, node in self.tree.walk():
+            self._see(path, node)
+        texts = {path: finding.text for path, (_, finding) in self.found.items() if finding.text}
+        owners = Owners(self.tree, texts, self.found)
+        files, rest, installed = self._sizes(owners)
+        config = _mapping(self.image.config.get("config"))
+        user = str(config.get("User") or "")
+        system = next((text for name, text in sorted(texts.items()) if name.endswith("/os-release")), b"")
+        said = [(path, finding) for path, (_, finding) in sorted(self.found.items(), key=lambda item: item[0])]
+        return Inventory(
+            user=user,
+            root=_is_root(user, texts.get("etc/passwd", b"")),
+            system=packages.os_release(system),
+            packages=installed,
+            executables=tuple(sorted(path for path, (_, finding) in self.found.items() if finding.program)),
+            tools=self._tools(config),
+            setuid=_sorted(self.setuid),
+            writable=_sorted(self.writable),
+            sticky=tuple(sorted(self.sticky)),
+            capabilities=_sorted(self.capable),
+            secrets=tuple(self._secrets(config, owners)),
+            unlisted={path: finding.language for path, finding in said if finding.language},
+            unread={path: finding.unread for path, finding in said if finding.unread},
+            files=files,
+            rest=rest,
+        )
+
+    def _see(self, path: str, node: Node) -> None:
+        inode, entry = node.inode, node.inode.entry
+        if entry is None or entry.kind is _SYMLINK:
+            return
+        mode = entry.mode
+        if mode & 0o002:
+            if entry.kind is _DIRECTORY and mode & stat.S_ISVTX:
+                self.sticky.append(path)
+            else:
+                self.writable.append(Special(path=path, detail=f"{mode:04o}"))
+        if entry.kind is not _FILE or self.files.setdefault(inode, path) is not path:
+            return
+        finding = self.image.layers[inode.layer].findings.get(entry.path)
+        if isinstance(finding, Finding):
+            self.found[path] = inode, finding
+        if mode & stat.S_ISUID or mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP:
+            self.setuid.append(Special(path=path, detail=f"{mode:04o}"))
+        if entry.capability and (names := capabilities.names(entry.capability)):
+            self.capable.append(Special(path=path, detail=" ".join(names)))
+
+    def _sizes(self, owners: Owners) -> tuple[tuple[File, ...], tuple[int, int], tuple[Installed, ...]]:
+        """The largest files, number and bytes of the rest, and the packages with theirs."""
+        sizes, counts = [0] * len(owners.installed), [0] * len(owners.installed)
+        listed = []
+        for inode, path in self.files.items():
+            assert inode.entry is not None
+            size, owner = inode.entry.size, owners.of(inode, path)
+            listed.append((-size, path, inode.layer, owner))
+            if owner >= 0:
+                sizes[owner] += size
+                counts[owner] += 1
+        listed.sort()
+        files = tuple(
+            File(path=path, size=-size, layer=layer, owner=own) for size, path, layer, own in listed[:_LARGEST]
+        )
+        rest = len(listed) - len(files), -sum(size for size, *_ in listed[_LARGEST:])
+        numbers = zip(owners.installed, sizes, counts, strict=True)
+        return files, rest, tuple(replace(item, size=size, files=count) for item, size, count in numbers)
+
+    def _tools(self, config: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, ...]]]:
+        """Names in the folders programs are started from that lead to a program."""
+        path = next((pair[5:] for pair in _environment(config) if pair.startswith("PATH=")), tools.DEFAULT_PATH)
+        folders = {folder.strip("/") for folder in path.split(":")}
+        seen: dict[str, dict[str, list[str]]] = {kind: {} for kind in tools.KINDS}
+        for place, node in self.tree.walk():
+            folder, _, name = place.rpartition("/")
+            if not (folder in folders or posixpath.basename(folder) in ("bin", "sbin")):
+                continue
+            if not (kinds := tools.kinds_of(name)):
+                continue
+            target = self.tree.follow(place) if node.entry and node.entry.kind is _SYMLINK else node
+            if target is not None and self.files.get(target.inode) and self._is_program(target.inode):
+                for kind, tool in kinds.items():
+                    seen[kind].setdefault(tool, []).append(place)
+        return {kind: {name: tuple(sorted(at)) for name, at in sorted(names.items())} for kind, names in seen.items()}
+
+    def _is_program(self, inode: Node) -> bool:
+        _, finding = self.found.get(self.files[inode], (None, None))
+        return finding is not None and finding.program is not None
+
+    def _secrets(self, config: Mapping[str, Any], owners: Owners) -> Iterator[Leak]:
+        for name in secrets.in_environment(_environment(config)):
+            yield Leak(kind="secret by its name in the environment", place=name)
+        history = self.image.config.get("history")
+        steps = [_mapping(step) for step in history] if isinstance(history, list) else []
+        for name in secrets.in_history(steps):
+            yield Leak(kind="build argument in the history", place=name)
+        for number, layer in enumerate(self.image.layers):
+            for path, finding in sorted(layer.findings.items()):
+                if isinstance(finding, Finding) and finding.secrets:
+                    inode = self._inode(path, number)
+                    owner = owners.of(inode, path) if inode else owners.of_path(path)
+                    package = owners.installed[owner].package.name if owner >= 0 else ""
+                    for kind, line in finding.secrets:
+                        yield Leak(kind=kind, place=path, layer=number, line=line, deleted=not inode, owner=package)
+
+    def _inode(self, path: str, layer: int) -> Node | None:
+        """The file of that path of a layer, where it is still in the tree."""
+        node = self.tree.at(path)
+        if node is None or node.inode.entry is None or node.inode.layer != layer:
+            return None
+        return node.inode if node.inode.entry.path == path else None
+
+
+def _is_root(user: str, passwd: bytes) -> bool:
+    """Whether the configured user is root: nobody named, user 0, or a name that /etc/passwd gives number 0."""
+    name = user.partition(":")[0]
+    if name.isdigit():
+        return int(name) == 0
+    fields = (line.split(":") for line in passwd.decode("utf-8", "replace").splitlines())
+    return name in ("", "root") or any(len(words) > 2 and words[0] == name and words[2] == "0" for words in fields)
+
+
+def _environment(config: Mapping[str, Any]) -> list[str]:
+    pairs = config.get("Env")
+    return [str(pair) for pair in pairs] if isinstance(pairs, list) else []
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _sorted(specials: list[Special]) -> tuple[Special, ...]:
+    return tuple(sorted(specials, key=lambda special: special.path))

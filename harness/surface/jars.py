@@ -1,0 +1,150 @@
+"""Which Java libraries a jar holds: itself, and the jars nested in it at any depth.
+
+Formats: zip (PKWARE's APPNOTE), JAR File Specification, Maven's pom.properties below META-INF/maven. Hostile archives
+are bounded: in the size of their directory, in depth, and in the bytes they inflate to.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+
+from harness.surface.finding import Ecosystem, Package
+
+MAGIC = b"PK\x03\x04"
+SUFFIXES = (".jar", ".war", ".ear")
+_END = b"PK\x05\x06"  # end of central directory record
+_LOCATOR = b"PK\x06\x07"  # zip64 end of central directory locator, 20 bytes ahead of it
+_MAX_DIRECTORY = 4 << 20  # B of the central directory: some 40 000 files
+_MAX_DEPTH = 4
+_MAX_DOCUMENT = 1 << 20  # B of a manifest or pom.properties
+_MAX_HELD = 96 << 20  # B of jars in memory at a time, one inside the other
+_BROKEN = (
+    zipfile.BadZipFile,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    OSError,
+    LookupError,
+    struct.error,
+    zlib.error,
+)
+_POM = re.compile(r"META-INF/maven/[^/]+/[^/]+/pom\.properties")
+_NAME = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+-]*)")
+
+
+class Jars:
+    """Reads the jars of one image. The limits on their files and on what they inflate to bound the time of all."""
+
+    def __init__(self) -> None:
+        self._files = 1_000_000
+        self._inflated = 1 << 30  # B
+
+    def packages(self, data: bytes, name: str) -> tuple[tuple[Package, ...], str]:
+        """The libraries of the jar with that file name, and why it (or a nested one) could not be read, "" if it could.
+
+        A jar that holds others is the application, they are its libraries.
+        """
+        reader = _Reader(self)
+        found = tuple(reader.read(data, name, "", _MAX_HELD - len(data), 0))
+        return found, reader.fault
+
+    def spend(self, *, files: int = 0, inflated: int = 0) -> bool:
+        """Whether there was so much left."""
+        self._files -= files
+        self._inflated -= inflated
+        return self._files >= 0 and self._inflated >= 0
+
+
+class _Reader:
+    def __init__(self, limits: Jars) -> None:
+        self.fault = ""
+        self._limits = limits
+
+    def read(self, data: bytes, name: str, inside: str, room: int, depth: int) -> Iterator[Package]:
+        """`room` is how many bytes of nested jars may be held beside what is."""
+        try:
+            if fault := _too_large(data):
+                self.fault = fault
+                return
+            with zipfile.ZipFile(io.BytesIO(data)) as jar:
+                infos = jar.infolist()
+                if not self._limits.spend(files=len(infos)):
+                    self.fault = "more files in jars than any real image has"
+                    return
+                nested = [info for info in infos if info.filename.endswith(SUFFIXES) and not info.is_dir()]
+                yield from self._own(jar, infos, name, inside, holds_others=bool(nested))
+                for info in nested:
+                    if depth + 1 >= _MAX_DEPTH:
+                        self.fault = f"jars nested deeper than {_MAX_DEPTH}"
+                        return
+                    content = self._content(jar, info, room)
+                    if content is None or not self._limits.spend(inflated=len(content)):
+                        self.fault = "more bytes in nested jars than are read"
+                        return
+                    path = f"{inside}!/{info.filename}" if inside else info.filename
+                    inner = posixpath.basename(info.filename)
+                    yield from self.read(content, inner, path, room - len(content), depth + 1)
+        except _BROKEN as error:
+            self.fault = f"broken jar: {error}"[:200]
+
+    def _own(
+        self, jar: zipfile.ZipFile, infos: list[zipfile.ZipInfo], name: str, inside: str, *, holds_others: bool
+    ) -> Iterator[Package]:
+        """What the jar says it is; a jar with others shaded into it says several."""
+        poms = [info for info in infos if _POM.fullmatch(info.filename)]
+        for info in poms:
+            properties = _properties(self._content(jar, info, _MAX_DOCUMENT) or b"", "=")
+            artifact, version = properties.get("artifactId", ""), properties.get("version", "")
+            if artifact and version:
+                yield _library(artifact, version, properties.get("groupId", ""), inside, application=holds_others)
+        if poms:
+            return
+        manifest: dict[str, str] = {}
+        for info in infos:
+            if info.filename == "META-INF/MANIFEST.MF":
+                manifest = _properties(self._content(jar, info, _MAX_DOCUMENT) or b"", ":")
+        match = _NAME.fullmatch(name.rpartition(".")[0])
+        artifact = match["name"] if match else name.rpartition(".")[0]
+        stated = (manifest.get(key) for key in ("Implementation-Version", "Bundle-Version", "Specification-Version"))
+        version = match["version"] if match else next(filter(None, stated), "")
+        # a jar that starts by itself and says no version is what was built here
+        application = holds_others or (not version and "Main-Class" in manifest)
+        yield _library(artifact, version, "", inside, application=application)
+
+    @staticmethod
+    def _content(jar: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes | None:
+        """The file's content, None where it has more than `limit` bytes, whatever its header says."""
+        if info.file_size > limit:
+            return None
+        with jar.open(info) as file:
+            content = file.read(limit + 1)
+        return content if len(content) <= limit else None
+
+
+def _too_large(data: bytes) -> str:
+    """zipfile makes an object of every file of the directory before anyone can ask how many there are."""
+    at = data.rfind(_END, max(0, len(data) - (1 << 16) - 22))
+    if at < 0 or len(data) < at + 22:
+        return "broken jar: no end of central directory"
+    if data[max(0, at - 20) : at].startswith(_LOCATOR):
+        return "a zip64 directory"  # which only more than 65 535 files or 4 GiB need
+    (size,) = struct.unpack_from("<I", data, at + 12)
+    return f"a directory of more than {_MAX_DIRECTORY >> 20} MiB" if size > _MAX_DIRECTORY else ""
+
+
+def _properties(data: bytes, separator: str) -> dict[str, str]:
+    pairs = (line.partition(separator) for line in data.decode("utf-8", "replace").splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs if value}
+
+
+def _library(name: str, version: str, group: str, inside: str, *, application: bool) -> Package:
+    return Package(
+        ecosystem=Ecosystem.JAVA, name=name, version=version, group=group, inside=inside, application=application
+    )

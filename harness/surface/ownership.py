@@ -1,0 +1,122 @@
+"""Which packages the tree holds, and which file belongs to which of them.
+
+By the distribution's own lists (dpkg's info/*.list, the *.md5sums beside a distroless image's status.d, apk's
+database), by a Python package's RECORD, by a Node.js package's folder; a jar or a program that tells what it is
+made of belongs to the first package in it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from harness.layers import Node, Tree
+from harness.surface import packages
+from harness.surface.examine import APK, INFO, STATUS, STATUS_D
+from harness.surface.finding import DISTRIBUTION, Ecosystem, Finding, Package
+
+_ARCHITECTURE = re.compile(r":[a-z0-9-]+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A package of the tree."""
+
+    package: Package
+    path: str  # the file that tells of it
+    layer: int  # which layer brought that file
+    owner: str = ""  # the distribution package that brought it: then it is none of its own
+    size: int = 0  # B of its files that are in the tree
+    files: int = 0
+
+    @property
+    def is_distribution(self) -> bool:
+        return self.package.ecosystem in DISTRIBUTION
+
+    @property
+    def is_library(self) -> bool:
+        """A language package that was added beside the distribution's; the app itself is none."""
+        return not (self.is_distribution or self.package.application or self.owner)
+
+
+class Owners:
+    """`found` are the files of the tree in which packages were found, `texts` the documents, both by path."""
+
+    def __init__(self, tree: Tree, texts: Mapping[str, bytes], found: Mapping[str, tuple[Node, Finding]]) -> None:
+        self.installed: list[Installed] = []
+        self._tree = tree
+        self._by_node: dict[Node, int] = {}
+        self._by_path: dict[str, int] = {}  # of the distribution's lists, as they are written
+        self._folders: dict[str, int] = {}  # of Node.js packages
+        self._distribution(texts)
+        self._libraries(texts, found)
+
+    def of(self, node: Node, path: str) -> int:
+        """The index (in `installed`) of the package a file belongs to, -1 for none."""
+        index = self._by_node.get(node, -1)
+        if index < 0 and self._folders:
+            folder = path
+            while folder and index < 0:
+                folder = folder.rpartition("/")[0]
+                index = self._folders.get(folder, -1)
+        return index
+
+    def of_path(self, path: str) -> int:
+        """The same for a path that may not be in the tree any more: by the distribution's lists alone."""
+        return self._by_path.get(path, -1)
+
+    def _add(self, package: Package, path: str, owner: str = "") -> int:
+        node = self._tree.at(path)
+        layer = node.inode.layer if node else 0
+        self.installed.append(Installed(package=package, path=path, layer=layer, owner=owner))
+        return len(self.installed) - 1
+
+    def _distribution(self, texts: Mapping[str, bytes]) -> None:
+        indices: dict[str, int] = {}
+        for path, text in texts.items():
+            if path == STATUS or (path.startswith(STATUS_D) and not path.endswith(".md5sums")):
+                for package in packages.dpkg(text, installed_only=path == STATUS):
+                    indices[package.name] = self._add(package, path)
+            elif path in APK:
+                for package, files in packages.apk(text):
+                    self._own(self._add(package, path), files)
+        for path, text in texts.items():
+            name, _, kind = posixpath.basename(path).rpartition(".")
+            index = indices.get(_ARCHITECTURE.sub("", name), -1)
+            if index >= 0 and path.startswith(INFO) and kind == "list":
+                self._own(index, (line.strip("/") for line in _lines(text)))
+            elif index >= 0 and path.startswith(STATUS_D) and kind == "md5sums":
+                self._own(index, (line.partition("  ")[2].strip("/") for line in _lines(text)))
+
+    def _own(self, index: int, paths: Iterable[str]) -> None:
+        for path in paths:
+            node = self._tree.at(path)
+            if node is not None and node.inode.children is None:  # folders are shared
+                self._by_node.setdefault(node.inode, index)
+            self._by_path.setdefault(path, index)
+
+    def _libraries(self, texts: Mapping[str, bytes], found: Mapping[str, tuple[Node, Finding]]) -> None:
+        for path, (node, finding) in sorted(found.items(), key=lambda item: item[0]):
+            owner = self._by_node.get(node, -1)
+            name = self.installed[owner].package.name if owner >= 0 else ""
+            indices = [self._add(package, path, name) for package in finding.packages]
+            if owner >= 0 or not indices:
+                continue
+            self._by_node[node] = indices[0]
+            folder = posixpath.dirname(path)
+            if finding.packages[0].ecosystem is Ecosystem.NODE:
+                self._folders[folder] = indices[0]
+            elif record := texts.get(f"{folder}/RECORD"):
+                self._own_record(indices[0], posixpath.dirname(folder), record)
+
+    def _own_record(self, index: int, folder: str, record: bytes) -> None:
+        for line in _lines(record):
+            path = posixpath.normpath(posixpath.join(folder, line.rsplit(",", 2)[0].strip('"')))
+            if (node := self._tree.at(path)) is not None and node.inode.children is None:
+                self._by_node.setdefault(node.inode, index)
+
+
+def _lines(text: bytes) -> Iterator[str]:
+    return iter(text.decode("utf-8", "surrogateescape").splitlines())

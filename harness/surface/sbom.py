@@ -1,0 +1,156 @@
+"""The packages of an image as software bills of materials: CycloneDX 1.6 and SPDX 2.3, both JSON.
+
+CycloneDX is written by cyclonedx-python-lib; SPDX by hand, by its specification (https://spdx.github.io/spdx-spec/v2.3).
+Both are reproducible: the same image gives the same bytes. Their number and date are the image's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from harness.records import encode
+from harness.surface.finding import DISTRIBUTION, Ecosystem, Package
+from harness.surface.inventory import Inventory
+
+_NAMESPACE = uuid.UUID("1c3e1ad2-6a6b-5d5c-9c55-9d0f8c1ee7a1")  # ours: ids of documents are made from image ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a document is about."""
+
+    name: str  # go-scratch
+    image: str  # its id, sha256:…
+    created: str  # RFC 3339, as the image's configuration says; "" where it does not
+    version: str  # of Tare, that wrote it
+
+    @property
+    def number(self) -> uuid.UUID:
+        return uuid.uuid5(_NAMESPACE, f"{self.image} {self.name}")
+
+    @property
+    def moment(self) -> datetime:
+        try:
+            # Go writes nanoseconds, Python reads microseconds
+            head, _, _ = self.created.removesuffix("Z").partition(".")
+            return datetime.fromisoformat(head).replace(tzinfo=UTC)
+        except ValueError:
+            return datetime.fromtimestamp(0, UTC)
+
+
+def purl(package: Package, system: Mapping[str, str]) -> str:
+    """The package URL (https://github.com/package-url/purl-spec) of a package on a distribution (its os-release)."""
+    from packageurl import PackageURL
+
+    qualifiers = {}
+    namespace = package.group.replace(".", "/") if package.ecosystem is Ecosystem.GO else package.group
+    name = package.name
+    if package.ecosystem in DISTRIBUTION:
+        namespace = system.get("ID", "debian" if package.ecosystem is Ecosystem.DEB else "alpine")
+        if package.architecture:
+            qualifiers["arch"] = package.architecture
+        if system.get("VERSION_ID"):
+            qualifiers["distro"] = f"{namespace}-{system['VERSION_ID']}"
+    elif package.ecosystem is Ecosystem.GO:
+        namespace, _, name = package.name.rpartition("/")
+    return PackageURL(package.ecosystem.value, namespace or None, name, package.version or None, qualifiers).to_string()
+
+
+def cyclonedx(inventory: Inventory, subject: Subject) -> bytes:
+    from cyclonedx.model import Property
+    from cyclonedx.model.bom import Bom
+    from cyclonedx.model.component import Component, ComponentType
+    from cyclonedx.model.dependency import Dependency
+    from cyclonedx.output.json import JsonV1Dot6
+    from packageurl import PackageURL
+
+    bom = Bom(serial_number=subject.number)
+    bom.metadata.timestamp = subject.moment
+    image = Component(type=ComponentType.CONTAINER, name=subject.name, version=subject.image, bom_ref="image")
+    bom.metadata.component = image
+    bom.metadata.tools.components.add(Component(type=ComponentType.APPLICATION, name="tare", version=subject.version))
+    found = [
+        Component(
+            type=ComponentType.APPLICATION if package.application else ComponentType.LIBRARY,
+            name=package.name,
+            group=package.group or None,
+            version=package.version or None,
+            purl=PackageURL.from_string(reference),
+            bom_ref=reference,
+            properties=[Property(name="tare:location", value=path) for path in paths],
+        )
+        for reference, package, paths in _merged(inventory)
+    ]
+    bom.components.update(found)
+    # not by register_dependency, which looks through all there are for each
+    leaves = [Dependency(ref=component.bom_ref) for component in found]
+    bom.dependencies = [Dependency(ref=image.bom_ref, dependencies=leaves), *leaves]
+    return JsonV1Dot6(bom).output_as_string().encode()
+
+
+def spdx(inventory: Inventory, subject: Subject) -> bytes:
+    described: dict[str, Any] = {
+        "SPDXID": "SPDXRef-image",
+        "name": subject.name,
+        "versionInfo": subject.image,
+        "primaryPackagePurpose": "CONTAINER",
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": False,
+    }
+    listed = [described]
+    relationships = [_relation("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image")]
+    for number, (reference, package, paths) in enumerate(_merged(inventory)):
+        name = f"SPDXRef-package-{number}"
+        full = f"{package.group}/{package.name}" if package.group else package.name
+        listed.append(
+            {
+                "SPDXID": name,
+                "name": full,
+                **({"versionInfo": package.version} if package.version else {}),
+                "downloadLocation": "NOASSERTION",
+                "filesAnalyzed": False,
+                "sourceInfo": "found in " + ", ".join(paths),
+                "externalRefs": [
+                    {
+                        "referenceCategory": "PACKAGE-MANAGER",
+                        "referenceType": "purl",
+                        "referenceLocator": reference,
+                    }
+                ],
+            }
+        )
+        relationships.append(_relation("SPDXRef-image", "CONTAINS", name))
+    document = {
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": subject.name,
+        "documentNamespace": f"https://tare.invalid/spdx/{subject.number}",
+        "creationInfo": {
+            "created": subject.moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "creators": [f"Tool: tare-{subject.version}"],
+        },
+        "packages": listed,
+        "relationships": relationships,
+    }
+    return encode(document)
+
+
+def _merged(inventory: Inventory) -> Iterator[tuple[str, Package, list[str]]]:
+    """Each package URL once, with all the places it was found in."""
+    places: dict[str, tuple[Package, list[str]]] = {}
+    for item in inventory.packages:
+        reference = purl(item.package, inventory.system)
+        path = f"{item.path}!/{item.package.inside}" if item.package.inside else item.path
+        _, paths = places.setdefault(reference, (item.package, []))
+        paths.append(path.encode("utf-8", "backslashreplace").decode())
+    for reference, (package, paths) in sorted(places.items()):
+        yield reference, package, sorted(set(paths))
+
+
+def _relation(one: str, kind: str, other: str) -> dict[str, str]:
+    return {"spdxElementId": one, "relationshipType": kind, "relatedSpdxElement": other}

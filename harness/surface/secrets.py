@@ -1,0 +1,119 @@
+"""Private keys and credentials that were left in files or settings of an image.
+
+The forms of tokens are those their issuers publish, as collected in the rules of gitleaks (config/gitleaks.toml,
+https://github.com/gitleaks/gitleaks). Only what kind lies where is kept, never what it says. A private key is looked
+for in every text file; tokens only where people leave things, for what a package brings is public already.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from harness.surface.finding import Secret
+
+_KEY = b"PRIVATE KEY"
+# the body too: programs that read keys hold the mere words. In JSON a line's end is written \n.
+_PRIVATE_KEY = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:\\n|[\s:,A-Za-z0-9+/=-]){64}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    needles: tuple[bytes, ...]  # one of them is in every match: searching a literal is many times as fast
+    form: re.Pattern[bytes]
+
+
+_TOKENS = (
+    _Token(
+        "AWS access key", (b"AKIA", b"ASIA"), re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b(?<!EXAMPLE)")
+    ),  # AWS's documentation ends its keys so
+    _Token("GitHub token", (b"ghp_", b"gho_", b"ghs_"), re.compile(rb"\bgh[pos]_[0-9A-Za-z]{36}\b")),
+    _Token("GitHub token", (b"github_pat_",), re.compile(rb"\bgithub_pat_\w{82}\b")),
+    _Token("GitLab token", (b"glpat-",), re.compile(rb"\bglpat-[\w-]{20,}")),
+    _Token("Slack token", (b"xoxb-", b"xoxp-"), re.compile(rb"\bxox[bp]-\d{10,13}-[\w-]{20,}")),
+    _Token("npm token", (b"npm_",), re.compile(rb"\bnpm_[0-9A-Za-z]{36}\b")),
+    _Token("PyPI token", (b"pypi-AgEI",), re.compile(rb"\bpypi-AgEI[\w-]{50,}")),
+    _Token("Stripe key", (b"sk_live_",), re.compile(rb"\bsk_live_[0-9A-Za-z]{20,}")),
+    _Token("Google API key", (b"AIza",), re.compile(rb"\bAIza[\w-]{35}\b")),
+)
+
+# By the end of the path: what the line looks like that holds a password.
+_FILES = tuple(
+    (ending, kind, re.compile(form, re.MULTILINE))
+    for ending, kind, form in (
+        (".netrc", "password in .netrc", rb"\bpassword\s+\S+"),
+        ("auth.conf", "password of apt", rb"^[ \t]*machine[ \t].*\bpassword\s+\S+"),
+        (".npmrc", "npm credentials", rb"_(?:authToken|auth|password)\s*=\s*(?!\$\{)\S+"),
+        (".pypirc", "PyPI password", rb"^[ \t]*password\s*[:=]\s*\S+"),
+        ("pip.conf", "password in an index address", rb"://[^/\s:@]+:[^/\s@]+@"),
+        (".git-credentials", "git password", rb"://[^/\s:@]+:[^/\s@]+@"),
+        (".docker/config.json", "registry credentials", rb'"(?:auth|identitytoken)"\s*:\s*"[^"]+"'),
+        (".aws/credentials", "AWS secret key", rb"^[ \t]*aws_secret_access_key\s*=\s*\S+"),
+        (".m2/settings.xml", "Maven password", rb"<password>[^<${][^<]*</password>"),
+        (".cargo/credentials.toml", "cargo token", rb"^[ \t]*token\s*=\s*\S+"),
+        (".kube/config", "Kubernetes credentials", rb"^[ \t]*(?:token|password|client-key-data):\s*\S+"),
+        (".pgpass", "PostgreSQL password", rb"^(?!#)(?:[^:\n]*:){4}\S+"),
+        ("etc/shadow", "password hash", rb"^[^:\n]+:\$[^:\n]+:"),
+        (".htpasswd", "password hash", rb"^[^:\n]+:\S+"),
+        (
+            ".env",
+            "secret in .env",
+            rb"^(?:export )?\w{0,60}(?:SECRET|TOKEN|PASSWORD|API_?KEY)\w{0,60}[ \t]*=[ \t]*[^\s$]+",
+        ),
+    )
+)
+_NAMES = frozenset(ending.rpartition("/")[2] for ending, _, _ in _FILES)
+_SECRET_NAME = re.compile(r"(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
+_PUBLIC = ("/node_modules/", "/site-packages/", "/dist-packages/")
+
+
+def in_file(path: str, data: bytes) -> Iterator[Secret]:
+    """The secrets of a text file, at most a hundred; `data` is its whole content."""
+    return islice(_in_file(path, data), 100)
+
+
+def _in_file(path: str, data: bytes) -> Iterator[Secret]:
+    if _KEY in data:
+        for match in _PRIVATE_KEY.finditer(data):
+            yield Secret("private key", _line(data, match))
+    if path.rpartition("/")[2] in _NAMES:
+        for ending, kind, form in _FILES:
+            if path.endswith(ending) and (first := form.search(data)):
+                yield Secret(kind, _line(data, first))
+    if _where_people_leave_things(path):
+        for token in _TOKENS:
+            for needle in token.needles:
+                if needle in data:
+                    yield from (Secret(token.kind, _line(data, match)) for match in token.form.finditer(data))
+                    break
+
+
+def in_environment(pairs: Iterable[str]) -> Iterator[str]:
+    """Names of variables of an image's configuration that hold a secret, by their names, and are not empty."""
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        if value and _SECRET_NAME.search(name) and not value.startswith(("/", "$")):
+            yield name
+
+
+def in_history(steps: Iterable[Mapping[str, object]]) -> Iterator[str]:
+    """Names of build arguments whose values the image's history tells (`|1 NPM_TOKEN=… /bin/sh -c …`)."""
+    for step in steps:
+        said = str(step.get("created_by", ""))
+        if match := re.match(r"(?:RUN )?\|\d+ (.*?)(?:/bin/|$)", said, re.DOTALL):
+            yield from in_environment(match[1].split())
+
+
+def _where_people_leave_things(path: str) -> bool:
+    if path.startswith(("usr/", "lib/", "var/lib/")) and not path.startswith(("usr/src/", "usr/local/")):
+        return False
+    return not any(part in f"/{path}" for part in _PUBLIC)
+
+
+def _line(data: bytes, match: re.Match[bytes]) -> int:
+    return data.count(b"\n", 0, match.start()) + 1
