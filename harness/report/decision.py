@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
-from harness.report.doubts import Doubt, doubts, fewest, joined, when, withheld
+from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
 from harness.report.figures import FLOOR, Figure, Figures, apps, figures, ratio_text, scale, select
 from harness.report.ranking import CRITERIA, Choice, Confidence, Criterion, choose
 from harness.report.verdicts import (
     MEANING,
     WORD,
     Gain,
+    brief,
     comparison,
     gain,
     robust,
@@ -30,6 +31,7 @@ from harness.statistics import PRACTICAL, Verdict
 from harness.store import CellInfo, Run
 
 PAGE = "report.html"
+_MANY = 200  # blocks: more than anyone measures; the two do not differ in practice
 HEADLINES = ("size.transfer", "deploy.total")  # what the first screen tells beside the choice
 
 
@@ -121,7 +123,7 @@ class _Page:
             name = f"**{app}**" if app else "**all apps alike**"
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
-            rows.append([name, *cells, sureness(choice)])
+            rows.append([name, *cells, brief(choice)])
         lines = [_markdown(self._headers(), rows)]
         if text := self._one_for_all():
             lines.append(text)
@@ -325,7 +327,7 @@ class _Page:
         lead = choice.lead
         return (
             f"Against {choice.rival.strategy}, the runner-up, {'; '.join(texts)}. All in all a lead of"
-            f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high)}."
+            f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high, lead.estimate)}."
         )
 
     def consequences(self) -> str:
@@ -361,12 +363,14 @@ class _Page:
             if app and choice.confidence in (Confidence.LEANING, Confidence.OPEN):
                 lines.append(f"- Which strategy for {app}: {sureness(choice)}")
         open_: dict[str, list[int]] = {}
+        once = planned_once(self.run)
         for (_, name), figure in self.decision.shown.items():
-            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED:
+            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED and name.partition(".")[0] not in once:
                 open_.setdefault(name, []).append(figure.ratio.more)
         for name, blocks in open_.items():
-            text = f"{min(blocks)} to {max(blocks)}" if min(blocks) < max(blocks) else f"{min(blocks)}"
-            lines.append(f"- `{name}`: {len(blocks)} comparisons with the first strategy; about {text} more blocks.")
+            lines.append(
+                f"- `{name}`: {len(blocks)} comparisons with the first strategy; about {_blocks(blocks)} more blocks."
+            )
         missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]
         if missing:
             lines.append(f"- Not measured in this run: {', '.join(f'`{name}`' for name in missing)}.")
@@ -378,8 +382,8 @@ class _Page:
         )
         if more:
             lines.append(
-                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}` goes on with"
-                " the same cells."
+                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}`"
+                " goes on with the same cells."
             )
         return "\n".join(["## Undecided, and what it would take", "", *lines])
 
@@ -413,6 +417,13 @@ def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose source is not padded: its cells hold links."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+
+
+def _blocks(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    if low > _MANY:
+        return f"over {_MANY}"
+    return f"{low}" if low == high else f"{low} to over {_MANY}" if high > _MANY else f"{low} to {high}"
 
 
 def _gain_text(found: Gain) -> str:

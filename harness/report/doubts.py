@@ -68,11 +68,7 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
 
 def fewest(run: Run) -> int:
     """Blocks of the headline duration that has fewest, of those planned without a limit of their own; 0 for none."""
-    probes = run.manifest.plan.get("probes", ())
-    limited = set()
-    for probe in probes if isinstance(probes, Sequence) else ():
-        if isinstance(probe, dict) and probe.get("blocks") == 1:
-            limited.add(probe.get("name"))
+    limited = planned_once(run)
     counts = []
     for metric in run.manifest.metrics:
         if metric.headline and metric.unit is Unit.SECONDS and metric.probe not in limited:
@@ -81,6 +77,13 @@ def fewest(run: Run) -> int:
             if sizes:
                 counts.append(max(sizes))
     return min(counts, default=0)
+
+
+def planned_once(run: Run) -> frozenset[str]:
+    """Probes whose plan is one block, whatever the budget."""
+    probes = run.manifest.plan.get("probes", ())
+    found = [probe for probe in probes if isinstance(probe, dict)] if isinstance(probes, Sequence) else []
+    return frozenset(str(probe.get("name")) for probe in found if probe.get("blocks") == 1)
 
 
 def withheld(choice: Choice, found: Sequence[Doubt]) -> Choice:

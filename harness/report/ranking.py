@@ -2,12 +2,13 @@
 
 The score of an option is the weighted geometric mean of its ratios to the app's reference (the strategy of lowest
 rank), so 0.25 reads "a quarter of full, all in all". Of means of ratios only the geometric one ranks the same whatever
-the reference is (Fleming & Wallace, How Not to Lie with Statistics, CACM 29(3), 1986). Counts are raised by one, so
-that none is not infinitely better than one.
+the reference is (Fleming & Wallace, How Not to Lie with Statistics, CACM 29(3), 1986). Counts are raised by ten, so
+that none is not infinitely better than a few.
 
 How sure: the lead over the runner-up is the weighted sum of paired log ratios. Criteria come from different tries, so
 their 95 % half widths add in quadrature. What rests on fewer than six blocks may be wrong by all of itself, or by a
-half where that is more, and is added in full: it can support a choice, never carry one.
+half where that is more, and is added in full. A choice is decided where the lead exceeds its error and the practical
+threshold, and at most a fifth of the weight lies on criteria that are thin or were not measured.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from harness.store import CellInfo, Run, Series
 
 DRAWS = 10_000  # weightings tried; the share's standard error is at most half a per cent
 NEAR = 2.0  # weights "near" the given ones: each between half and double
+MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
 _THIN_ERROR = math.log(1.5)
+_RAISED = 10  # added to counts
 _BAND = math.log1p(PRACTICAL)
 
 Floats = NDArray[np.float64]
@@ -177,7 +180,7 @@ class _Column:
     def value(self, series: Series) -> float:
         """Natural logarithm, smaller is better."""
         median = float(np.median(series.value))
-        log = math.log(median + 1 if self.metric.unit is Unit.COUNT else median)
+        log = math.log(median + _RAISED if self.metric.unit is Unit.COUNT else median)
         return -log if self.metric.direction is Direction.LARGER else log
 
 
@@ -211,6 +214,7 @@ class _Ranking:
         self.doubtful: list[str] = []
         self.unknown: list[str] = []
         self.dropped: dict[str, str] = {}
+        self.asked = sum(criterion.weight for criterion in criteria)
         self.columns = self._columns(criteria)
         self._constrain(constraints)
         self.standing = [cell for cell in cells if cell.id not in self.out]
@@ -344,14 +348,15 @@ class _Ranking:
             confidence = Confidence.LEANING if self.doubtful else Confidence.DECIDED
             return self._made(options, take, None, None, confidence, sensitivity, reason)
         lead = self.lead(take, rival)
-        confidence, reasons = judge(lead, self._thin_share(lead))
+        confidence, reasons = judge(lead, self.shaky(lead), list(self.dropped))
         if self.doubtful and confidence is not Confidence.LEANING:
             confidence = Confidence.LEANING
         return self._made(options, take, rival, lead, confidence, sensitivity, [*reasons, *self.doubtful])
 
-    def _thin_share(self, lead: Lead) -> float:
-        weights = {column.criterion.name: column.criterion.weight for column in self.columns}
-        return sum(weights.get(name, 0.0) for name in lead.thin) / sum(weights.values())
+    def shaky(self, lead: Lead) -> float:
+        """The share of the weight asked for that is thin, or not there."""
+        solid = sum(column.criterion.weight for column in self.columns if column.criterion.name not in lead.thin)
+        return 1 - solid / self.asked
 
     def _names(self) -> list[str]:
         return [column.criterion.name for column in self.columns]
@@ -398,12 +403,14 @@ class _Ranking:
         )
 
 
-def judge(lead: Lead, thin_share: float) -> tuple[Confidence, list[str]]:
-    """What a lead allows to say. More than half of the weight on thin criteria: never decided."""
+def judge(lead: Lead, shaky: float, missing: Sequence[str] = ()) -> tuple[Confidence, list[str]]:
+    """What a lead allows to say, `shaky` being the share of the weight on criteria that are thin or `missing`."""
     reasons = []
     if lead.thin:
-        reasons.append(f"fewer than {SMALLEST_DECIDABLE} blocks of {_listed(lead.thin)}")
-    if thin_share > 0.5:
+        reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {_listed(lead.thin)}")
+    if shaky > MOST_SHAKY:
+        if missing:
+            reasons.append(f"{_listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured everywhere")
         return Confidence.LEANING, reasons
     if -_BAND <= math.log(lead.low) <= math.log(lead.high) <= _BAND:
         return Confidence.TIE, reasons
@@ -504,7 +511,7 @@ def _overall(rankings: Sequence[_Ranking]) -> Choice:
     lead, confidence, reasons = None, Confidence.LEANING, ["the only strategy that stands in every app"]
     if rival:
         lead = _pooled([_between(ranking, take, rival) for ranking in rankings])
-        confidence, reasons = judge(lead, max(ranking._thin_share(lead) for ranking in rankings))
+        confidence, reasons = judge(lead, max(ranking.shaky(lead) for ranking in rankings), list(dropped))
     return Choice(
         app="",
         title="All apps",

@@ -99,7 +99,7 @@ def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, boo
     interval = ""
     if ratio.low and ratio.high and ratio.low != ratio.high:
         bounds = sorted((1 / ratio.low, 1 / ratio.high) if down else (ratio.low, ratio.high))
-        interval = span(bounds[0], bounds[1])
+        interval = span(bounds[0], bounds[1], factor)
     better = None if metric.direction is Direction.NEITHER else down == (metric.direction is Direction.SMALLER)
     return text, interval, ratio.verdict is not Verdict.UNDECIDED, better
 
@@ -123,6 +123,28 @@ def share(x: float) -> str:
     return "over 99 %" if 0.99 < x < 1 else f"{x:.0%}".replace("%", " %")
 
 
+def brief(choice: Choice) -> str:
+    """How sure, in a few words; `sureness` gives the reasons."""
+    if choice.lead is None or choice.rival is None or choice.confidence in (Confidence.OPEN, Confidence.WITHHELD):
+        return sureness(choice)
+    ahead = f"{_ahead(choice.lead.estimate)} {choice.rival.strategy}"
+    match choice.confidence:
+        case Confidence.LEANING:
+            more = f"about {choice.lead.more} more blocks needed" if choice.lead.more else "; ".join(choice.reasons)
+            return f"leaning: {ahead}, {more}"
+        case Confidence.TIE:
+            return f"sure that it hardly matters: within 3 % of {choice.rival.strategy}"
+    interval = span(choice.lead.low, choice.lead.high, choice.lead.estimate)
+    return f"**decided**{_at_these(choice)}: {ahead} [{interval}]{_held(choice)}"
+
+
+def _at_these(choice: Choice) -> str:
+    """A choice may be certain for the weights given, and another one for weights near them."""
+    if not choice.sensitivity or not choice.take:
+        return ""
+    return " at these weights" if choice.sensitivity.near.get(choice.take.strategy, 0.0) < 0.8 else ""
+
+
 def sureness(choice: Choice) -> str:
     """How sure, in one sentence without a formula."""
     match choice.confidence:
@@ -136,7 +158,8 @@ def sureness(choice: Choice) -> str:
     ahead = f"{_ahead(lead.estimate)} {rival} all in all"
     match choice.confidence:
         case Confidence.DECIDED:
-            return f"Sure: {ahead} (95 % interval {span(lead.low, lead.high)}){_held(choice)}."
+            interval = span(lead.low, lead.high, lead.estimate)
+            return f"Sure{_at_these(choice)}: {ahead} (95 % interval {interval}){_held(choice)}."
         case Confidence.TIE:
             return (
                 f"Sure that it hardly matters: {rival} is within 3 % all in all; {choice.take.strategy} is named first."
@@ -150,9 +173,9 @@ def _ahead(factor: float) -> str:
     return f"{(factor - 1) * 100:.0f} % ahead of" if factor < 1.5 else f"{number(factor)}× as good as"
 
 
-def span(low: float, high: float) -> str:
+def span(low: float, high: float, estimate: float) -> str:
     """An interval of factors: `2.0–2.3×`, or `4–9 %` for small ones."""
-    if high < 1.6:
+    if estimate < 1.5:
         return f"{(low - 1) * 100:.0f} to {(high - 1) * 100:.0f} %"
     return f"{number(low)}–{number(high)}×"
 
