@@ -64,8 +64,6 @@ class Bench:
             self.engine.port = free.getsockname()[1]
         files = {"Dockerfile": b"FROM scratch\nCOPY tool /tool", "tool": b"program"}
         self.engine.build(context=tar(files), tag=TOOL_IMAGE)
-            context=tar({"Dockerfile": b"FROM scratch\nCOPY tool /tool", "tool": b"program"}), tag=TOOL_IMAGE
-        )
         self.engine.build(context=tar({"Dockerfile": b"FROM scratch"}), tag=APP_IMAGE)
         self.lab = SimpleNamespace(
             engine=self.engine,
