@@ -1,4 +1,4 @@
-"""A million samples must be reported in 5 s and 500 MB. Run by `tox -e selfbench`."""
+"""A million samples must be reported in 5 s and 500 MB, as tables and as documents. Run by `tox -e selfbench`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from harness.model import Environment, Metric, Unit
+from harness.report.documents import write_documents
 from harness.report.table import render
 from harness.store import CellInfo, Manifest, RunWriter, read_run
 
@@ -22,6 +23,13 @@ SHAPES = {  # metrics of one try
     "one sample a try": ("start.warm.total",),
     "eight samples a try": tuple(f"start.warm.{name}" for name in ("total", *"abcdefg")),
 }
+DOCUMENTS = """
+import re, sys
+from pathlib import Path
+from harness.report.documents import write_documents
+assert len(write_documents(Path(sys.argv[1]))) == 2
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
 REPORT = """
 import re, sys
 from pathlib import Path
@@ -77,3 +85,23 @@ def test_report_of_a_million_samples(
     with capsys.disabled():
         print(f"\n{SAMPLES} samples, {shape}: {benchmark.stats.stats.median:.2f} s, peak {peak / 1e6:.0f} MB")
     assert peak <= 500e6
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_documents_of_a_million_samples(
+    shape: str, tmp_path: Path, benchmark: BenchmarkFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """decision.md and report.html together, reading included; the page stays small enough for a phone."""
+    folder = generate(tmp_path, SHAPES[shape])
+    paths = benchmark.pedantic(lambda: write_documents(folder), rounds=3)
+    size = max(path.stat().st_size for path in paths)
+    answer = subprocess.run([sys.executable, "-c", DOCUMENTS, folder], check=True, capture_output=True, text=True)
+    peak = int(answer.stdout) * 1024
+    seconds = benchmark.stats.stats.median
+    benchmark.extra_info.update(peak_memory_MB=round(peak / 1e6), page_MB=round(size / 1e6, 1))
+    with capsys.disabled():
+        print(f"\n{SAMPLES} samples, {shape}: {seconds:.2f} s, page {size / 1e6:.1f} MB, peak {peak / 1e6:.0f} MB")
+    assert len(paths) == 2
+    assert size < 8e6
+    assert peak <= 500e6
+    assert seconds <= 5

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from harness.display import Display, clock
@@ -20,12 +20,23 @@ from harness.run import PREPARE_GUESS, History, Runner
 from harness.settings import Settings
 from harness.store import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
 
-DEFAULT_BUDGET = 20 * 60.0  # s
+DEFAULT_BUDGET = 45 * 60.0  # s
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a probe measures of a job where it is not all: only these cells, at most so many blocks."""
+
+    cells: tuple[str, ...] | None = None
+    blocks: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to measure and for how long. `resume` is the folder of a run to go on with; its plan is taken then."""
+    """What to measure and for how long. `resume` is the folder of a run to go on with; its plan is taken then.
+
+    `parts` narrows probes, by name.
+    """
 
     root: Path
     results: Path
@@ -36,6 +47,7 @@ class Job:
     blocks: int | None = None
     seed: int | None = None
     resume: Run | None = None
+    parts: Mapping[str, Part] = field(default_factory=dict)
 
 
 def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | None = None) -> Path:
@@ -86,17 +98,20 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
 
 def make_plan(job: Job) -> Plan:
     """The plan of a new run; of a resumed one, the stored plan with what was given anew. Raises UsageError."""
-    probes = tuple(
-        ProbePlan(name=probe.name, blocks=probe.blocks, guess=probe.guess, of_engine=probe.of_engine)
-        for probe in job.probes
-    )
+    probes = tuple(_probe_plan(probe, job.parts.get(probe.name, Part())) for probe in job.probes)
     seed = job.seed if job.seed is not None else random.SystemRandom().randrange(1 << 32)
     if job.resume:
         seed = job.resume.manifest.seed
     cells = tuple(cell.id for cell in job.cells)
     if not cells:
         raise UsageError("no cell is selected", fix="`tox -e bench -- --co` lists them.")
-    return Plan(cells=cells, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
+    apps = tuple(cell.app.name for cell in job.cells)
+    return Plan(cells=cells, apps=apps, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
+
+
+def _probe_plan(probe: Probe, part: Part) -> ProbePlan:
+    blocks = probe.blocks if part.blocks is None else part.blocks
+    return ProbePlan(name=probe.name, blocks=blocks, guess=probe.guess, of_engine=probe.of_engine, cells=part.cells)
 
 
 def describe(plan: Plan, probes: Sequence[Probe]) -> str:

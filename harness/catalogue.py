@@ -129,6 +129,7 @@ def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strateg
             path=folder,
             rank=root.integer("rank", low=0, high=9999),
             default=root.flag("default", default=True),
+            fails=root.text("fails", default=""),
         )
         root.close()
         if not document.problems:

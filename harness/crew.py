@@ -16,13 +16,14 @@ from dataclasses import dataclass
 
 from harness.errors import EngineError, EngineUnavailable, TareError
 from harness.lab.lab import Lab
+from harness.ledger import HARNESS
 from harness.model import Cell
 from harness.outcome import Outcome
 from harness.probes.base import Probe
 from harness.workshop import Prepared, Workshop
 
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
-WORKERS = 2  # building and compressing take a core each; more workers only wait for the disk
+WORKERS = 3  # two cores' worth of building and compressing, and one to wait for the disk or a start
 _TICK = 1.0  # s between looks of who waits
 _PATIENCE = 10.0  # s for workers to end what they are at once they are told to stop
 
@@ -68,7 +69,9 @@ class Crew:
         self._lab = lab
         self._probes = probes
         self._wanted = wanted
-        self._waiting = iter(cells)
+        # what takes longest first, so that no worker is left with it at the end; stable, so that cells of one app and
+        # kind follow each other and share stages
+        self._waiting = iter(sorted(cells, key=lambda cell: cell.strategy.rank))
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._done: queue.SimpleQueue[Done | _Left] = queue.SimpleQueue()
@@ -117,8 +120,9 @@ class Crew:
                     self._one(lab, workshop, cell)
                     self.under_way.pop(cell.id, None)
                 with self._guard:
-                    for activity, seconds in workshop.spent.items():
+                    for activity, seconds in workshop.ledger.accounts().items():
                         self.spent[activity] += seconds
+                    self.spent.pop(HARNESS, None)
         except Exception as caught:  # noqa: BLE001 - handed over, and raised where the plan runs
             error = caught
         self._done.put(_Left(error))
@@ -133,9 +137,8 @@ class Crew:
             outcome = Outcome.of(error)
         self._done.put(Done(cell, PREPARE, "image", at, time.monotonic() - began, outcome, prepared))
         for probe in self._probes if prepared else ():
-            began = time.monotonic()
-            self._measure(lab, probe, cell, prepared)
-            workshop.spent[probe.activity] += time.monotonic() - began
+            with workshop.ledger.spend(probe.activity):
+                self._measure(lab, probe, cell, prepared)
 
     def _measure(self, lab: Lab, probe: Probe, cell: Cell, prepared: Prepared | None) -> None:
         """Every state of an untimed probe that is still wanted, until one fails."""

@@ -181,6 +181,7 @@ class Strategy:
     path: Path
     rank: int  # order of rows in tables; the lowest is the reference others are compared to
     default: bool = True  # False: only with --strategy
+    fails: str = ""  # why its cells are expected to fail, of a strategy that is there to show that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from harness.errors import TareError, UsageError
 from harness.model import Catalogue, Cell, Status, Try, Unit
 from harness.plan import parse_budget
 from harness.probes import all_probes
+from harness.report.documents import write_documents
 from harness.report.table import render
 from harness.settings import Settings
 from harness.store import Run, latest, read_run
@@ -148,8 +149,6 @@ class Session:
             seed=self._config.getoption("--seed"),
             resume=self.resume,
         )
-        for problem in self.catalogue.problems:
-            display.say(str(problem))
         self.run = read_run(measure(job, self.settings, display))
 
     def why(self, recorded: Recorded) -> str:
@@ -205,8 +204,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
                     words = {probe.name, metric.partition(".")[0]}
                     marks = (*(getattr(pytest.mark, word) for word in words), pytest.mark.benchmark(timer=timer))
+                    if why := cell.strategy.fails:  # strict: should it work after all, that is the failure
+                        marks = (*marks, pytest.mark.xfail(reason=why, strict=True))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))
     metafunc.parametrize("recorded", parameters)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Tell what is wrong in apps/ and variants/: it may be why a cell that somebody looks for is not there."""
+    display = Display()
+    for problem in session.config.stash[_STATE].catalogue.problems:
+        display.say(str(problem))
+    display.close()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -236,4 +245,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.write_line("")
     terminalreporter.write(render(run, width=terminalreporter._tw.fullwidth))
     terminalreporter.ensure_newline()
+    for path in write_documents(run.folder):
+        terminalreporter.write_line(f"written: {path}")
     terminalreporter.write_line(f"Stored in {run.folder}; `tare report {run.id}` shows this again.")

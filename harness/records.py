@@ -7,7 +7,7 @@ count. Older runs are brought up to date in memory by `MIGRATIONS`, in order; fi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
@@ -49,6 +49,8 @@ class CellInfo:
     rank: int  # order of rows; the lowest is the reference
     inside: tuple[str, ...] = ()  # titles of the services that the image of this cell carries
     beside: tuple[str, ...] = ()  # … and of those that run beside it
+    summary: str = ""  # of the strategy: what it is
+    trades: str = ""  # of the strategy: what it costs and spares
 
     @classmethod
     def of(cls, cell: Cell) -> Self:
@@ -61,6 +63,8 @@ class CellInfo:
             rank=cell.strategy.rank,
             inside=tuple(service.title for service in cell.app.services if service not in cell.beside),
             beside=tuple(service.title for service in cell.beside),
+            summary=cell.strategy.summary,
+            trades=cell.strategy.trades,
         )
 
 
@@ -165,21 +169,25 @@ def _scrubbed(value: object) -> object:
 
 
 class Lines:
-    """The records of a JSON-lines file. After the loop, `good` counts the bytes read and `torn` what is left over."""
+    """The records of a JSON-lines file. After the loop, `good` counts the bytes read and `torn` what is left over.
 
-    def __init__(self, path: Path, *, size: int | None = None) -> None:
+    `having` leaves out lines in which none of these texts stands, without reading what they say.
+    """
+
+    def __init__(self, path: Path, *, size: int | None = None, having: Iterable[str] = ()) -> None:
         self.path = path
         self.good = 0
         self.torn = b""
         self._number = 0
         self._size = size
+        self._having = tuple(text.encode() for text in having)
 
     def __iter__(self) -> Iterator[Record]:
         try:
             file = self.path.open("rb", buffering=1 << 20)
         except OSError as error:
             raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
-        good = 0  # a local: this loop may see a million lines
+        good, having = 0, self._having  # locals: this loop may see a million lines
         with file:
             for self._number, line in enumerate(file, 1):
                 if good == self._size:
@@ -187,6 +195,9 @@ class Lines:
                 try:
                     if not line.endswith(b"\n"):
                         raise ValueError
+                    if having and not any(text in line for text in having):
+                        good += len(line)
+                        continue
                     record = orjson.loads(line)
                 except ValueError:
                     if file.read(1):
@@ -232,10 +243,16 @@ def read_manifest(folder: Path) -> Manifest:
         ]
         record["environment"] = Environment(**_known(Environment, record["environment"]))
         record["metrics"] = tuple(Metric(**_known(Metric, metric)) for metric in metrics)
-        record["cells"] = tuple(CellInfo(**_known(CellInfo, cell)) for cell in record["cells"])
+        record["cells"] = tuple(_cell(cell) for cell in record["cells"])
         return Manifest(**_known(Manifest, record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the manifest is not what schema {schema} says: {error}", where=str(path)) from error
+
+
+def _cell(record: Record) -> CellInfo:
+    known = _known(CellInfo, record)
+    values: Record = {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
+    return CellInfo(**values)
 
 
 def read_sessions(folder: Path) -> tuple[tuple[Session, ...], Lines]:

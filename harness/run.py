@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
-from statistics import median
 
 from harness.crew import PREPARE, Crew, Done, EngineLost, require_engine
 from harness.display import Display
@@ -21,15 +20,15 @@ from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try
 from harness.outcome import Outcome
-from harness.plan import Block, Plan, Progress, expected_seconds, next_block
+from harness.outlook import Outlook, outlook
+from harness.plan import Block, Plan, Progress, Row, expected_seconds, next_block
 from harness.probes.base import Measurement, Probe, Reading
-from harness.statistics import relative_width, summarise
 from harness.store import RunWriter
 from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
-PREPARE_GUESS = 14.0  # s for each cell to build, verify and push all of them, before any was seen
+PREPARE_GUESS = 22.0  # s for each cell to build, verify and push all of them, before any was seen
 
 
 @dataclass(slots=True)
@@ -38,15 +37,15 @@ class History:
 
     tries: set[tuple[str, str, int, str]] = field(default_factory=set)  # cell, probe, block, state
     visits: set[tuple[str, str, int]] = field(default_factory=set)  # cell, probe, block: complete, or failed
-    values: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # by cell and metric
-    seconds: dict[str, list[float]] = field(default_factory=dict)  # of this session's visits, by probe
+    values: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)  # by cell and metric, then block
+    seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # this session's visits, by cell, probe
     order: int = 0
 
     def add(self, try_: Try) -> None:
         self.order = max(self.order, try_.order + 1)
         self.tries.add((try_.cell, try_.probe, try_.block, try_.state))
         for metric, value in try_.values.items():
-            self.values.setdefault((try_.cell, metric), []).append(value)
+            self.values.setdefault((try_.cell, metric), {})[try_.block] = value
 
     @classmethod
     def of(cls, tries: Iterable[Try], probes: Iterable[Probe]) -> History:
@@ -91,6 +90,8 @@ class Runner:
         self._to_prepare = len(cells)
         self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
+        self._outlooks: dict[Row, tuple[int, Outlook]] = {}  # with the blocks they were made of
+        self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; none: all
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
     def run(self) -> None:
@@ -141,15 +142,16 @@ class Runner:
     # ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _run_block(self, block: Block) -> None:
-        probe = self._probes[block.probe]
-        plan = next(p for p in self._plan.probes if p.name == block.probe)
+        probe, row = self._probes[block.row.probe], block.row
+        self._only[row] = block.only
+        title = f"{row.probe} {row.app}".strip()
         began = time.monotonic()
-        order = [name for name in self._plan.order(plan, block.index) if plan.of_engine or name in self._prepared]
+        order = [name for name in self._plan.order(block) if probe.of_engine or name in self._prepared]
         for number, name in enumerate(order, 1):
-            where = f"{block.probe}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})"
+            where = f"{title}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})"
             self._display.now(where, self._left())
             self._visit(probe, name, block.index)
-        self._display.block(f"{block.probe}: block {block.index + 1}, {time.monotonic() - began:.0f} s", self._left())
+        self._display.block(f"{title}: block {block.index + 1}, {time.monotonic() - began:.0f} s", self._left())
 
     def _visit(self, probe: Probe, name: str, block: int) -> None:
         history, key = self._history, (name, probe.name)
@@ -159,7 +161,7 @@ class Runner:
             began = time.monotonic()
             succeeded = self._measure(probe, name, block)
             self._failed[key] = 0 if succeeded else self._failed.get(key, 0) + 1
-            history.seconds.setdefault(probe.name, []).append(time.monotonic() - began)
+            history.seconds.setdefault(key, []).append(time.monotonic() - began)
         history.visits.add((*key, block))
 
     def _measure(self, probe: Probe, name: str, block: int) -> bool:
@@ -241,25 +243,42 @@ class Runner:
 
     # ── what is known ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _progress(self) -> Mapping[str, Progress]:
-        return {plan.name: self._progress_of(plan.name) for plan in self._plan.probes}
+    def _progress(self) -> Mapping[Row, Progress]:
+        """Of every row that has a cell to measure."""
+        rows = {row: self._cells_of(row) for row in self._plan.rows()}
+        return {row: self._progress_of(row, cells) for row, cells in rows.items() if cells}
 
-    def _progress_of(self, name: str) -> Progress:
-        probe = self._probes[name]
-        cells = [""] if probe.of_engine else list(self._prepared) or [cell.id for cell in self._cells]
-        done = next(n for n in count() if any((cell, name, n) not in self._history.visits for cell in cells))
-        seen = self._history.seconds.get(name)
-        cost = (sum(seen) / len(seen) if seen else probe.guess) * len(cells)
-        return Progress(done, cost, self._width(probe))
+    def _cells_of(self, row: Row) -> list[str]:
+        """All before the first is prepared; then those that could be."""
+        cells = self._plan.members(row)
+        return [cell for cell in cells if not cell or not self._prepared or cell in self._prepared]
 
-    def _width(self, probe: Probe) -> float | None:
-        names = [metric.name for metric in probe.metrics if metric.headline]
-        widths = [
-            relative_width(summarise(values))
-            for (_, metric), values in self._history.values.items()
-            if metric in names and len(values) >= 3
+    def _progress_of(self, row: Row, cells: Sequence[str]) -> Progress:
+        probe, history = self._probes[row.probe], self._history
+        done, before = self._done(row, cells), self._outlooks.get(row)
+        if before is None or before[0] != done:
+            alive = [cell for cell in cells if self._failed.get((cell, row.probe), 0) < GIVE_UP_AFTER]
+            seen = outlook(history.values, alive, probe.metrics, precision=self._plan.precision)
+            before = self._outlooks[row] = (done, seen)
+        seen = before[1]
+        visited = [cell for cell in cells if self._plan.budget is None or cell in seen.open] or cells
+        cost = sum(self._seconds(cell, probe) for cell in visited)
+        return Progress(done, cost, seen.width, seen.more, seen.open or None)
+
+    def _done(self, row: Row, cells: Sequence[str]) -> int:
+        """Complete blocks of a row. The last one begun is complete when each cell that it was to visit has been."""
+        visits, planned = self._history.visits, self._only.get(row)
+        begun = next(n for n in count() if not any((cell, row.probe, n) in visits for cell in cells))
+        last = [cell for cell in cells if planned is None or cell in planned]
+        return begun - any((cell, row.probe, begun - 1) not in visits for cell in last) if begun else 0
+
+    def _seconds(self, cell: str, probe: Probe) -> float:
+        """Expected for a visit: the mean of those to this cell, else of those to any, else the probe's guess."""
+        seconds = self._history.seconds
+        seen = seconds.get((cell, probe.name)) or [
+            s for key, each in seconds.items() if key[1] == probe.name for s in each
         ]
-        return median(widths) if widths else None
+        return sum(seen) / len(seen) if seen else probe.guess
 
     @property
     def _elapsed(self) -> float:

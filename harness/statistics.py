@@ -219,6 +219,30 @@ def ratio(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """b − a, paired by block, in the unit of the values, with its 95 % interval (absent below six blocks)."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+def difference(a: ByBlock, b: ByBlock) -> Difference | None:
+    """By how much is `b` more than `a`? As `ratio`, for what adds up; None where no block holds both."""
+    _, left, right = np.intersect1d(a.block, b.block, return_indices=True)
+    if not left.size:
+        return None
+    shift, few = _shift(a.value[left], b.value[right]), left.size < SMALLEST_DECIDABLE
+    return Difference(
+        estimate=shift.estimate,
+        low=None if few else shift.low,
+        high=None if few else shift.high,
+        n=left.size,
+    )
+
+
 def control(pvalues: Sequence[float], *, rate: float = RATE) -> tuple[bool, ...]:
     """Which of the p-values stay significant when `rate` of all that do may be false.
 

@@ -147,6 +147,18 @@ class Table:
             self.problem(f"{key} is {value:g}", key=key, fix="Use a number of seconds above 0.")
         return value
 
+    def number(self, key: str, *, low: float, high: float, default: float = _REQUIRED) -> float:
+        value = float(self._value(key, (int, float), "a number", low, default))
+        if not low <= value <= high:
+            self.problem(f"{key} is {value:g}", key=key, fix=f"Use {low:g} to {high:g}.")
+            return low
+        return value
+
+    def scalar(self, key: str) -> str | float:
+        """Text or a number."""
+        value: str | float = self._value(key, (str, int, float), "text in quotes or a number", 0, _REQUIRED)
+        return value
+
     def flag(self, key: str, *, default: bool) -> bool:
         value: bool = self._value(key, bool, "true or false", default, default)
         return value

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from harness import ask
@@ -19,6 +16,7 @@ from harness.engine.contract import BuildResult, ContainerSpec
 from harness.errors import BaseUnavailable, BuildFailed, EngineError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.registry import Manifest
+from harness.ledger import Ledger
 from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
@@ -58,15 +56,7 @@ class Workshop:
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
-        self.spent: defaultdict[str, float] = defaultdict(float)  # seconds by activity: builds, push, starts
-
-    @contextmanager
-    def _clocked(self, activity: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.spent[activity] += time.monotonic() - began
+        self.ledger = Ledger()  # of what this workshop spends its time on
 
     def build(
         self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0, no_cache: bool = False
@@ -81,7 +71,8 @@ class Workshop:
             base = lab.bases[role]
             if isinstance(base, BaseUnavailable):
                 raise base
-            lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
+            with self.ledger.spend("bases"):
+                lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
             arguments[argument] = base.name
             environs[argument] = self._environ(base.name)
@@ -106,22 +97,26 @@ class Workshop:
 
     def prepare(self, cell: Cell) -> Prepared:
         """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
+        depot = self._lab.depot
+        position = depot.position() if depot else 0
         image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
         try:
-            with self._clocked("builds"):
+            with self.ledger.spend("builds"):
                 built = self.build(cell, image)
                 self.build(cell, changed, edit=cell.app.source_change, number=1)
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
             reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
+            if depot and (hosts := depot.unreachable(position)):
+                reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
-        with self._clocked("starts"):
+        with self.ledger.spend("starts"):
             for name in (image, changed):
                 self.verify(cell, name)
         try:
-            with self._clocked("push"):
+            with self.ledger.spend("push"):
                 return self._push(cell, image, changed, built)
         except EngineError as error:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error

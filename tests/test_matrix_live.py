@@ -26,15 +26,17 @@ ROOT = Path(__file__).parents[1]
 LIMIT = 1200  # s for one run on a shared machine, bases included
 
 
-def checkout(folder: Path, *, strategies: tuple[str, ...]) -> Path:
-    """A copy of this checkout with the go app and some strategies only."""
+def checkout(folder: Path, *, strategies: tuple[str, ...], apps: tuple[str, ...] = ("go",)) -> Path:
+    """A copy of this checkout with some apps and strategies only."""
     folder.mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "tests").mkdir()  # pyproject.toml names it
     for name in ("benchmarks/test_matrix.py", "variants/bases.toml"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
-    shutil.copytree(ROOT / "apps" / "go", folder / "apps" / "go")
+    (folder / "apps").mkdir()
+    for name in apps:
+        shutil.copytree(ROOT / "apps" / name, folder / "apps" / name)
     for name in strategies:
         shutil.copytree(ROOT / "variants" / name, folder / "variants" / name)
     return folder
@@ -74,6 +76,66 @@ def traces() -> set[str]:
     found |= {f"folder {path}" for path in Path("/run").glob("tare*")}
     found |= {f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines()}
     return found
+
+
+GREETER = """
+[env]
+GREETER = "{greeter}"
+
+[[service]]
+name = "greeter"
+title = "A greeter"
+base = "os-slim"
+port = 7000
+command = ["perl", "-MIO::Socket::INET", "-e", '''$s = IO::Socket::INET->new(LocalPort => 7000, Listen => 9) or die;
+  while ($c = $s->accept) { print $c "hello"; close $c }''']
+
+[ready]
+"""
+ASK = """func main() {
+\tconnection, err := net.Dial("tcp", os.Getenv("GREETER"))
+\tif err != nil {
+\t\tpanic(err)
+\t}
+\tgreeting, err := io.ReadAll(connection)
+\tif string(greeting) != "hello" {
+\t\tpanic(err)
+\t}
+"""
+
+
+def test_a_service_beside_an_app_is_there_on_the_stage_and_on_nodes(tmp_path):
+    folder = checkout(tmp_path / "tare", strategies=("scratch",))
+    app(
+        folder,
+        "greeted",
+        ("app.toml", "[ready]\n", GREETER),
+        ("main.go", "func main() {\n", ASK),
+        ("main.go", "import (", 'import (\n\t"io"'),
+    )
+    before = traces()
+    done = bench(folder, "--blocks", "1", "-k", "greeted", "-m", "start or memory or deploy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    for metric in ("start.warm.total", "memory.ready", "deploy.total"):
+        assert len(run.series()["greeted-scratch", metric].value) == 1
+    assert run.manifest.cells[0].beside == ("A greeter",)
+    assert "A greeter runs beside it" in done.stdout
+    assert left_behind(before) == set()
+
+
+def test_an_ecosystem_that_cannot_be_reached_fails_its_cells_alone(tmp_path):
+    folder = checkout(tmp_path / "tare", strategies=("multi-stage",), apps=("go", "python"))
+    environ = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}  # RFC 863: nobody listens there
+    command = [sys.executable, "-m", "harness", "bench", "--blocks", "1", "-m", "size or start"]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    run = read_run(latest(folder / "results"))
+    assert {cell for cell, _ in run.series() if cell} == {"go-multi-stage"}
+    (failure,) = run.failures
+    assert (failure.cell, failure.probe) == ("python-multi-stage", PREPARE)
+    assert failure.reason.startswith("127.0.0.1:9 could not be reached for packages: build failed at RUN")
+    assert "python-multi-stage" in done.stdout
 
 
 @pytest.fixture(scope="module")

@@ -55,11 +55,18 @@ def cell(strategy: str, port: int) -> Cell:
 BASE = BaseImage(role="store", name=IMAGE, image_id="sha256:1", diff_ids=(), lane="packages", provenance={})
 
 
+class Shelf:
+    """A store whose images the engine knows already."""
+
+    def load(self, engine, images):
+        assert all(engine.inspect(image.name) for image in images)
+
+
 @contextmanager
 def services(tmp_path: Path, program: Program, base: BaseImage | BaseUnavailable = BASE):
     engine = FakeEngine(Behaviour(programs={IMAGE: program}))
     engine.build(context=pack(tmp_path, "FROM scratch\n"), tag=IMAGE)
-    beside = Services(engine, {"store": base}, keeper=None, bind="127.0.0.1")
+    beside = Services(engine, Shelf(), {"store": base}, keeper=None, bind="127.0.0.1")
     try:
         yield engine, beside
         beside.close()

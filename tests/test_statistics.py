@@ -22,6 +22,7 @@ from harness.statistics import (
     Verdict,
     confirm,
     control,
+    difference,
     interval,
     ratio,
     relative_width,
@@ -257,6 +258,17 @@ def test_drift_common_to_a_block_cancels() -> None:
     assert (answer.estimate, answer.low, answer.high) == pytest.approx((0.5, 0.5, 0.5))
     assert (answer.verdict, answer.more) == (Verdict.BETTER, 0)
     assert answer.p == pytest.approx(2 / 2**12)
+
+
+def test_differences_are_paired_too() -> None:
+    drift = np.linspace(1, 9, 8)
+    answer = difference(column(drift), column(drift + 0.1))
+    assert answer
+    assert (answer.estimate, answer.low, answer.high, answer.n) == pytest.approx((0.1, 0.1, 0.1, 8))
+    few = difference(column([1.0, 2.0]), column([2.0, 3.0]))
+    assert few
+    assert (few.estimate, few.low, few.high) == (1.0, None, None)
+    assert difference(column([1], [0]), column([1], [1])) is None
 
 
 def test_only_blocks_that_hold_both_are_compared() -> None:

@@ -211,6 +211,25 @@ def test_series_are_in_order_however_their_tries_were_shaped(writer: RunWriter) 
     assert series["go-full", "start.warm.ready"].order.tolist() == [1, 3, 5]
 
 
+@given(st.lists(st.integers(0, 60), unique=True, max_size=25), st.sets(st.integers(0, 60), max_size=8), st.booleans())
+def test_tries_are_found_by_their_order(orders: list[int], wanted: set[int], shuffled: bool) -> None:
+    """Also where cells that were prepared side by side came to be written out of order."""
+    with TemporaryDirectory() as folder, RunWriter.create(Path(folder), MANIFEST) as writer:
+        for order in orders if shuffled else sorted(orders):
+            writer.append(a_try(order, log="x" * (order % 7)))
+        found = read_run(writer.folder).tries_at(wanted)
+    assert found == {order: a_try(order, log="x" * (order % 7)) for order in wanted & set(orders)}
+
+
+def test_tries_are_left_out_by_their_metrics(writer: RunWriter) -> None:
+    for order in range(3):
+        writer.append(a_try(order))
+    writer.append(a_try(3, values={"size.layers": 4.0}, log='mentions "start.warm.total"'))
+    run = read_run(writer.folder)
+    assert [try_.order for try_ in run.tries(having=["start.warm.total"])] == [0, 1, 2]
+    assert [try_.order for try_ in run.tries(having=["size.layers", "none"])] == [3]
+
+
 @pytest.mark.parametrize(
     "changes", [{"values": {"x": float("nan")}}, {"seconds": float("inf")}, {"phases": (Phase("pull", 0, -np.inf),)}]
 )

@@ -24,8 +24,9 @@ SHELL ["/bin/bash", "-o", "errexit", "-o", "pipefail", "-c"]
 WORKDIR /src
 COPY --from=backend /src/target/service.jar ./
 COPY --from=backend /src/target/lib ./lib
-RUN modules=$(jdeps --ignore-missing-deps --multi-release 21 --print-module-deps --class-path 'lib/*' service.jar lib/*.jar); \
-    jlink --add-modules "$modules,jdk.crypto.ec" --strip-java-debug-attributes --no-header-files --no-man-pages \
+RUN service=$(jdeps --ignore-missing-deps --multi-release 21 --print-module-deps service.jar); \
+    driver=$(jdeps --ignore-missing-deps --multi-release 21 --print-module-deps lib/mariadb-java-client-*.jar); \
+    jlink --add-modules "$service,$driver,jdk.crypto.ec" --strip-java-debug-attributes --no-header-files --no-man-pages \
       --output /opt/java; \
     mkdir /closure; \
     LD_LIBRARY_PATH=/opt/java/lib/server \

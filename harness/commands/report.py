@@ -1,27 +1,85 @@
-"""`tare report`: tables of a stored run, from its folder alone."""
+"""`tare report`: tables of a stored run, and on request a decision document and a page, from run folders alone."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from harness.commands._runs import add_results, find_run
+from harness.errors import UsageError
 
-HELP = "tables of a stored run, from its folder alone"
+HELP = "tables of a stored run; --decision, --html or --out write what to take and why"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
+    parser.add_argument(
+        "run", nargs="*", help="run id or folder (default: the newest); several of one environment are read as one"
+    )
     add_results(parser)
     parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
     parser.add_argument("--full", action="store_true", help="every metric, not only the headline ones")
+    group = parser.add_argument_group("what to take")
+    group.add_argument("--decision", type=Path, metavar="FILE", help="write the decision document")
+    group.add_argument("--html", type=Path, metavar="FILE", help="write the page")
+    group.add_argument("--out", type=Path, metavar="DIR", help="write both: DIR/decision.md and DIR/report.html")
+    group.add_argument(
+        "--weight", action="append", default=[], metavar="NAME=N", help="weight of a criterion or metric (deploy=3)"
+    )
+    group.add_argument(
+        "--need", action="append", default=[], metavar="WHAT", help="what an image must have (shell, non-root …)"
+    )
+    group.add_argument(
+        "--at-most", action="append", default=[], metavar="METRIC=VALUE", help="a limit (size.transfer=100MB)"
+    )
+    group.add_argument("--at-least", action="append", default=[], metavar="METRIC=VALUE", help="a limit from below")
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.report.constraints import limit, need
+    from harness.report.decision import PAGE
+    from harness.report.documents import DECISION, make, write
+    from harness.report.ranking import weighted
     from harness.report.table import render
     from harness.store import read_run
 
-    stored = read_run(find_run(options.run, options.results))
-    width = shutil.get_terminal_size((100, 40)).columns
-    print(render(stored, style="markdown" if options.markdown else "terminal", width=width, full=options.full))
+    runs = [read_run(find_run(name, options.results)) for name in options.run or [None]]
+    markdown, page = options.decision, options.html
+    if options.out:
+        markdown, page = markdown or options.out / DECISION, page or options.out / PAGE
+    if not (markdown or page):
+        if asked := [name for name in ("weight", "need", "at_most", "at_least") if getattr(options, name)]:
+            raise UsageError(
+                "is about the documents",
+                where=f"--{asked[0].replace('_', '-')}",
+                fix="Add --decision FILE, --html FILE or --out DIR.",
+            )
+        width = shutil.get_terminal_size((100, 40)).columns
+        for stored in runs:
+            print(render(stored, style="markdown" if options.markdown else "terminal", width=width, full=options.full))
+        return 0
+    metrics = runs[0].manifest.metrics
+    constraints = [need(name) for name in options.need]
+    constraints += [limit(text, metrics, at_most=True) for text in options.at_most]
+    constraints += [limit(text, metrics, at_most=False) for text in options.at_least]
+    made = make(runs, criteria=weighted(_weights(options.weight), metrics), constraints=constraints)
+    for path in write(made, markdown=markdown, html=page):
+        print(path)
+    for doubt in made.doubts:
+        print(f"{doubt.kind}: {doubt.text}", file=sys.stderr)
     return 0
+
+
+def _weights(given: Iterable[str]) -> dict[str, float]:
+    weights = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            weights[name] = float(number)
+        except ValueError:
+            raise UsageError(
+                "not NAME=NUMBER", where=f"--weight {text}", fix="Such as deploy=3 or size.files=1."
+            ) from None
+    return weights

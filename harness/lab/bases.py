@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class Bases:
         self._release = release
         self._announce = announce
         self._store = Store(settings.cache / "bases")
+        self._loading: dict[str, threading.Lock] = {}  # by image name
         self._maker = Maker(bases, release, self._store, settings.cache / "debs", announce)
 
     def ensure(
@@ -74,21 +76,25 @@ class Bases:
         return found
 
     def load(self, engine: Engine, images: Iterable[BaseImage]) -> None:
-        """Have `engine` know each image by its name. Raises EngineError."""
+        """Have `engine` know each image by its name. Raises EngineError. May be called from several threads."""
         for image in images:
-            known = engine.inspect(image.name)
-            if known and tuple(known.diff_ids) == image.diff_ids:  # ids differ between kinds of image store
-                continue
-            if image.lane == "upstream":
-                engine.pull(image.provenance["reference"])
-                engine.tag(image.provenance["reference"], image.name)
-                continue
-            path = self._store.passing(f"{image.role}.tar")
-            try:
-                archive.write_archive(path, config=image.config, layers=image.layers, name=image.name)
-                engine.load(path, tag=image.name)
-            finally:
-                path.unlink(missing_ok=True)
+            with self._loading.setdefault(image.name, threading.Lock()):
+                self._load(engine, image)
+
+    def _load(self, engine: Engine, image: BaseImage) -> None:
+        known = engine.inspect(image.name)
+        if known and tuple(known.diff_ids) == image.diff_ids:  # ids differ between kinds of image store
+            return
+        if image.lane == "upstream":
+            engine.pull(image.provenance["reference"])
+            engine.tag(image.provenance["reference"], image.name)
+            return
+        path = self._store.passing(f"{image.role}.tar")
+        try:
+            archive.write_archive(path, config=image.config, layers=image.layers, name=image.name)
+            engine.load(path, tag=image.name)
+        finally:
+            path.unlink(missing_ok=True)
 
     def _answers(self, engine: Engine, roles: Sequence[str]) -> bool:
         """Whether any registry of these roles answers; each is asked once."""

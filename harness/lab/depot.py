@@ -12,11 +12,12 @@ import http.client
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from harness.errors import LabError
 from harness.lab import clients, nginx
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SIZE = 20 * 1000**3  # B: what the cache may grow to; the least recently used goes first
 
 _SERVED = ("HIT", "STALE", "UPDATING")  # answered from the cache alone
+_NO_ROUTE = ("502", "504")  # RFC 9110, 15.6.3 and 15.6.5: the upstream could not be reached, or was silent
 _READY = 10.0  # s
 _PORT_TRIES = 5  # a port found free may be taken by somebody else before nginx has it
 
@@ -94,13 +96,29 @@ class Depot:
 
     def stats(self) -> DepotStats:
         requests = hits = sent = 0
-        for line in (self._folder / "access.log").read_text(errors="replace").splitlines():
-            fields = dict(zip(nginx.LOG_FIELDS, line.split("\t"), strict=False))
-            if len(fields) == len(nginx.LOG_FIELDS) and fields["cache"] != "-":
+        for fields in self._answers_since(0):
+            if fields["cache"] != "-":
                 requests += 1
                 hits += fields["cache"] in _SERVED
                 sent += int(fields["bytes"])
         return DepotStats(requests, hits, requests - hits, sent)
+
+    def position(self) -> int:
+        """How far its log has come, for `unreachable`."""
+        return (self._folder / "access.log").stat().st_size
+
+    def unreachable(self, since: int) -> tuple[str, ...]:
+        """Hosts that could not be reached, by answers after the position `since`: clients seldom say why they fail."""
+        failed = (fields["target"] for fields in self._answers_since(since) if fields["status"] in _NO_ROUTE)
+        return tuple(sorted({urlsplit(target).netloc.rpartition("@")[2] for target in failed} - {""}))
+
+    def _answers_since(self, position: int) -> Iterator[dict[str, str]]:
+        with (self._folder / "access.log").open(errors="replace") as log:
+            log.seek(position)
+            for line in log:
+                fields = line.rstrip("\n").split("\t")
+                if len(fields) == len(nginx.LOG_FIELDS):
+                    yield dict(zip(nginx.LOG_FIELDS, fields, strict=True))
 
     def offline(self, cut: bool) -> None:
         """Cut the upstreams, or join them again."""

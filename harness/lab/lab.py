@@ -106,11 +106,12 @@ def open_lab(
     catalogue: Catalogue,
     cells: Iterable[Cell],
     *,
+    roles: Iterable[str] = (),
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
-    """Open everything the cells need. Raises EngineUnavailable or LabError; a base that cannot be had is kept as its
-    reason and fails only the cells that name it."""
+    """Open everything the cells need, and the bases of `roles` beside it. Raises EngineUnavailable or LabError; a base
+    that cannot be had is kept as its reason and fails only the cells that name it."""
     cells = tuple(cells)
     notes: dict[str, str] = {}
     with ExitStack() as stack:
@@ -128,17 +129,18 @@ def open_lab(
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
             store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
-            roles = {TOOL_BASE, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
+            wanted = {TOOL_BASE, *roles, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
-                roles.add(_DIND_BASE)
-            bases = store.ensure(sorted(roles), engine)
-            store.load(engine, (base for base in bases.values() if isinstance(base, BaseImage)))
+                wanted.add(_DIND_BASE)
+            bases = store.ensure(sorted(wanted), engine)
+            # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
+            store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
-            tool, holder = _tool(settings, engine, catalogue, bases)
+            tool, holder = _tool(settings, engine, catalogue, store, bases)
             stage = Stage(engine, (cell.app.port for cell in cells), holder)
             stack.callback(stage.close)
-            services = Services(engine, bases, keeper, bind)
+            services = Services(engine, store, bases, keeper, bind)
             stack.callback(services.close)
             dind = bases.get(_DIND_BASE)
             nodes = Nodes(
@@ -201,8 +203,16 @@ def _depot(
     return None
 
 
+def _had(bases: Mapping[str, BaseImage | BaseUnavailable], *roles: str) -> list[BaseImage]:
+    return [base for role in roles if isinstance(base := bases.get(role), BaseImage)]
+
+
 def _tool(
-    settings: Settings, engine: Engine, catalogue: Catalogue, bases: Mapping[str, BaseImage | BaseUnavailable]
+    settings: Settings,
+    engine: Engine,
+    catalogue: Catalogue,
+    store: Bases,
+    bases: Mapping[str, BaseImage | BaseUnavailable],
 ) -> tuple[str, Holder]:
     """Why there is no tool image ("" where there is), and what holds the stage open.
 
@@ -214,6 +224,7 @@ def _tool(
         return "", TOOL_HOLDER
     for other in bases.values():
         if isinstance(other, BaseImage) and catalogue.bases[other.role].recipe != "distroless":
+            store.load(engine, (other,))
             return str(base), shell_holder(other.name)
     raise LabError(f"no base can be had: {base}", fix="See `tare doctor`.")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import BaseUnavailable, EngineError, TryFailed
-from harness.lab.bases import BaseImage
+from harness.lab.bases import BaseImage, Bases
 from harness.lab.keeper import Scope
 from harness.lab.link import Link
 from harness.model import Cell, Service, Status
@@ -36,9 +36,15 @@ class Services:
     """The services of all cells, by app. `bind` is the address of this machine that nodes reach."""
 
     def __init__(
-        self, engine: Engine, bases: Mapping[str, BaseImage | BaseUnavailable], keeper: Scope, bind: str
+        self,
+        engine: Engine,
+        store: Bases,
+        bases: Mapping[str, BaseImage | BaseUnavailable],
+        keeper: Scope,
+        bind: str,
     ) -> None:
         self._engine = engine
+        self._store = store
         self._bases = bases
         self._keeper = keeper
         self._bind = bind
@@ -94,6 +100,7 @@ class Services:
             raise TryFailed(Status.ERROR, f"{what} cannot be had: {base}") from base
         container = ""
         try:
+            self._store.load(self._engine, (base,))
             spec = ContainerSpec(image=base.name, command=service.command or None, env=service.env)
             container = self._engine.create(spec)
             self._engine.start(container)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from tabulate import tabulate
 
+from harness.calibration import sentence
 from harness.errors import UsageError
 from harness.model import Direction, Metric, Try
 from harness.report.figures import (
@@ -137,6 +138,7 @@ class _Page:
         lines = [
             self._items(f"Run {self.run.id}", items),
             self._items(f"Environment {environment.fingerprint}", facts),
+            self._wrap(sentence(self.run)),
         ]
         if missing:
             lines.append(self._wrap("Not in this run: " + ", ".join(metric.name for metric in missing)))

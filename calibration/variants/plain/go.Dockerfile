@@ -1,0 +1,13 @@
+ARG BASE_SDK_GO=golang:1.24-trixie
+
+FROM ${BASE_SDK_GO} AS build
+ENV CGO_ENABLED=0 GOFLAGS=-trimpath GOTOOLCHAIN=local
+WORKDIR /src
+COPY go.mod main.go ./
+RUN go build -ldflags="-s -w" -o /server .
+
+FROM scratch
+COPY --from=build /server /server
+USER 65532
+EXPOSE 8080
+ENTRYPOINT ["/server"]

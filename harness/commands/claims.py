@@ -1,0 +1,43 @@
+"""`tare claims`: what is said about images, held against stored runs."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from harness.commands._runs import add_results, find_run
+
+HELP = "what is said about images, held against stored runs: confirmed, refuted or undecided"
+FILE = Path("variants/claims.toml")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="*", help="run ids or folders to draw on (default: all that are stored)")
+    add_results(parser)
+    parser.add_argument("--file", type=Path, action="append", metavar="TOML", help="more claims, of the same form")
+    parser.add_argument("-k", dest="only", metavar="TEXT", default="", help="only claims with this in their name")
+    parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.catalogue import read
+    from harness.claimjudge import judge
+    from harness.claims import read_claims
+    from harness.errors import UsageError
+    from harness.probes import all_probes
+    from harness.report.claims import render
+    from harness.store import list_runs, read_run
+
+    metrics = [metric for probe in all_probes() for metric in probe.metrics]
+    files = [*([FILE] if FILE.exists() or not options.file else []), *(options.file or ())]
+    claims = [claim for path in files for claim in read_claims(path, metrics) if options.only in claim.name]
+    if not claims:
+        raise UsageError("no claim is called so", where=options.only or str(files[0]), fix="Leave -k out to see all.")
+    folders = [find_run(name, options.results) for name in options.run] or list_runs(options.results)
+    catalogue = read(Path()) if Path("variants/bases.toml").exists() else None
+    width = shutil.get_terminal_size((100, 40)).columns
+    judged = judge(claims, [read_run(folder) for folder in folders])
+    names = [metric.name for metric in metrics]
+    print(render(judged, catalogue=catalogue, metrics=names, markdown=options.markdown, width=width))
+    return 0

@@ -1,0 +1,41 @@
+"""`tare compare A B`: two cells of a run, or the same cells of two runs."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands._runs import add_results, find_run
+from harness.errors import UsageError
+
+HELP = "compare two cells of a run, or two runs; exit code 1 where the second is worse"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Exit code: 0 nothing is decidedly worse in B, 1 something is, 2 they cannot be compared."
+    parser.add_argument("a", metavar="A", help="a cell (go-full) or a run")
+    parser.add_argument("b", metavar="B", help="a cell of the same run, or a run")
+    parser.add_argument("--run", help="the run of the cells (default: the newest)")
+    add_results(parser)
+    parser.add_argument("--metric", action="append", default=[], metavar="PATTERN", help="only these (start.*)")
+    parser.add_argument("--full", action="store_true", help="every metric, not only the headline ones")
+    parser.add_argument("--changed", action="store_true", help="only what decidedly differs")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.report.compare import compare_cells, compare_runs, render, worse
+    from harness.store import read_run
+
+    try:
+        folders = [find_run(name, options.results) for name in (options.a, options.b)]
+    except UsageError:
+        folders = []
+    if folders:
+        first, second = (read_run(folder) for folder in folders)
+        lines = compare_runs(first, second, options.metric, full=options.full)
+        names = (first.id, second.id)
+    else:
+        stored = read_run(find_run(options.run, options.results))
+        lines = compare_cells(stored, options.a, options.b, options.metric, full=options.full)
+        names = (options.a, options.b)
+    print(render(lines, *names, changed=options.changed))
+    return int(any(worse(line) for line in lines))

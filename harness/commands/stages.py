@@ -1,0 +1,60 @@
+"""`tare stages`: what a build stage costs, and what stages side by side gain, on a real engine."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+from harness.commands._runs import add_results, find_run
+
+HELP = "build 1 to 64 stages, one after the other and side by side: what a stage costs, and whether the image grows"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_results(parser)
+    parser.add_argument("--blocks", type=int, default=3, help="how often each is built (default: 3, some six minutes)")
+    parser.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
+    parser.add_argument("--show", metavar="RUN", help="table and chart of a stored run, without measuring")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.display import Display
+    from harness.report.stages import documents, render
+    from harness.store import read_run
+
+    display = Display()
+    try:
+        folder = find_run(options.show, options.results) if options.show else _measure(options, display)
+    finally:
+        display.close()
+    stored = read_run(folder)
+    print(render(stored))
+    for name, text in documents(stored).items():
+        (folder / name).write_text(text, encoding="utf-8")
+        print(f"written: {folder / name}")
+    for failure in stored.failures:
+        print(f"{failure.cell}: {failure.status}: {failure.reason}")
+    return 1 if stored.failures else 0
+
+
+def _measure(options: argparse.Namespace, display: object) -> Path:
+    from harness.catalogue import read
+    from harness.display import Display
+    from harness.errors import UsageError
+    from harness.lab.lab import open_lab
+    from harness.ledger import Ledger
+    from harness.settings import Settings
+    from harness.stages import BASE, measure
+
+    assert isinstance(display, Display)
+    if options.blocks < 1:
+        raise UsageError(f"{options.blocks} blocks measure nothing", where="--blocks", fix="Use 1 or more.")
+    catalogue = read(Path())
+    ledger = Ledger()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
+    settings = Settings.from_environ()
+    with open_lab(settings, catalogue, (), roles=(BASE,), say=display.say, ledger=ledger) as lab:
+        folder = measure(lab, catalogue, options.results, display, ledger, blocks=options.blocks, seed=seed)
+        display.say(f"time: {ledger.line()}")
+    return folder

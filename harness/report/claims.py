@@ -1,0 +1,111 @@
+"""Verdicts on claims as text: every reading with its numbers, the run they are from, and what would decide the rest."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
+from fnmatch import fnmatchcase
+
+from harness.claims import Answer, Finding, Follows, Judged, Judgement, Less, Reading
+from harness.model import Catalogue
+
+_SHOWN = 12  # findings of a reading that are listed; more are counted
+_LOG_LINES = 4
+_ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had (harness/statistics.py)
+
+
+def render(
+    judgements: Sequence[Judgement],
+    *,
+    catalogue: Catalogue | None = None,
+    metrics: Collection[str] = (),
+    markdown: bool = False,
+    width: int = 100,
+) -> str:
+    """All claims as text `width` columns wide, or as Markdown.
+
+    `catalogue` tells what the commands must switch on, `metrics` are the names that probes give (none: not known).
+    """
+    counts = {answer: sum(each.answer is answer for each in judgements) for answer in Answer}
+    total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
+    blocks = [f"{len(judgements)} {'claim' if len(judgements) == 1 else 'claims'}: {total}"]
+    for each in judgements:
+        lines = _lines(each, catalogue, metrics)
+        blocks.append("\n".join(_wrapped(lines, width, markdown)))
+    return "\n\n".join(blocks)
+
+
+def _wrapped(lines: Iterator[tuple[int, str]], width: int, markdown: bool) -> Iterator[str]:
+    for depth, line in lines:
+        if markdown:
+            yield f"### {line}\n" if not depth else f"{'  ' * (depth - 1)}- {line}"
+        else:
+            indent = "  " * depth
+            yield textwrap.fill(line, max(width, 40), initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def _lines(judgement: Judgement, catalogue: Catalogue | None, metrics: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Depth and text of each line."""
+    claim = judgement.claim
+    yield 0, f"{judgement.answer.upper()}: {claim.says}"
+    if claim.note:
+        yield 1, claim.note
+    if len(judgement.environments) > 1:
+        yield 1, f"The readings come from different environments ({', '.join(judgement.environments)}): not comparable."
+    for judged in judgement.readings:
+        yield from _reading(judged, catalogue, metrics)
+
+
+def _reading(judged: Judged, catalogue: Catalogue | None, metrics: Collection[str]) -> Iterator[tuple[int, str]]:
+    reading = judged.reading
+    name = reading.metric or "outcome"
+    yield 1, f"{judged.answer}: {reading.title} ({name} of {', '.join(reading.cells)}: {reading.test.words})"
+    for finding in judged.findings[:_SHOWN]:
+        yield 2, f"{finding.unit}: {finding.numbers}, {finding.answer} (run {finding.run})"
+        yield from ((3, line) for line in _tail(finding))
+    if len(judged.findings) > _SHOWN:
+        yield 2, f"and {len(judged.findings) - _SHOWN} more"
+    if judged.answer is Answer.UNDECIDED:
+        what = "too few samples" if judged.findings else "not measured"
+        if metrics and reading.metric and not reading.decide and reading.metric not in metrics:
+            yield 2, f"{what}; no probe gives {reading.metric}"
+        else:
+            yield 2, f"{what}; this would decide it: {command(reading, catalogue)}"
+
+
+def _tail(finding: Finding) -> list[str]:
+    return [line.strip() for line in finding.log.splitlines() if line.strip()][-_LOG_LINES:]
+
+
+def command(reading: Reading, catalogue: Catalogue | None = None) -> str:
+    """What would measure a reading. Cells that are off by default are switched on, where the catalogue tells them."""
+    if reading.decide:
+        return reading.decide
+    test = reading.test
+    patterns = (*reading.cells, *(test.than if isinstance(test, Less) else ()))
+    metrics = [reading.metric, test.metric] if isinstance(test, Follows) else [reading.metric]
+    probes = " or ".join(dict.fromkeys(metric.partition(".")[0] for metric in metrics if metric)) or "size"
+    words = dict.fromkeys(pattern.strip("*-?") for pattern in patterns)
+    parts = ["tox -e bench --", *_switches(patterns, catalogue), f'-m "{probes}"' if " " in probes else f"-m {probes}"]
+    if all(words) and not any(set(word) & set("*?[") for word in words):
+        narrowed = " or ".join(words)
+        parts.append(f'-k "{narrowed}"' if " " in narrowed else f"-k {narrowed}")
+    if not _is_exact(reading):
+        parts.append(f"--blocks {_ENOUGH}")
+    return " ".join(parts)
+
+
+def _is_exact(reading: Reading) -> bool:
+    return reading.metric.partition(".")[0] in ("", "size", "surface", "intruder", "harden")
+
+
+def _switches(patterns: Sequence[str], catalogue: Catalogue | None) -> Iterator[str]:
+    """For each pattern none of whose cells is on by default: what switches them on."""
+    switches: dict[str, None] = {}
+    for pattern in patterns:
+        cells = [cell for cell in catalogue.cells if fnmatchcase(cell.id, pattern)] if catalogue else []
+        if any(cell.app.default and cell.strategy.default for cell in cells):
+            continue
+        switches |= {f"--app {cell.app.name}": None for cell in cells if not cell.app.default}
+        switches |= {f"--strategy {cell.strategy.name}": None for cell in cells if not cell.strategy.default}
+    yield from switches

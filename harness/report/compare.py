@@ -1,0 +1,133 @@
+"""Two cells, or the same cells of two runs, metric by metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tabulate import tabulate
+
+from harness.errors import UsageError
+from harness.model import Direction, Metric, Unit
+from harness.report.figures import FLOOR, interval_text, ratio_text, scale, select
+from harness.statistics import Ratio, Verdict, confirm, ratio, summarise
+from harness.store import Run, Series
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One metric of two sides; `ratio` is second ÷ first."""
+
+    cell: str  # of the first side
+    other: str
+    metric: Metric
+    first: Series
+    second: Series
+    ratio: Ratio | None
+
+
+def compare_cells(run: Run, first: str, second: str, patterns: Sequence[str] = (), *, full: bool = False) -> list[Line]:
+    """Two cells of one run, paired by block. Raises UsageError for an unknown cell."""
+    known = {cell.id for cell in run.manifest.cells}
+    for cell in (first, second):
+        if cell not in known:
+            raise UsageError("the run has no such cell", where=cell, fix=f"It has {', '.join(sorted(known))}.")
+    metrics = [metric for metric in select(run, patterns, full=full) if metric.probe != FLOOR]
+    return _lines([(run, first, run, second, metric) for metric in metrics])
+
+
+def compare_runs(first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False) -> list[Line]:
+    """Cells that both runs have. Their blocks have nothing in common but the number, so that durations are paired at
+    random: what the pairing cannot tell stays in the interval. Raises UsageError where the environments differ."""
+    ours, theirs = first.manifest.environment, second.manifest.environment
+    if ours.fingerprint != theirs.fingerprint:
+        keys = [key for key in sorted({*ours.facts, *theirs.facts}) if ours.facts.get(key) != theirs.facts.get(key)]
+        said = "; ".join(f"{key}: {ours.facts.get(key, 'absent')} / {theirs.facts.get(key, 'absent')}" for key in keys)
+        raise UsageError(
+            f"the runs come from different environments ({said})",
+            where=f"{first.id}, {second.id}",
+            fix="Measure both in one environment.",
+        )
+    cells = [cell.id for cell in first.manifest.cells if cell in second.manifest.cells]
+    if not cells:
+        cells = sorted({cell.id for cell in first.manifest.cells} & {cell.id for cell in second.manifest.cells})
+    metrics = [metric for metric in select(first, patterns, full=full) if metric.probe != FLOOR]
+    return _lines([(first, cell, second, cell, metric) for cell in cells for metric in metrics])
+
+
+def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[Line]:
+    lines = []
+    for one, cell, two, other, metric in sides:
+        first, second = one.series().get((cell, metric.name)), two.series().get((other, metric.name))
+        if first is None or second is None:
+            continue
+        answer = None
+        if metric.unit not in (Unit.BOOLEAN, Unit.RATIO):
+            answer = ratio(first, second, direction=metric.direction, deterministic=metric.deterministic)
+        lines.append(Line(cell=cell, other=other, metric=metric, first=first, second=second, ratio=answer))
+    judged = confirm({index: line.ratio for index, line in enumerate(lines) if line.ratio})
+    return [
+        Line(
+            cell=line.cell,
+            other=line.other,
+            metric=line.metric,
+            first=line.first,
+            second=line.second,
+            ratio=judged.get(index),
+        )
+        for index, line in enumerate(lines)
+    ]
+
+
+def render(lines: Sequence[Line], first: str, second: str, *, changed: bool = False) -> str:
+    """A table per cell; `changed` leaves out what does not differ."""
+    parts = [f"{second} beside {first}: × is second ÷ first"]
+    shown = [line for line in lines if not changed or differs(line)]
+    for cell, other in dict.fromkeys((line.cell, line.other) for line in shown):
+        rows = [_row(line) for line in shown if line.cell == cell]
+        header = ["metric", cell if cell != other else "first", other if cell != other else "second", "×", "95 %", ""]
+        title = [] if cell != other else [cell]
+        parts.append("\n".join([*title, tabulate(rows, header, tablefmt="simple", disable_numparse=True)]))
+    if not shown:
+        parts.append("Nothing differs." if lines else "They have no metric in common.")
+    return "\n\n".join(parts) + "\n"
+
+
+def differs(line: Line) -> bool:
+    """Is there a difference that is decided? Answers (yes or no) differ where their values do."""
+    if line.ratio is None:
+        return float(np.median(line.first.value)) != float(np.median(line.second.value))
+    return line.ratio.verdict not in (Verdict.SAME, Verdict.UNDECIDED)
+
+
+def worse(line: Line) -> bool:
+    """Is the second worse, decidedly?"""
+    if line.ratio is not None:
+        return line.ratio.verdict is Verdict.WORSE
+    first, second = float(np.median(line.first.value)), float(np.median(line.second.value))
+    if line.metric.direction is Direction.NEITHER or line.metric.unit is Unit.RATIO:
+        return False
+    return second > first if line.metric.direction is Direction.SMALLER else second < first
+
+
+def _row(line: Line) -> list[str]:
+    summaries = [
+        summarise(series.value, deterministic=line.metric.deterministic) for series in (line.first, line.second)
+    ]
+    measure = scale(line.metric, [summary.median for summary in summaries])
+    unit = "" if measure.unit in ("yes/no", "count") else f" {measure.unit}"
+    texts = [
+        " ".join(filter(None, (measure.text(item.median) + unit, interval_text(item, measure)))) for item in summaries
+    ]
+    found = line.ratio
+    interval = ""
+    if found and found.low and found.high and found.low != found.high:
+        interval = f"{found.low:.3g}–{found.high:.3g}"
+    verdict = ""
+    if found:
+        more = f", about {found.more} more blocks" if found.verdict is Verdict.UNDECIDED and found.more else ""
+        verdict = f"{found.verdict}{more}"
+    elif differs(line):
+        verdict = "worse" if worse(line) else "different"
+    return [line.metric.name, *texts, ratio_text(found) if found else "", interval, verdict]

@@ -1,0 +1,78 @@
+"""decision.md and report.html of a run, written beside its samples or wherever they are asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.claims import Claim, read_claims
+from harness.errors import CatalogueError, StoreError, TareError
+from harness.probes import all_probes
+from harness.report import decision, page
+from harness.report.constraints import Constraint
+from harness.report.decision import PAGE, Decision, decide
+from harness.report.ranking import CRITERIA, Criterion
+from harness.store import Run, read_run
+
+DECISION = "decision.md"
+CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in
+
+
+def write_documents(run_folder: Path) -> list[Path]:
+    """Write both documents into the run folder and return their paths. Never fails: a run is worth more than a report.
+
+    What goes wrong is told in one line on standard error, and what could be written is.
+    """
+    try:
+        made = make([read_run(run_folder)])
+        return write(made, markdown=run_folder / DECISION, html=run_folder / PAGE)
+    except Exception as error:  # noqa: BLE001 - a mistake in a report must not take the run's exit code with it
+        what = str(error) if isinstance(error, TareError) else f"{type(error).__name__}: {error}"
+        print(f"tare: the documents of {run_folder.name} were not written: {what}", file=sys.stderr)
+        return []
+
+
+def make(
+    runs: Sequence[Run], *, criteria: Sequence[Criterion] = CRITERIA, constraints: Sequence[Constraint] = ()
+) -> Decision:
+    """The decision of these runs, with the checkout's claims."""
+    return decide(
+        runs,
+        criteria=criteria,
+        constraints=constraints,
+        now=time.time(),
+        claims=_claims(),
+    )
+
+
+def _claims() -> tuple[Claim, ...]:
+    """None where the file has a mistake, which `tare claims` explains: a document is worth having without them."""
+    if not CLAIMS.exists():
+        return ()
+    try:
+        return read_claims(CLAIMS, [metric for probe in all_probes() for metric in probe.metrics])
+    except CatalogueError as error:
+        print(f"tare: the documents go without claims: {error}", file=sys.stderr)
+        return ()
+
+
+def write(made: Decision, *, markdown: Path | None = None, html: Path | None = None) -> list[Path]:
+    """Write what is asked for; each file is replaced whole. Raises StoreError."""
+    paths = []
+    for path, render in ((markdown, decision.render), (html, page.render)):
+        if path is not None:
+            _replace(path, render(made))
+            paths.append(path)
+    return paths
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.rename(path)
+    except OSError as error:
+        raise StoreError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
