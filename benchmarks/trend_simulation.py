@@ -142,7 +142,7 @@ def methods() -> dict[str, Callable[[Floats], Sequence[int]]]:
         def otava(values: Floats) -> Sequence[int]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                points = compute_change_points(values)
+                points = compute_change_points(values.tolist())  # of an array it makes something else
             return [point.index for point in points[0]]
 
         known[f"apache-otava {version('apache-otava')}, defaults"] = otava

@@ -33,8 +33,7 @@ def pack(folder: Path, dockerfile: str, *, changed: dict[str, bytes] | None = No
     it too. Then the app goes into a folder of the tar and a first stage hands it out: what is copied is exactly
     the app, as with a client that sends both apart.
     """
-    names = _names(folder)
-    contents = {name: (folder / name).read_bytes() for name in names if (folder / name).is_file()}
+    contents = {name: (folder / name).read_bytes() for name in pack_names(folder)}
     contents.update(changed or {})
     prefix = ""
     if _copies_everything(dockerfile):
@@ -48,14 +47,16 @@ def pack(folder: Path, dockerfile: str, *, changed: dict[str, bytes] | None = No
     return buffer.getvalue()
 
 
-def _names(folder: Path) -> list[str]:
+def pack_names(folder: Path) -> list[str]:
+    """The files of a folder that are packed, sorted."""
     ignore = folder / ".dockerignore"
     patterns: list[str] = []
     if ignore.exists():
         lines = (line.strip() for line in ignore.read_text(encoding="utf-8").splitlines())
         patterns = [line for line in lines if line and not line.startswith("#")]
     kept = exclude_paths(str(folder), [*patterns, "Dockerfile", "*.Dockerfile", "app.toml"])
-    return sorted(set(kept) - {".dockerignore"})  # which docker-py always keeps, for the classic builder
+    kept = set(kept) - {".dockerignore"}  # which docker-py always keeps, for the classic builder
+    return sorted(name for name in kept if (folder / name).is_file())
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes, *, executable: bool) -> None:

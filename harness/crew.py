@@ -23,7 +23,7 @@ from harness.probes.base import Probe
 from harness.workshop import Prepared, Workshop
 
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
-WORKERS = 2  # building and compressing take a core each; more workers only wait for the disk
+WORKERS = 3  # two cores' worth of building and compressing, and one to wait for the disk or a start
 _TICK = 1.0  # s between looks of who waits
 _PATIENCE = 10.0  # s for workers to end what they are at once they are told to stop
 
@@ -69,7 +69,9 @@ class Crew:
         self._lab = lab
         self._probes = probes
         self._wanted = wanted
-        self._waiting = iter(cells)
+        # what takes longest first, so that no worker is left with it at the end; stable, so that cells of one app and
+        # kind follow each other and share stages
+        self._waiting = iter(sorted(cells, key=lambda cell: cell.strategy.rank))
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._done: queue.SimpleQueue[Done | _Left] = queue.SimpleQueue()

@@ -377,15 +377,9 @@ def _nights(
         values = np.stack([series[key].value for key in keys])
         ordered = np.sort(values, axis=1)
         medians = np.median(ordered, axis=1)
-        # of few values the interval's method depends on all of them being positive
-        positive = (ordered > 0).all(axis=1)
-        low, high = np.full(len(keys), np.nan), np.full(len(keys), np.nan)
-        for rows in (positive, ~positive):
-            if rows.any():
-                low[rows], high[rows], _ = interval(ordered[rows])
-        for key, row, median, least, most in zip(
-            keys, values, medians.tolist(), low.tolist(), high.tolist(), strict=True
-        ):
+        low, high, _ = interval(ordered)
+        rows = zip(keys, values, medians.tolist(), low.tolist(), high.tolist(), strict=True)
+        for key, row, median, least, most in rows:
             known = least == least  # not NaN
             yield key, (n, median, least if known else None, most if known else None, row.astype("<f8").tobytes())
 

@@ -26,31 +26,53 @@ class Column:
         return cls(np.fromiter(samples.values(), np.float64), np.fromiter(samples.keys(), np.int32))
 
 
-def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric]) -> tuple[float | None, int]:
-    """`width` and `more` of harness.plan.Progress for the headline metrics of `metrics`.
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """`width` and `more` as in harness.plan.Progress; `open` are the cells that a further block should visit."""
+
+    width: float | None
+    more: int
+    open: frozenset[str]
+
+
+def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *, precision: float) -> Outlook:
+    """What the headline metrics of `metrics` say of a row.
 
     The first of `cells` with samples is the reference, as in the tables. Without a comparison (one cell, or the
-    engine) a row is decided once its intervals are known.
+    engine) a row is decided once its intervals are known. A comparison whose interval is no wider than `precision` is
+    as good as decided. A cell is open while one of its comparisons is not, and the reference with it; where nothing
+    is, all are.
     """
     spreads: list[float] = []
     widths: list[float] = []
     waits: list[int] = []
+    undecided: set[str] = set()
     for metric in metrics:
         if not metric.headline:
             continue
-        found = [Column.of(samples[cell, metric.name]) for cell in cells if (cell, metric.name) in samples]
-        summaries = [summarise(column.value, deterministic=metric.deterministic) for column in found]
-        widths += [relative_width(summary) for summary in summaries if summary.low is not None]
-        waits += [SMALLEST_DECIDABLE - summary.n for summary in summaries if summary.low is None]
-        if metric.unit in (Unit.BOOLEAN, Unit.RATIO):
+        found = {cell: Column.of(samples[cell, metric.name]) for cell in cells if (cell, metric.name) in samples}
+        for cell, column in found.items():
+            summary = summarise(column.value, deterministic=metric.deterministic)
+            if summary.low is None:
+                waits.append(SMALLEST_DECIDABLE - summary.n)
+                undecided.add(cell)
+            else:
+                widths.append(relative_width(summary))
+        if metric.unit in (Unit.BOOLEAN, Unit.RATIO) or not found:
             continue
-        for column in found[1:]:
-            answer = ratio(found[0], column, direction=metric.direction, deterministic=metric.deterministic)
+        reference, *others = found
+        for cell in others:
+            one, two = found[reference], found[cell]
+            answer = ratio(one, two, direction=metric.direction, deterministic=metric.deterministic)
             if answer is None or answer.verdict is not Verdict.UNDECIDED:
                 continue
-            waits.append(answer.more)
             if answer.low is not None and answer.high is not None:
-                spreads.append((answer.high - answer.low) / answer.estimate)
+                width = (answer.high - answer.low) / answer.estimate
+                if width <= precision:
+                    continue
+                spreads.append(width)
+            waits.append(answer.more)
+            undecided |= {reference, cell}
     if waits:
-        return max(spreads, default=None), min(waits)
-    return max(widths, default=None), 0
+        return Outlook(max(spreads, default=None), min(waits), frozenset(undecided))
+    return Outlook(max(widths, default=None), 0, frozenset(cells))

@@ -2,7 +2,8 @@
 
 A row is what is compared with each other: the cells of one app under one probe. A block is every cell of a row once,
 in a freshly shuffled order. The first block of every row is always run, so a small budget gives fewer blocks, never
-fewer cells; every further one goes to the row whose undecided comparison has the widest interval per second spent.
+fewer cells; every further one goes to the row whose undecided comparison has the widest interval per second spent, and
+within a budget visits only the cells that are still undecided, beside the reference.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Plan:
 
     def order(self, block: Block) -> tuple[str, ...]:
         """The cells in the order of this block: reproducible from the seed, independent between blocks."""
-        cells = list(self.members(block.row))
+        cells = [cell for cell in self.members(block.row) if block.only is None or cell in block.only]
         random.Random(f"{self.seed}/{block.row.probe}/{block.row.app}/{block.index}").shuffle(cells)
         return tuple(cells)
 
@@ -97,8 +98,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Block:
+    """`only` are the cells it visits; None: all of the row."""
+
     row: Row
     index: int
+    only: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +112,14 @@ class Progress:
     `done` counts complete blocks, `cost` is the seconds a block took (or is expected to take). `more` is about how
     many blocks the next of its undecided comparisons needs, 0 where all are decided. `width` is that of the widest
     interval of an undecided comparison, as a share of the ratio; where all are decided, that of the widest interval
-    of a median; None while none can be given.
+    of a median; None while none can be given. `open` are the cells that a further block should visit; None: all.
     """
 
     done: int
     cost: float
     width: float | None
     more: int = 1
+    open: frozenset[str] | None = None
 
 
 _UNKNOWN_WIDTH = 1.0  # before an interval can be told, as if it were as wide as the value itself
@@ -156,7 +161,8 @@ def next_block(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) 
         return 0 < _to_go(known, plan.precision) * known.cost <= reach, width_per_second(known)
 
     best = max(within, key=attention)
-    return Block(best, progress[best].done)
+    # who asks for a number of blocks gets them of every cell; a budget is for what is not yet known
+    return Block(best, progress[best].done, progress[best].open if plan.budget is not None else None)
 
 
 def expected_seconds(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) -> float:

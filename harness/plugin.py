@@ -22,6 +22,7 @@ from harness.errors import TareError, UsageError
 from harness.model import Catalogue, Cell, Status, Try, Unit
 from harness.plan import parse_budget
 from harness.probes import all_probes
+from harness.report.documents import write_documents
 from harness.report.table import render
 from harness.settings import Settings
 from harness.store import Run, latest, read_run
@@ -244,4 +245,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminalreporter.write_line("")
     terminalreporter.write(render(run, width=terminalreporter._tw.fullwidth))
     terminalreporter.ensure_newline()
+    for path in write_documents(run.folder):
+        terminalreporter.write_line(f"written: {path}")
     terminalreporter.write_line(f"Stored in {run.folder}; `tare report {run.id}` shows this again.")

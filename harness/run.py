@@ -20,7 +20,7 @@ from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try
 from harness.outcome import Outcome
-from harness.outlook import outlook
+from harness.outlook import Outlook, outlook
 from harness.plan import Block, Plan, Progress, Row, expected_seconds, next_block
 from harness.probes.base import Measurement, Probe, Reading
 from harness.store import RunWriter
@@ -28,7 +28,7 @@ from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
-PREPARE_GUESS = 14.0  # s for each cell to build, verify and push all of them, before any was seen
+PREPARE_GUESS = 22.0  # s for each cell to build, verify and push all of them, before any was seen
 
 
 @dataclass(slots=True)
@@ -90,7 +90,8 @@ class Runner:
         self._to_prepare = len(cells)
         self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
-        self._outlooks: dict[Row, tuple[int, float | None, int]] = {}  # with the blocks they were made of
+        self._outlooks: dict[Row, tuple[int, Outlook]] = {}  # with the blocks they were made of
+        self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; none: all
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
     def run(self) -> None:
@@ -142,6 +143,7 @@ class Runner:
 
     def _run_block(self, block: Block) -> None:
         probe, row = self._probes[block.row.probe], block.row
+        self._only[row] = block.only
         title = f"{row.probe} {row.app}".strip()
         began = time.monotonic()
         order = [name for name in self._plan.order(block) if probe.of_engine or name in self._prepared]
@@ -253,12 +255,22 @@ class Runner:
 
     def _progress_of(self, row: Row, cells: Sequence[str]) -> Progress:
         probe, history = self._probes[row.probe], self._history
-        done = next(n for n in count() if any((cell, row.probe, n) not in history.visits for cell in cells))
-        if row not in self._outlooks or self._outlooks[row][0] != done:
+        done, before = self._done(row, cells), self._outlooks.get(row)
+        if before is None or before[0] != done:
             alive = [cell for cell in cells if self._failed.get((cell, row.probe), 0) < GIVE_UP_AFTER]
-            self._outlooks[row] = (done, *outlook(history.values, alive, probe.metrics))
-        _, width, more = self._outlooks[row]
-        return Progress(done, sum(self._seconds(cell, probe) for cell in cells), width, more)
+            seen = outlook(history.values, alive, probe.metrics, precision=self._plan.precision)
+            before = self._outlooks[row] = (done, seen)
+        seen = before[1]
+        visited = [cell for cell in cells if self._plan.budget is None or cell in seen.open] or cells
+        cost = sum(self._seconds(cell, probe) for cell in visited)
+        return Progress(done, cost, seen.width, seen.more, seen.open or None)
+
+    def _done(self, row: Row, cells: Sequence[str]) -> int:
+        """Complete blocks of a row. The last one begun is complete when each cell that it was to visit has been."""
+        visits, planned = self._history.visits, self._only.get(row)
+        begun = next(n for n in count() if not any((cell, row.probe, n) in visits for cell in cells))
+        last = [cell for cell in cells if planned is None or cell in planned]
+        return begun - any((cell, row.probe, begun - 1) not in visits for cell in last) if begun else 0
 
     def _seconds(self, cell: str, probe: Probe) -> float:
         """Expected for a visit: the mean of those to this cell, else of those to any, else the probe's guess."""

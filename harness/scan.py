@@ -39,6 +39,12 @@ class Found(NamedTuple):
     drift: bool = False
 
 
+class _Line(NamedTuple):
+    first: float  # level on the first night
+    last: float
+    p: float  # of a slope of 0
+
+
 def robust(level: Floats) -> tuple[Floats, Floats]:
     """Median and scaled MAD along the last axis, kept as an axis."""
     centre = np.median(level, axis=-1, keepdims=True)
@@ -82,15 +88,19 @@ def split(level: Floats, begin: int, end: int, found: list[Found], practical: fl
     edges = [begin, *(begin + cut for cut in cuts), end]
     for left, right in pairwise(edges):
         split(level, left, right, steps, practical)
-    if line is not None and abs(line[1] - line[0]) >= least and _is_line(piece, line, [s.begin - begin for s in steps]):
-        steps = [Found(begin, p, end, drift=True)]
+    if (
+        line is not None
+        and abs(line.last - line.first) >= least
+        and _is_line(piece, line, [s.begin - begin for s in steps])
+    ):
+        steps = [Found(begin, line.p, end, drift=True)]
     found.extend(steps)
 
 
-def _is_line(piece: Floats, line: tuple[float, float], cuts: Sequence[int]) -> bool:
+def _is_line(piece: Floats, line: _Line, cuts: Sequence[int]) -> bool:
     """Whether a line explains the piece better than the steps do, each for its parameters (Schwarz 1978)."""
     values, n = _fenced(piece), piece.size
-    straight = float(((values - np.linspace(*line, n)) ** 2).sum())
+    straight = float(((values - np.linspace(line.first, line.last, n)) ** 2).sum())
     parts = np.split(values, sorted({*cuts} - {0}))
     stepped = float(sum(((part - part.mean()) ** 2).sum() for part in parts))
     worth = math.log(n)
@@ -99,8 +109,8 @@ def _is_line(piece: Floats, line: tuple[float, float], cuts: Sequence[int]) -> b
     )
 
 
-def _scan(piece: Floats) -> tuple[int, float, float, tuple[float, float] | None]:
-    """The best split of a piece: night, shift, p, and the ends of the line where one explains it better."""
+def _scan(piece: Floats) -> tuple[int, float, float, _Line | None]:
+    """The best split of a piece: night, shift, p, and the line where one explains it better."""
     n = piece.size
     splits = np.arange(LEAST_SEGMENT, n - LEAST_SEGMENT + 1)
     plain = np.sqrt(1 / splits + 1 / (n - splits))
@@ -212,14 +222,20 @@ def _tail(maxima: Floats, observed: float) -> float:
     return -math.expm1(-math.exp(min(-(observed - place) / scale, 700.0)))
 
 
-def _line(values: Floats, squares_of_step: float) -> tuple[float, float] | None:
-    """The ends of the least-squares line where it leaves less than the step does; a step has one more parameter."""
+def _line(values: Floats, squares_of_step: float) -> _Line | None:
+    """The least-squares line where it leaves less than the step does; a step has one more parameter."""
     n = values.size
     if n < _LEAST_DRIFT:
         return None
     at = np.arange(n) - (n - 1) / 2
-    slope = float((at * values).sum() / (at**2).sum())
-    left = float(((values - values.mean() - slope * at) ** 2).sum())
+    spread = float((at**2).sum())
+    slope = float((at * values).sum()) / spread
+    residual = values - values.mean() - slope * at
+    left = float((residual**2).sum())
     if left / (n - 2) >= squares_of_step / (n - 3):
         return None
-    return float(values.mean() + slope * at[0]), float(values.mean() + slope * at[-1])
+    memory = float(memory_of(residual[None, :])[0, 0])
+    # for a slope, too, correlated values count as fewer: (1 − ρ)/(1 + ρ) of them
+    error = max(math.sqrt(left / (n - 2) / spread * (1 + memory) / (1 - memory)), NO_NOISE)
+    p = math.erfc(abs(slope) / error / math.sqrt(2))
+    return _Line(float(values.mean() + slope * at[0]), float(values.mean() + slope * at[-1]), p)

@@ -24,8 +24,8 @@ _MAX_SIZE = 1 << 63
 _ZEROS = bytes(BLOCK)
 _CAPABILITY = b"SCHILY.xattr.security.capability"  # how star, and with it every engine, writes extended attributes
 
-# name, mode, uid, gid, size, checksum, type, link name, magic and version, device major and minor, prefix
-_HEADER = struct.Struct("100s8s8s8s12s12x8sc100s8s64x8s8s155s12x")
+# name, mode, uid, gid, size, time, checksum, type, link name, magic and version, device major and minor, prefix
+_HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x")
 _USTAR = b"ustar\0"
 
 
@@ -76,6 +76,7 @@ class Entry(NamedTuple):
     size: int  # B a regular file has when unpacked (holes of sparse files included), 0 for all else
     link: str  # target: of a symlink as written, of a hard link a path as above; else ""
     device: tuple[int, int] | None  # major, minor of a device
+    modified: int = 0  # Unix time, s
     capability: bytes = b""  # the extended attribute security.capability, as the kernel stores it
 
 
@@ -234,7 +235,7 @@ def clean(path: str) -> str:
 
 
 def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[Entry, int]:
-    name, mode, uid, gid, size, _, flag, link, magic, major, minor, prefix = _HEADER.unpack(block)
+    name, mode, uid, gid, size, modified, _, flag, link, magic, major, minor, prefix = _HEADER.unpack(block)
     kind = _KINDS.get(flag)
     if kind is None:
         raise LayerError(f"an entry of type {flag!r} before byte {source.offset}, which no layer may have")
@@ -275,6 +276,7 @@ def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[
         0 if kind is not _FILE else stored if unpacked is None else unpacked,
         target,
         (_number(major), _number(minor)) if kind in _DEVICES else None,
+        _time(modified),
         extended.get(_CAPABILITY, b"") if extended else b"",
     )
     return entry, stored
@@ -333,6 +335,14 @@ def _number_of(field: bytes) -> int:
         return int(digits, 8)
     except ValueError:
         raise LayerError(f"not an octal number: {field!r}") from None
+
+
+def _time(field: bytes) -> int:
+    """A time before 1970 or without sense is none: nothing depends on it."""
+    try:
+        return _number_of(field)
+    except LayerError:
+        return 0
 
 
 _number = lru_cache(maxsize=4096)(_number_of)  # modes and owners: a handful of values, tens of thousands of times

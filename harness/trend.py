@@ -43,7 +43,7 @@ SUSPICIOUS = 0.025  # one-sided p at which the last nights are suspect: what one
 SUSPICIOUS_SHIFT = 0.02  # an estimate from two nights is itself uncertain by 1.5 %, so below PRACTICAL
 JUMP = 0.10  # a shift of one night alone that is worth measuring again
 _JUMP_SCORE = 5.0
-_CHANGED = 0.01  # of the changes told looking back, the share that may be false
+_CHANGED = 0.001  # of the changes told looking back, the share that may be false
 _PERMUTATIONS = 999
 
 Floats = NDArray[np.float64]
@@ -116,7 +116,7 @@ def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = P
 
 
 def discoveries(candidates: Sequence[Sequence[Change]]) -> list[tuple[Change, ...]]:
-    """What stands of `changes` of many series: at most 1 % of it false (Benjamini-Hochberg). Exact ones all stand."""
+    """What stands of `changes` of many series: at most 0.1 % of it false (Benjamini-Hochberg). Exact ones all stand."""
     family = [change.p for series in candidates for change in series if change.p is not None]
     # scans without a candidate are tests too, with a p-value above 5 %
     silent = sum(not any(change.p is not None for change in series) for series in candidates)

@@ -5,6 +5,7 @@ What is built here is what pulls and starts measure; the build probe builds anew
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
 from harness.startup import LOG_TAIL, Door, start_and_ask
 from harness.surface.inspection import Inspection
+from harness.surface.reproduce import Unlike
 
 _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
@@ -45,6 +47,8 @@ class Prepared:
     diff_ids: tuple[str, ...]
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
     inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
+    unlike: list[Unlike] = field(default_factory=list)  # one at most: of the first build that gave another image
+    peaks: list[int] = field(default_factory=list)  # B of memory, read after all right answers
 
 
 class Workshop:
@@ -59,7 +63,9 @@ class Workshop:
     ) -> BuildResult:
         """Build a cell's Dockerfile from its app, with an edit applied. Raises BaseUnavailable or BuildFailed."""
         lab = self._lab
-        arguments: dict[str, str] = {}
+        # engines whose BuildKit knows it date layers by it; others, and Dockerfiles that do not ask, ignore it
+        epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+        arguments: dict[str, str] = {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
         environs: dict[str, Mapping[str, str]] = {}
         for role in cell.bases:
             base = lab.bases[role]

@@ -60,7 +60,7 @@ def key(environment: Environment = HERE, lane: str = PINNED, metric: str = "star
 
 
 def test_a_series_is_what_the_runs_hold(tmp_path):
-    folders = [night(tmp_path, {"go-full": [0.1 + n / 100, 0.2, 0.3, 0.25]}) for n in range(3)]
+    folders = [night(tmp_path, {"go-full": [0.1 + n / 100, 0.2, 0.3, 0.25, 0.21, 0.4]}) for n in range(3)]
     with History.open(tmp_path) as history:
         line = history.line(key())
         assert line.metric == WARM
@@ -78,12 +78,10 @@ def test_a_series_is_what_the_runs_hold(tmp_path):
         assert np.isnan(history.line(key(metric="size.transfer")).low).all()
 
 
-def test_no_interval_below_three_samples(tmp_path):
-    night(tmp_path, {"go-full": [0.1, 0.2], "go-slim": [-1.0, 0.0, 0.5]})
+def test_no_interval_where_few_samples_give_none(tmp_path):
+    night(tmp_path, {"go-full": [0.1, 0.2]})
     with History.open(tmp_path) as history:
         assert np.isnan(history.line(key()).low).all()
-        (other,) = [line for line in history.lines() if line.key.cell == "go-slim" and line.key.metric == WARM.name]
-        assert other.low[0] < -1
 
 
 def test_environments_and_lanes_are_never_joined(tmp_path):

@@ -121,6 +121,16 @@ def test_time_goes_where_the_undecided_interval_is_widest_per_second():
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6), "what is decided can wait"
 
 
+def test_within_a_budget_only_open_cells_are_visited_and_else_all():
+    open_ = frozenset({"a-x"})
+    progress = {**FOUR, Row("start"): Progress(9, 10, 0.5, 3, open_), Row("pull"): Progress(9, 10, 0.1, 0)}
+    block = next_block(plan(), progress, elapsed=10)
+    assert block == Block(Row("start"), 9, open_)
+    assert plan().order(block) == ("a-x",)
+    without = plan(budget=None, blocks=20)
+    assert without.order(next_block(without, progress, elapsed=10)) != ("a-x",)
+
+
 def test_what_is_known_to_the_plans_precision_can_wait():
     progress = {**FOUR, Row("start"): Progress(9, 10, 0.15), Row("pull"): Progress(9, 10, 0.05)}
     assert next_block(plan(precision=0.2), progress, elapsed=10) == Block(Row("start"), 9), "both are: the wider one"

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import harness.workshop
@@ -109,10 +110,10 @@ class Bench:
         lab.apart = lambda: contextlib.nullcontext(lab)
         return lab
 
-    def run(self, blocks: int = 3, resume: Path | None = None):
+    def run(self, blocks: int = 3, resume: Path | None = None, budget: float | None = None):
         names = tuple(cell.id for cell in self.cells)
         plans = (ProbePlan(name="count", blocks=None, guess=0.01),)
-        plan = Plan(cells=names, probes=plans, seed=3, budget=None, blocks=blocks)
+        plan = Plan(cells=names, probes=plans, seed=3, budget=budget, blocks=blocks)
         history = History.of(read_run(resume).tries(), [self.probe]) if resume else None
         writer = RunWriter.resume(resume) if resume else RunWriter.create(self.folder / "results", self.manifest())
         monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
@@ -148,6 +149,40 @@ def test_every_cell_is_visited_once_a_block_and_every_state_stored(bench):
         cells = [t.cell for t in tries if t.block == block and t.state == "first"]
         assert sorted(cells) == ["a-slim", "b-slim", "c-slim"]
     assert bench.probe.closed == 9
+
+
+def noisy(bench, values):
+    """Let the probe tell these values (by app), 10 % noise on them; a second state tells the same."""
+    random = np.random.default_rng(5)
+
+    def measure(name, state):
+        return Reading({f"count.{state}": float(values[name] * np.exp(random.normal(0, 0.1)))})
+
+    bench.probe._measure = measure
+
+
+def test_within_a_budget_what_is_decided_is_visited_no_more(bench):
+    noisy(bench, {"a": 1.0, "b": 1.1, "c": 5.0})
+    run = bench.run(blocks=12, budget=1000.0)
+    blocks = {name: list(run.series()[f"{name}-slim", "count.first"].block) for name in "abc"}
+    assert blocks["a"] == blocks["b"] == list(range(12))
+    assert 6 <= len(blocks["c"]) < 12
+    assert blocks["c"] == list(range(len(blocks["c"])))
+
+
+def test_with_a_number_of_blocks_every_cell_gets_them(bench):
+    noisy(bench, {"a": 1.0, "b": 1.1, "c": 5.0})
+    run = bench.run(blocks=9)
+    assert {len(run.series()[f"{name}-slim", "count.first"].block) for name in "abc"} == {9}
+
+
+def test_a_resumed_run_within_a_budget_goes_on_with_whole_blocks(bench):
+    noisy(bench, {"a": 1.0, "b": 1.1, "c": 5.0})
+    first = bench.run(blocks=10, budget=1000.0)
+    run = bench.run(blocks=12, budget=1000.0, resume=first.folder)
+    columns = {name: run.series()[f"{name}-slim", "count.first"].block for name in "abc"}
+    assert list(columns["a"]) == list(columns["b"]) == list(range(12))
+    assert len(columns["c"]) < 12
 
 
 def test_a_cell_that_cannot_be_prepared_is_a_record_and_the_rest_is_measured(tmp_path, monkeypatch):

@@ -401,6 +401,7 @@ def _container(spec: ContainerSpec) -> dict[str, object]:
             "NetworkMode": spec.network,
             "PidMode": spec.pid,
             "Memory": spec.memory or 0,
+            "MemorySwap": spec.memory or 0,  # the same: a limit that spills over into swap is none
             "ReadonlyRootfs": spec.read_only,
             "CapDrop": list(spec.cap_drop),
             "CapAdd": list(spec.cap_add),

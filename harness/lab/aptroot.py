@@ -11,7 +11,8 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -75,12 +76,23 @@ class Apt:
     `debs` is the cache of fetched packages: files in it are complete, named as apt names them, and kept.
     """
 
-    def __init__(self, folder: Path, debs: Path, *, release: str, architecture: str, isolated: Isolated) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        debs: Path,
+        *,
+        release: str,
+        architecture: str,
+        isolated: Isolated,
+        only: Collection[str] = (),
+    ) -> None:
+        """`only` are the suites to take of those the host takes; all of them where it is empty."""
         self.folder = folder
         self.debs = debs
         self.release = release
         self.architecture = architecture
         self.isolated = isolated
+        self._only = only
         self.dates: dict[str, str] = {}  # suite → date of its InRelease
         self.origins: tuple[str, ...] = ()
         self._lock = threading.Lock()
@@ -119,6 +131,11 @@ class Apt:
         keyrings = (Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("pgp", "gpg"))
         keyring = next((path for path in keyrings if path.exists()), None)
         found = aptsources.for_release(aptsources.read(), release=self.release, codename=codename, keyring=keyring)
+        if self._only:
+            kept = ((source, tuple(suite for suite in source.suites if suite in self._only)) for source in found)
+            found = tuple(replace(source, suites=suites) for source, suites in kept if suites)
+            if not found:
+                raise BaseUnavailable(f"this machine's apt takes no {' '.join(self._only)}", where="apt")
         for name in ("etc/parts", "lists/partial", "cache/archives/partial", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()

@@ -24,6 +24,7 @@ from harness.lab.network import Network
 from harness.lab.node import Nodes
 from harness.lab.quiet import Monitor
 from harness.lab.registry import Registry
+from harness.lab.security import Security
 from harness.lab.services import Services
 from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, have_tool, shell_holder
 
@@ -54,6 +55,7 @@ class Lab:
     bases: Mapping[str, BaseImage | BaseUnavailable]
     stage: Stage
     services: Services
+    security: Security
     no_tool: str  # why there is no tool image; "" where there is one
     monitor: Monitor
     bind: str
@@ -162,6 +164,7 @@ def open_lab(
             bases=bases,
             stage=stage,
             services=services,
+            security=Security(catalogue.release),
             no_tool=tool,
             monitor=Monitor(),
             bind=bind,

@@ -13,6 +13,8 @@ from harness.lab.lab import Lab
 from harness.model import Direction, Edit, Metric, Phase, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.settings import IMAGE_PREFIX
+from harness.surface.reproduce import FILE as UNLIKE
+from harness.surface.reproduce import unlike
 from harness.workshop import Prepared, Workshop
 
 _STATES = {
@@ -44,7 +46,8 @@ class BuildProbe(CellProbe):
             name="build.reproducible",
             unit=Unit.BOOLEAN,
             direction=Direction.LARGER,
-            help="1 where a build from an empty cache gives the same layer digests as the first one",
+            help="1 where a build from an empty cache gives the same layer digests as the first one; "
+            "else reproducible.json names the files that differ",
         ),
     )
 
@@ -58,10 +61,18 @@ class BuildProbe(CellProbe):
             cold = state == "cold"
             result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and not lab.may_prune)
             values = {f"build.{state}": result.seconds}
+            artefacts: dict[str, bytes] = {}
+            notes: dict[str, str] = {}
             if cold:
                 image = lab.engine.inspect(tag)
-                values["build.reproducible"] = float(image is not None and image.diff_ids == cell.diff_ids)
-            return Reading(values, _phases(result))
+                same = image is not None and image.diff_ids == cell.diff_ids
+                values["build.reproducible"] = float(same)
+                if not same:
+                    if not cell.unlike:  # which files does not change from block to block, and reading takes long
+                        cell.unlike.append(unlike(lab.engine.save(cell.image), lab.engine.save(tag)))
+                    notes["unlike"] = cell.unlike[0].summary()
+                    artefacts[UNLIKE] = cell.unlike[0].document()
+            return Reading(values, _phases(result), notes=notes, artefacts=artefacts)
 
         try:
             if lab.may_prune:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.errors import LabError
 from harness.lab.lab import Lab
 from harness.model import Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.records import encode
 from harness.surface.inspection import inspected
+from harness.surface.inventory import Inventory
+from harness.surface.pending import Index, Pending, pending
 from harness.workshop import Prepared
 
+PENDING = "pending.json"
 _HEADLINES = ("packages", "shells")
 _COUNTS = {
     "packages": "packages of the distribution (dpkg, apk) in the image",
@@ -50,6 +55,11 @@ class SurfaceProbe(CellProbe):
             )
             for name, text in _COUNTS.items()
         ),
+        Metric(
+            name="surface.pending",
+            unit=Unit.COUNT,
+            help="packages with a pending security update, by the distribution's security index of the day",
+        ),
         Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 where the app runs as root"),
     )
 
@@ -60,7 +70,29 @@ class SurfaceProbe(CellProbe):
         found = inspected(lab.engine, cell)
         values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
         notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
-        return Reading(values, notes=notes, artefacts=found.documents())
+        documents = found.documents()
+        try:
+            waiting, index = self._pending(lab, found.inventory)
+        except LabError as error:
+            notes["pending"] = f"not measured: {error}"
+        else:
+            values["surface.pending"] = float(len(waiting))
+            notes["pending"] = f"{index.suite} of {index.dated}" if index else "no package of a distribution"
+            if index:
+                record = {"schema": 1, "suite": index.suite, "dated": index.dated, "packages": waiting}
+                documents[PENDING] = encode(record)
+        return Reading(values, notes=notes, artefacts=documents)
+
+    @staticmethod
+    def _pending(lab: Lab, inventory: Inventory) -> tuple[tuple[Pending, ...], Index | None]:
+        """Raises LabError where the index cannot be had or is another distribution's."""
+        if not any(item.is_distribution for item in inventory.packages):
+            return (), None
+        index = lab.security.index()
+        image = f"{inventory.system.get('ID', '')} {inventory.system.get('VERSION_CODENAME', '')}-security"
+        if image != f"{index.distribution} {index.suite}":
+            raise LabError(f"the image needs the index of {image}, there is that of {index.distribution} {index.suite}")
+        return pending(inventory.packages, index), index
 
 
 PROBES: tuple[Probe, ...] = (SurfaceProbe(),)

@@ -1,0 +1,26 @@
+"""`tare layers CELL`: each layer with its step, bytes, waste and largest folders, from a stored run alone."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands._runs import add_results, find_run
+
+HELP = "each layer of a cell's image: its step, bytes, waste and largest folders"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("cell", help="such as go-slim")
+    parser.add_argument("--run", help="run id or folder (default: the newest)")
+    add_results(parser)
+    parser.add_argument("--folders", type=int, default=3, metavar="N", help="folders told of each layer (default 3)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.report.inside import layers_text
+    from harness.store import read_run
+    from harness.surface.stored import stored_image
+
+    stored = read_run(find_run(options.run, options.results))
+    print(layers_text(stored_image(stored, options.cell), folders=options.folders))
+    return 0

@@ -1,0 +1,140 @@
+"""`tare selftest`: the harness put to the test with samples of known truth."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands._runs import add_results, find_run
+
+if TYPE_CHECKING:
+    from harness.store import Run
+
+HELP = "aa: is a cell called different from itself? plan: how many samples the planner saves"
+_FOLDER = "selftest"  # beside the runs of apps, under results/
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    tests = parser.add_subparsers(required=True, metavar="TEST", dest="test")
+    aa = tests.add_parser("aa", help="measure cells as two, or draw both sides from stored samples; count the claims")
+    aa.add_argument("cells", nargs="*", metavar="CELL", help="measure these cells as two, on a real engine")
+    aa.add_argument("--probe", action="append", default=[], help="with these probes (default: start and memory)")
+    aa.add_argument("--blocks", type=int, default=12, help="so many blocks (default: 12)")
+    plan = tests.add_parser("plan", help="replay stored samples under the planner and under an equal plan")
+    for test in (aa, plan):
+        test.add_argument("--run", help="the stored run to draw from (default: the newest)")
+        test.add_argument("--seed", type=int, default=1, help="of what is drawn (default: 1)")
+        test.add_argument("--tables", type=int, default=100, help="how many tables are drawn (default: 100)")
+        add_results(test)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.store import read_run
+
+    if options.test == "plan":
+        return _plan(read_run(find_run(options.run, options.results)), options.seed)
+    if options.cells:
+        return _measured(read_run(_measure(options)), options)
+    return _stored(read_run(find_run(options.run, options.results)), options)
+
+
+def _measure(options: argparse.Namespace) -> Path:
+    from harness.bench import Job, measure
+    from harness.catalogue import read
+    from harness.display import Display
+    from harness.errors import UsageError
+    from harness.probes import all_probes
+    from harness.selftest import twins
+    from harness.settings import Settings
+
+    catalogue = read(Path())
+    known = {cell.id: cell for cell in catalogue.cells}
+    for name in options.cells:
+        if name not in known:
+            raise UsageError("there is no such cell", where=name, fix="`tox -e bench -- --co` lists them.")
+    wanted = options.probe or ["start", "memory"]
+    probes = [probe for probe in all_probes() if probe.name in wanted]
+    if missing := set(wanted) - {probe.name for probe in probes}:
+        names = ", ".join(probe.name for probe in all_probes())
+        raise UsageError("there is no such probe", where=", ".join(sorted(missing)), fix=f"There are {names}.")
+    display = Display()
+    try:
+        job = Job(
+            root=Path(),
+            results=options.results / _FOLDER,
+            catalogue=catalogue,
+            cells=twins(known[name] for name in dict.fromkeys(options.cells)),
+            probes=probes,
+            budget=None,
+            blocks=options.blocks,
+            seed=options.seed,
+        )
+        return measure(job, Settings.from_environ(), display)
+    finally:
+        display.close()
+
+
+def _measured(run: Run, options: argparse.Namespace) -> int:
+    """The table as measured, and the same with the twins exchanged at random within blocks."""
+    from tabulate import tabulate
+
+    from harness.report.figures import figures
+    from harness.selftest import CLAIMS, compared, relabelled
+
+    found = [(key, item.ratio) for key, item in figures(run, compared(run.manifest.metrics)).items() if item.ratio]
+    rows = [
+        (cell.rpartition("-")[0], metric, item.n, f"{item.estimate:.3f}×", _interval(item.low, item.high), item.verdict)
+        for (cell, metric), item in found
+    ]
+    print(tabulate(rows, headers=("cell, as two", "metric", "blocks", "ratio", "95 % interval", "verdict")))
+    claims = sum(answer.verdict in CLAIMS for _, answer in found)
+    again = relabelled(run.series(), run.manifest.metrics, seed=options.seed, tables=options.tables)
+    print(f"\nAs measured: {claims} of {len(found)} verdicts claim a difference where there is none.")
+    print(
+        f"With the two exchanged at random within blocks, {options.tables} times: {again.claims} of {again.verdicts} "
+        f"({again.share:.2%}; allowed: 1 %)."
+    )
+    print(f"Stored in {run.folder}.")
+    return 0 if again.passed and not run.failures else 1
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _stored(run: Run, options: argparse.Namespace) -> int:
+    from tabulate import tabulate
+
+    from harness.errors import UsageError
+    from harness.selftest import Count, against_itself
+
+    found = against_itself(run.series(), run.manifest.metrics, seed=options.seed, tables=options.tables)
+    total = sum(found.values(), Count())
+    if not total.verdicts:
+        raise UsageError("no cell has four samples of a measured metric", where=run.id, fix="Give --run, or CELLs.")
+    rows = [(n, item.verdicts, item.claims, f"{item.share:.2%}") for n, item in found.items()]
+    print(
+        f"Cells of run {run.id} against themselves: {options.tables} tables of each size, drawn from their samples.\n"
+    )
+    print(tabulate(rows, headers=("blocks", "verdicts", "claim a difference", "share"), disable_numparse=True))
+    print(f"\nIn all {total.share:.2%} (allowed: 1 %).")
+    return 0 if total.passed else 1
+
+
+def _plan(run: Run, seed: int) -> int:
+    from statistics import median
+
+    from tabulate import tabulate
+
+    from harness.errors import UsageError
+    from harness.selftest import races
+
+    found = races(run, seeds=range(seed, seed + 5))
+    if not found:
+        raise UsageError("no app has two cells with four blocks", where=run.id, fix="Give --run.")
+    rows = [(f"{item.goal:.1%}", item.comparisons, item.planned, item.equal, f"{item.share:.0%}") for item in found]
+    print(f"Blocks of run {run.id}, drawn at random without end, until no undecided interval is wider than the goal:\n")
+    headers = ("goal, of the ratio", "comparisons", "samples, planned", "samples, equal plan", "share")
+    print(tabulate(rows, headers=headers, disable_numparse=True))
+    return 0 if median(item.share for item in found) <= 0.5 else 1

@@ -1,0 +1,135 @@
+"""Harden: whether the app works under the restrictions that hardening guides ask for, found by doing it.
+
+The restrictions are those of the CIS Docker Benchmark (5.3, 5.10, 5.12, 5.25) and of Kubernetes' restricted Pod
+Security Standard, and a memory limit with a fifth to spare. The app works where it gives its first valid answer and
+then all of its right ones. It is tried under all of them at once; what works so works under each alone, since no app
+fails for being allowed more. Where it does not, each is tried alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from harness.engine.contract import ContainerSpec
+from harness.errors import EngineError, LabError, TryFailed
+from harness.lab.lab import Lab
+from harness.model import Direction, Metric, Status, Unit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.records import encode
+from harness.trial import as_it_is, peak, running, tool_program, with_program
+from harness.workshop import Prepared
+
+FILE = "harden.json"
+SPARE = 1.2  # memory limit over measured peak
+NOBODY = "65532:65532"  # the user of the distroless images, for an image that names none
+_LEAST_MEMORY = 6 << 20  # B; engines take no less
+_RESTRICTIONS = {
+    "readonly": "with its root file system read-only",
+    "capabilities": "with all capabilities dropped",
+    "privileges": "with no new privileges to be had (no_new_privs)",
+    "nonroot": "as a user that is not root: the image's own, else 65532",
+    "memory": f"with its memory limited to {SPARE:g} × its measured peak",
+    "all": "under all of these at once",
+}
+
+
+class HardenProbe(CellProbe):
+    name = "harden"
+    activity = "starts"
+    rank = 16
+    states = ("restricted",)
+    reports: ClassVar = {"restricted": "harden.all"}
+    blocks = 1
+    timed = False
+    guess = 3.0
+    metrics = tuple(
+        Metric(
+            name=f"harden.{name}",
+            unit=Unit.BOOLEAN,
+            direction=Direction.LARGER,
+            headline=name == "all",
+            help=f"1 where the app works {text}",
+        )
+        for name, text in _RESTRICTIONS.items()
+    )
+
+    def impossible(self, lab: Lab) -> str:
+        return lab.no_tool or ("" if lab.engine.info.local else "the engine is elsewhere: peak memory cannot be read")
+
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+        yield "restricted", lambda: self._measure(lab, cell)
+
+    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+        try:
+            trials = _Trials(lab, cell, self._peak(lab, cell))
+            trials.run()
+        except (EngineError, LabError) as error:
+            raise TryFailed(Status.ERROR, str(error)) from error
+        values = {f"harden.{name}": float(not trials.reasons[name]) for name in _RESTRICTIONS}
+        notes = {name: reason[:200] for name, reason in trials.reasons.items() if reason}
+        record = {"schema": 1, "peak": trials.peak, "limit": trials.limit, "user": trials.user}
+        return Reading(values, notes=notes, artefacts={FILE: encode({**record, "reasons": trials.reasons})})
+
+    @staticmethod
+    def _peak(lab: Lab, cell: Prepared) -> int:
+        """Peak memory of the app after its right answers; another probe may have read it already."""
+        if not cell.peaks:
+            spec = with_program(as_it_is(lab, cell), tool_program(lab.engine, lab.settings.cache))
+            with running(lab, cell, spec) as container:
+                cell.peaks.append(peak(lab, container))
+        if not cell.peaks[-1]:
+            raise TryFailed(Status.ERROR, "no process of the app could be read")
+        return max(cell.peaks)
+
+
+@dataclass(slots=True)
+class _Trials:
+    lab: Lab
+    cell: Prepared
+    peak: int  # B
+    reasons: dict[str, str] = field(default_factory=dict)  # by restriction: why the app did not work, "" where it did
+    limit: int = 0  # B
+    user: str = ""
+
+    def run(self) -> None:
+        info = self.lab.engine.inspect(self.cell.image)
+        own = str(info.config.get("User") or "") if info else ""
+        self.user = own if own.partition(":")[0] not in ("", "0", "root") else NOBODY
+        self.limit = max(math.ceil(SPARE * self.peak), _LEAST_MEMORY)
+        plain = as_it_is(self.lab, self.cell)
+        alone = {
+            "readonly": replace(plain, read_only=True),
+            "capabilities": replace(plain, cap_drop=["ALL"]),
+            "privileges": replace(plain, security_opt=["no-new-privileges"]),
+            "nonroot": replace(plain, user=self.user),
+            "memory": replace(plain, memory=self.limit),
+        }
+        together = replace(
+            plain,
+            read_only=True,
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            user=self.user,
+            memory=self.limit,
+        )
+        self._try("all", together)
+        for name, spec in alone.items():
+            if self.reasons["all"]:
+                self._try(name, spec)
+            else:
+                self.reasons[name] = ""
+        if self.reasons["readonly"]:  # what hardening guides then give it
+            self._try("readonly with a writable /tmp", replace(alone["readonly"], tmpfs={"/tmp": ""}))
+
+    def _try(self, name: str, spec: ContainerSpec) -> None:
+        try:
+            with running(self.lab, self.cell, spec):
+                self.reasons[name] = ""
+        except TryFailed as error:
+            last = error.log.strip().rpartition("\n")[2]
+            self.reasons[name] = f"{error.reason}: {last}" if last else error.reason
+
+
+PROBES: tuple[Probe, ...] = (HardenProbe(),)

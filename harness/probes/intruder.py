@@ -1,0 +1,90 @@
+"""Intruder: what somebody finds who can run commands in a running container of the app, found by trying.
+
+Commands are run as the engine's exec does, as the user the app runs as. A command has run if the engine could start it,
+whatever its exit code; 126 and 127 are how engines and shells say that they could not. The last one is a static program
+of ours that is brought along: what an image without a shell does not keep from running.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from harness.engine.contract import ExecResult
+from harness.errors import EngineError, LabError, TryFailed
+from harness.lab.lab import Lab
+from harness.model import Metric, Status, Unit
+from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.records import encode
+from harness.trial import PROGRAM, as_it_is, peak, running, tool_program, with_program
+from harness.workshop import Prepared
+
+FILE = "intruder.json"
+_NOT_STARTED = (126, 127)
+_COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first that runs counts
+    "sh": (("sh", "-c", "exit 0"),),
+    "bash": (("bash", "-c", "exit 0"),),
+    "curl": (("curl", "--version"),),
+    "wget": (("wget", "--version"),),
+    "apt": (("apt", "--version"), ("apt-get", "--version")),
+    "python": (("python3", "--version"), ("python", "--version")),
+    "program": ((PROGRAM, "peak"),),
+}
+_MAX_OUTPUT = 300  # characters that are kept
+
+
+class IntruderProbe(CellProbe):
+    name = "intruder"
+    activity = "starts"
+    rank = 14
+    states = ("running",)
+    reports: ClassVar = {"running": "intruder.sh"}
+    blocks = 1
+    timed = False
+    guess = 2.0
+    metrics = tuple(
+        Metric(
+            name=f"intruder.{name}",
+            unit=Unit.BOOLEAN,
+            deterministic=True,
+            headline=name == "sh",
+            help="1 where a static program that was brought along runs in the container"
+            if name == "program"
+            else f"1 where {' or '.join(command[0] for command in commands)} runs in a running container of the app",
+        )
+        for name, commands in _COMMANDS.items()
+    )
+
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+        yield "running", lambda: self._measure(lab, cell)
+
+    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+        spec = as_it_is(lab, cell)
+        bring = lab.engine.info.local and not lab.no_tool
+        tried: dict[str, list[dict[str, object]]] = {}
+        values: dict[str, float] = {}
+        try:
+            if bring:
+                spec = with_program(spec, tool_program(lab.engine, lab.settings.cache))
+            with running(lab, cell, spec) as container:
+                for name, commands in _COMMANDS.items():
+                    if name == "program" and not bring:
+                        continue  # nothing of this machine can be brought into an engine elsewhere
+                    for command in commands:
+                        said = lab.engine.run_in(container, command)
+                        tried.setdefault(name, []).append(_record(command, said))
+                        values[f"intruder.{name}"] = float(said.exit_code not in _NOT_STARTED)
+                        if values[f"intruder.{name}"]:
+                            break
+                if bring and (found := peak(lab, container)):
+                    cell.peaks.append(found)
+        except (EngineError, LabError) as error:
+            raise TryFailed(Status.ERROR, str(error)) from error
+        notes = {name: f"{records[-1]['exit_code']} {records[-1]['output']}"[:120] for name, records in tried.items()}
+        return Reading(values, notes=notes, artefacts={FILE: encode({"schema": 1, "tried": tried})})
+
+
+def _record(command: tuple[str, ...], said: ExecResult) -> dict[str, object]:
+    return {"command": command, "exit_code": said.exit_code, "output": said.output.strip()[:_MAX_OUTPUT]}
+
+
+PROBES: tuple[Probe, ...] = (IntruderProbe(),)

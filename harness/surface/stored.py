@@ -1,0 +1,58 @@
+"""What a run has stored of a cell's image: its inventory and its layers, read back.
+
+Where a run was resumed its images were built anew, so that a cell may have several documents of a name; the newest
+counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from harness.errors import StoreError, UsageError
+from harness.store import Run
+from harness.surface.inspection import STEPS, SURFACE
+from harness.tomlread import suggest
+
+_MEASURE = "Measure it: `tox -e bench -- -m surface`."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage:
+    cell: str
+    surface: Mapping[str, Any]  # as harness/surface/inventory.py's Inventory, by its fields' names
+    steps: Mapping[str, Any]  # image, efficiency, and layers: LayerReport by its fields' names
+
+
+def stored_image(run: Run, cell: str) -> StoredImage:
+    """Raises UsageError for a cell the run has not, StoreError where its image was not looked into."""
+    cells = [known.id for known in run.manifest.cells]
+    if cell not in cells:
+        raise UsageError("no such cell in this run", where=cell, fix=suggest(cell, cells, "Cells:"))
+    return StoredImage(cell=cell, surface=_newest(run, cell, SURFACE), steps=_newest(run, cell, STEPS))
+
+
+def _newest(run: Run, cell: str, name: str) -> Mapping[str, Any]:
+    folder = run.folder / "artefacts" / cell
+    numbered = re.compile(re.escape(name) + r"(?:\.(\d+))?")
+    found: dict[int, Path] = {}
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if match := numbered.fullmatch(path.name):
+            found[int(match[1] or 0)] = path
+    if not found:
+        raise StoreError(f"{name} is not stored for {cell}", where=str(run.folder), fix=_MEASURE)
+    path = found[max(found)]
+    try:
+        document = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or document.get("schema") != 1:
+        raise StoreError("this is no such document, or a newer Tare's", where=str(path), fix="Use a newer Tare.")
+    return document
