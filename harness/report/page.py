@@ -112,7 +112,7 @@ class _Page:
         manifest = self.run.manifest
         blocks = max((int(series.block.max()) + 1 for series in self.run.series().values()), default=0)
         return f"""<h1>Which image strategy to take</h1>
-<p class="soft">{len(self.apps_)} apps × {len(self.strategies)} strategies on a real engine, {blocks} blocks,
+<p class="soft">{len(self.apps_)} apps × {len(self.strategies)} strategies on a real engine, {blocks} block{"s"[: blocks != 1]},
 {_h(when(manifest.started))}. Run <a href="#environment">{_h(self.run.id)}</a>, environment
 <a href="#environment">{_h(manifest.environment.fingerprint)}</a>.</p><div id="banners">{self._banners()}</div>"""
 
