@@ -157,7 +157,10 @@ def _severity(said: object) -> str:
     return name if name in SEVERITIES else "unknown"
 
 
-def _sorted(found: Any) -> tuple[Vulnerability, ...]:
-    return tuple(
-        sorted(set(found), key=lambda one: (SEVERITIES.index(one.severity), one.id, one.package, one.installed))
-    )
+def _sorted(found: Iterable[Vulnerability]) -> tuple[Vulnerability, ...]:
+    """The gravest first; what is told of several places once."""
+    return tuple(sorted(set(found), key=_order))
+
+
+def _order(one: Vulnerability) -> tuple[int, str, str, str]:
+    return SEVERITIES.index(one.severity), one.id, one.package, one.installed
