@@ -1,0 +1,51 @@
+"""`tare scan`: known vulnerabilities of a stored run's images, by the scanners this machine has."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands._runs import add_results, find_run
+
+HELP = "known vulnerabilities of stored images, by grype, trivy and docker scout where they are installed"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
+    add_results(parser)
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write all that was found, as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    from datetime import UTC, datetime
+
+    from tabulate import tabulate
+
+    from harness.errors import UsageError
+    from harness.records import encode
+    from harness.store import read_run
+    from harness.surface import scanners
+    from harness.surface.inspection import CYCLONEDX, SPDX
+
+    stored = read_run(find_run(options.run, options.results))
+    names = scanners.installed()
+    if not names:
+        fix = "Install grype or trivy; `surface.pending` counts pending security updates without them."
+        raise UsageError("no scanner is installed", where="grype, trivy, docker scout", fix=fix)
+    rows: list[tuple[object, ...]] = []
+    found: dict[str, list[scanners.Scan]] = {}
+    for cell in stored.manifest.cells:
+        folder = stored.folder / "artefacts" / cell.id
+        if not (folder / CYCLONEDX).exists():
+            continue
+        for name in names:
+            result = scanners.scan(name, folder / CYCLONEDX, folder / SPDX)
+            found.setdefault(cell.id, []).append(result)
+            rows.append((cell.id, f"{name} {result.version}", result.database, *result.counts().values()))
+    if not rows:
+        raise UsageError("no bill of materials is stored", where=stored.id, fix="`tox -e bench -- -m surface`.")
+    print(tabulate(rows, headers=("cell", "scanner", "database of", *scanners.SEVERITIES)))
+    if options.output:
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        options.output.write_bytes(encode({"schema": 1, "run": stored.id, "at": at, "cells": found}))
+    return 0
