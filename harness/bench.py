@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from harness.display import Display, clock
 from harness.environment import environment, git_revision, versions
 from harness.errors import StoreError, UsageError
+from harness.inputrecord import bases_record
+from harness.inputs import BASES
 from harness.lab.lab import Lab, open_lab
 from harness.ledger import Ledger
 from harness.model import Catalogue, Cell
@@ -19,6 +21,7 @@ from harness.probes.base import Probe
 from harness.run import PREPARE_GUESS, History, Runner
 from harness.settings import Settings
 from harness.store import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
+from harness.workshop import Prepared
 
 DEFAULT_BUDGET = 45 * 60.0  # s
 
@@ -48,6 +51,9 @@ class Job:
     seed: int | None = None
     resume: Run | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
+    lane: str = ""  # of bases: pinned, floating, or "" for what there is
+    note: Mapping[str, object] = field(default_factory=dict)  # kept with the plan
+    after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
 
 
 def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | None = None) -> Path:
@@ -57,20 +63,21 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
     display.say(describe(plan, job.probes))
     if not job.resume and (left := unfinished(job.results)):
         display.say(f"run {left.name} was interrupted; `--resume {left.name}` would go on with it")
-    with open_lab(settings, job.catalogue, job.cells, say=display.say, ledger=ledger) as lab:
+    with open_lab(settings, job.catalogue, job.cells, lane=job.lane, say=display.say, ledger=ledger) as lab:
         where = environment(lab)
         with _writer(job, Manifest(
             environment=where,
             seed=plan.seed,
             metrics=tuple(metric for probe in job.probes for metric in probe.metrics),
             cells=tuple(CellInfo.of(cell) for cell in job.cells),
-            plan=asdict(plan),
+            plan={**asdict(plan), **({"lane": job.lane} if job.lane else {}), **job.note},
             versions=versions(),
             git=git_revision(job.root),
         )) as writer:  # fmt: skip
             display.say(f"run {writer.folder.name}, environment {where.fingerprint}, seed {plan.seed}")
             for warning in writer.warnings:
                 display.say(warning)
+            writer.artefact("run", BASES, bases_record(lab.bases))
             possible = _possible(job.probes, plan, lab, display)
             runner = Runner(
                 lab=lab,
@@ -85,6 +92,8 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
             )
             try:
                 runner.run()
+                if job.after:
+                    job.after(lab, runner.prepared)
             except KeyboardInterrupt:
                 display.say(f"stopped; every sample is kept. Go on with: --resume {writer.folder.name}")
                 raise

@@ -12,10 +12,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple
 
 from harness.pullmodel import LAYER_TRIPS, LEAD_TRIPS, PARALLEL, PullProfile
+from harness.scenarios import Bound, Parts, Typical
 
 SLOWEST, FASTEST = 1e5, 1e11  # bit/s of payload: where crossings are looked for
 _STEP = 1e-9  # relative: how far into a piece its events are followed
@@ -52,10 +53,51 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """Below `bits_per_second` of payload the first of two is faster (`below` True), or above it."""
+    """Below `bits_per_second` of payload the first of two is faster (`below` True), or above it.
+
+    `low` and `high` bound where it lies; None where that is not known.
+    """
 
     bits_per_second: float
     below: bool
+    low: float | None = None
+    high: float | None = None
+
+
+Pull = Literal["empty", "update", "base"]  # what the node of a deploy has: harness.scenarios.Parts
+
+
+def deploy_curve(
+    parts: Parts, which: Pull, *, rtt: float = 0.0, nodes: int = 1, bound: Bound = "value"
+) -> tuple[Piece, ...]:
+    """Seconds of a deploy over seconds a byte takes, or a bound of them. Empty where a part was not measured."""
+    pulls: Typical | None = getattr(parts, which)
+    start = None if parts.start is None else getattr(parts.start, bound)
+    if pulls is None or start is None or (factor := pulls.factor(bound)) is None:
+        return ()
+    return raised(pull_curve(pulls.scaled(factor), rtt=rtt, nodes=nodes), start)
+
+
+def break_even(one: Parts, two: Parts, which: Pull, *, rtt: float = 0.0, nodes: int = 1) -> tuple[Crossing, ...]:
+    """Where the deploys of two cells change places, by falling bandwidth.
+
+    A crossing lies between that of the first at its fastest with the second at its slowest and the reverse: wider than
+    a 95 % interval, as both bounds are taken at once. It is told where all three pairs of curves cross as often.
+    """
+
+    def curves(mine: Bound, other: Bound) -> tuple[Crossing, ...]:
+        first = deploy_curve(one, which, rtt=rtt, nodes=nodes, bound=mine)
+        return crossings(first, deploy_curve(two, which, rtt=rtt, nodes=nodes, bound=other))
+
+    found, fast, slow = curves("value", "value"), curves("low", "high"), curves("high", "low")
+    if not len(found) == len(fast) == len(slow):
+        return found
+    return tuple(_bounded(*speeds) for speeds in zip(found, fast, slow, strict=True))
+
+
+def _bounded(crossing: Crossing, *others: Crossing) -> Crossing:
+    speeds = [each.bits_per_second for each in (crossing, *others)]
+    return replace(crossing, low=min(speeds), high=max(speeds))
 
 
 def pull_curve(

@@ -78,12 +78,13 @@ def read_budgets(path: Path) -> tuple[Budget, ...]:
 
 
 def _budget(table: Table) -> Budget:
+    severity = table.choice("severity", [item.value for item in Severity], default=Severity.HARD.value)
     budget = Budget(
         cells=table.text("cells", default="*"),
         metrics=table.text("metrics"),
         growth=_quantity(table, "growth", share=True),
         limit=_quantity(table, "limit", share=False),
-        severity=Severity(table.choice("severity", [item.value for item in Severity], default=Severity.HARD.value)),
+        severity=Severity.WARN if severity == Severity.WARN else Severity.HARD,
     )
     if budget.growth is None and budget.limit is None:
         table.problem("neither growth nor limit", fix='Add growth = "2 %" or limit = "150 MB".')

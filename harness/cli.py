@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         "bench", help="measure the matrix; takes pytest's options (-k, -m, --co) and --budget, --blocks, --resume"
     )
     for name, command in all_commands().items():
-        own = commands.add_parser(name, help=command.HELP)
+        own = commands.add_parser(name, help=command.HELP.replace("%", "%%"))
         command.configure(own)
         own.set_defaults(command=command.run)
     return parser

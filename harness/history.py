@@ -31,12 +31,12 @@ from numpy.typing import NDArray
 from harness.errors import StoreError
 from harness.model import Direction, Metric, Unit
 from harness.records import Manifest
-from harness.statistics import Ratio, Verdict, interval, ratio
+from harness.statistics import Ratio, Verdict, confirm, interval, ratio
 from harness.store import Run, Series, list_runs, read_run
 
 NIGHTLY = "nightly"
 CONFIRM = "confirm"  # purpose of a run that measures suspects against their last good images
-GOOD, NEW = "@good", "@new"  # what the cells of such a run are called after
+GOOD, NEW = ".good", ".new"  # what the cells of such a run are called after
 PINNED, FLOATING = "pinned", "floating"
 
 _VERSION = 1  # of the index: another one is rebuilt
@@ -173,7 +173,7 @@ class History:
         """Take in new and changed run folders, and forget those that are gone."""
         folders = {folder.name: folder for folder in list_runs(results)}
         known = dict(self._database.execute("SELECT name, stamp FROM runs"))
-        stamps = {name: _stamp(folder) for name, folder in folders.items()}
+        stamps = {name: stamp_of(folder) for name, folder in folders.items()}
         warnings = []
         with self._database:
             for name in known.keys() - folders.keys():
@@ -361,7 +361,8 @@ def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
     return database
 
 
-def _stamp(folder: Path) -> str:
+def stamp_of(folder: Path) -> str:
+    """What tells that a run folder has changed: size and time of its samples."""
     state = (folder / "samples.jsonl").stat()
     return f"{state.st_size}/{state.st_mtime_ns}"
 
@@ -394,20 +395,25 @@ def _failures(run: Run) -> Iterator[tuple[str, str, str, str, int]]:
 
 
 def _confirmations(run: Run) -> Iterator[Confirmation]:
-    """Every metric of every cell of an A/B, compared by blocks."""
-    night = str(run.manifest.plan.get("night", ""))
+    """The metrics an A/B was made for (all, where it does not say), compared by blocks and controlled together."""
+    plan = run.manifest.plan
+    night, asked = str(plan.get("night", "")), plan.get("metrics")
     metrics = {metric.name: metric for metric in run.manifest.metrics}
     series = run.series()
+    ratios: dict[tuple[str, str], Ratio] = {}
     for (name, metric), new in series.items():
         cell = name.removesuffix(NEW)
         good = series.get((cell + GOOD, metric))
-        if not name.endswith(NEW) or good is None or metric not in metrics:
+        wanted = not isinstance(asked, list) or [cell, metric] in asked
+        if not name.endswith(NEW) or good is None or metric not in metrics or not wanted:
             continue
         if metrics[metric].unit in (Unit.BOOLEAN, Unit.RATIO):
             continue
         answer = ratio(good, new, direction=metrics[metric].direction, deterministic=metrics[metric].deterministic)
         if answer:
-            yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer)
+            ratios[cell, metric] = answer
+    for (cell, metric), answer in confirm(ratios).items():
+        yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer)
 
 
 def _row(item: Confirmation) -> Sequence[object]:

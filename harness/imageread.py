@@ -55,7 +55,8 @@ class ImageContents:
 
 def is_whiteout(entry: Entry) -> bool:
     """Whether an entry says that something is gone, instead of being something (layer.md, Whiteouts)."""
-    return entry.path.rpartition("/")[2].startswith(_WHITEOUT)
+    path = entry.path
+    return _WHITEOUT in path and path.rpartition("/")[2].startswith(_WHITEOUT)
 
 
 def read_layer(stream: Iterable[bytes], *, digest: bool = False, examine: Examine | None = None) -> Layer:

@@ -8,7 +8,6 @@ versions of a document (a resumed run has them) the last one counts: it is of th
 from __future__ import annotations
 
 import difflib
-import hashlib
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +16,7 @@ from typing import Any
 
 import orjson
 
-from harness.context import pack_names
 from harness.errors import StoreError
-from harness.model import App
 from harness.records import Manifest, read_manifest
 from harness.store import Run
 
@@ -36,12 +33,6 @@ class Difference:
     kind: str
     text: str
     bytes: int = 0
-
-
-def source_record(app: App) -> bytes:
-    """`source.json`: a digest for each file of the app's build context."""
-    digests = {name: hashlib.sha256((app.path / name).read_bytes()).hexdigest()[:16] for name in pack_names(app.path)}
-    return orjson.dumps(digests, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 
 def differences(before: Path, after: Path, cell: str) -> tuple[Difference, ...]:
@@ -98,12 +89,16 @@ def _bases(before: Path, after: Path, cell: str) -> Iterator[Difference]:
     dockerfile = _text(after, cell, "Dockerfile") or ""
     for role in sorted(old.keys() & new.keys()):
         named = f"BASE_{role.upper().replace('-', '_')}" in dockerfile
-        if named and old[role] != new[role]:
+        if named and _identity(old[role]) != _identity(new[role]):
             yield Difference(kind="base", text=f"base {role}: {_identity(old[role])} → {_identity(new[role])}")
 
 
 def _identity(base: Any) -> str:
-    return str(base.get("digest") or base.get("name")) if isinstance(base, dict) else str(base)
+    """The beginning of its digest, or the name of it, which ends in one."""
+    if not isinstance(base, dict):
+        return str(base)
+    digest = str(base.get("digest", ""))
+    return digest[: len("sha256:") + 12] or str(base.get("name"))
 
 
 def _dockerfile(before: Path, after: Path, cell: str) -> Iterator[Difference]:

@@ -207,13 +207,17 @@ class Base:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """App × strategy. `bases` are the roles its Dockerfile names; `base` the role its last stage stands on."""
+    """App × strategy. `bases` are the roles its Dockerfile names; `base` the role its last stage stands on.
+
+    With an `archive` its image is not built but loaded from this file, kept from an earlier night.
+    """
 
     app: App
     strategy: Strategy
     dockerfile: Path
     bases: tuple[str, ...] = ()
     base: str = ""  # "" for scratch
+    archive: Path | None = None
 
     @property
     def id(self) -> str:

@@ -7,6 +7,7 @@ count. Older runs are brought up to date in memory by `MIGRATIONS`, in order; fi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -180,14 +181,15 @@ class Lines:
         self.torn = b""
         self._number = 0
         self._size = size
-        self._having = tuple(text.encode() for text in having)
+        texts = [re.escape(text.encode()) for text in having]
+        self._sought = re.compile(b"|".join(texts)).search if texts else None
 
     def __iter__(self) -> Iterator[Record]:
         try:
             file = self.path.open("rb", buffering=1 << 20)
         except OSError as error:
             raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
-        good, having = 0, self._having  # locals: this loop may see a million lines
+        good, sought = 0, self._sought  # locals: this loop may see a million lines
         with file:
             for self._number, line in enumerate(file, 1):
                 if good == self._size:
@@ -195,7 +197,7 @@ class Lines:
                 try:
                     if not line.endswith(b"\n"):
                         raise ValueError
-                    if having and not any(text in line for text in having):
+                    if sought and not sought(line):
                         good += len(line)
                         continue
                     record = orjson.loads(line)

@@ -15,6 +15,8 @@ from itertools import count
 from harness.crew import PREPARE, Crew, Done, EngineLost, require_engine
 from harness.display import Display
 from harness.errors import StoreError, TareError
+from harness.inputrecord import source_record
+from harness.inputs import SOURCE
 from harness.lab.lab import Lab
 from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
@@ -94,6 +96,11 @@ class Runner:
         self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; none: all
         self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
 
+    @property
+    def prepared(self) -> Mapping[str, Prepared]:
+        """The cells whose images could be made, by id."""
+        return self._prepared
+
     def run(self) -> None:
         """Returns when the plan is done or the budget spent. KeyboardInterrupt passes through, nothing is lost."""
         self._prepare()
@@ -136,6 +143,7 @@ class Runner:
             self._prepared[cell.id] = prepared
             self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
             self._writer.artefact(cell.id, "build.log", prepared.built.log)
+            self._writer.artefact(cell.id, SOURCE, source_record(cell.app))
             self._writer.images({name: done.id for name, done in self._prepared.items()})
             self._display.say(f"{cell.id}: built, verified and pushed in {done.seconds:.0f} s")
 

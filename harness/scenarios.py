@@ -34,6 +34,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
+from typing import Literal
 
 from harness.parts import CellParts, ImageParts
 from harness.pullmodel import LAYER_TRIPS, LEAD_TRIPS, PARALLEL, LayerCost, PullProfile, predict
@@ -42,6 +43,9 @@ from harness.statistics import summarise
 # Counted on docker 20.10: pushing the next version of a two-layer and of a three-layer image at round-trip times from
 # 0 to 200 ms took 23.3 and 24.3 trips more; layers go up side by side, so their number hardly matters.
 PUSH_TRIPS = 24.0
+
+
+Bound = Literal["value", "low", "high"]  # of an estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,14 +136,23 @@ class Typical:
     def pull(self, wire: Wire, *, nodes: int = 1) -> Estimate:
         """Seconds until each of `nodes` has the image."""
 
-        def seconds(factor: float | None) -> float | None:
-            return None if factor is None else self._seconds(factor, wire, nodes)
+        def seconds(factor: float) -> float:
+            profile = self.scaled(factor)
+            return predict(profile, bits_per_second=wire.bits_per_second, rtt=wire.rtt, nodes=nodes).seconds
 
-        return Estimate(value=self._seconds(1.0, wire, nodes), low=seconds(self.low), high=seconds(self.high), n=self.n)
+        return Estimate(
+            value=seconds(1.0),
+            low=None if self.low is None else seconds(self.low),
+            high=None if self.high is None else seconds(self.high),
+            n=self.n,
+        )
 
-    def _seconds(self, factor: float, wire: Wire, nodes: int) -> float:
-        profile = _scaled(self.profile, factor)
-        return predict(profile, bits_per_second=wire.bits_per_second, rtt=wire.rtt, nodes=nodes).seconds
+    def factor(self, bound: Bound) -> float | None:
+        return {"value": 1.0, "low": self.low, "high": self.high}[bound]
+
+    def scaled(self, factor: float) -> PullProfile:
+        """The profile with all of the engine's own times multiplied."""
+        return _scaled(self.profile, factor)
 
 
 def _own_seconds(profile: PullProfile) -> float:

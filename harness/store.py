@@ -80,6 +80,8 @@ class Run:
 
         `having` leaves out tries that gave a value for none of these metrics.
         """
+        if having and not (having := {name for _, name in self._series} & set(having)):
+            return
         upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
         names = () if upgrades else [f'"{name}"' for name in having]  # an upgrade may rename a metric
         lines = Lines(self.folder / "samples.jsonl", size=self._size, having=names)

@@ -217,7 +217,7 @@ def _judge(
         if line.metric.deterministic or not _continuous(line.metric):
             alarm = _grown(line, start, budget)
         else:
-            alarm = _slower(line, start, confirmed, budget) or _above(line, start, budget)
+            alarm = _slower(line, max(marks, default=-1), confirmed, budget) or _above(line, start, budget)
     suspicion = None
     judged = line.metric.headline and _continuous(line.metric) and line.metric.direction is not Direction.NEITHER
     if current and judged and not line.metric.deterministic and not alarm:
@@ -272,7 +272,7 @@ def _grown(line: Line, start: int, budget: Budget) -> Alarm | None:
     )
 
 
-def _slower(line: Line, start: int, confirmed: Sequence[Confirmation], budget: Budget) -> Alarm | None:
+def _slower(line: Line, accepted: int, confirmed: Sequence[Confirmation], budget: Budget) -> Alarm | None:
     """A duration: what an A/B confirmed beyond the budget, not accepted since, and not recovered."""
     if budget.growth is None:
         return None
@@ -281,7 +281,7 @@ def _slower(line: Line, start: int, confirmed: Sequence[Confirmation], budget: B
         if item.night not in line.runs or item.ratio.verdict is not Verdict.WORSE:
             continue
         index = line.runs.index(item.night)
-        if index < start:
+        if index <= accepted:
             continue
         grown = item.ratio.estimate if smaller else 1 / item.ratio.estimate
         if grown <= 1 + budget.growth:

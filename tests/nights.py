@@ -31,7 +31,7 @@ from harness.history import FLOATING, NIGHTLY, PINNED
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.store import CellInfo, Manifest, RunWriter
 
-FIRST = 1_798_768_800.0  # 2027-01-01 02:00 UTC
+FIRST = 1_735_696_800.0  # 2025-01-01 02:00 UTC
 DAY = 86400.0
 NIGHTS = 120
 BLOCKS = 6

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.breakeven import FASTEST, SLOWEST, crossings, pull_curve, raised
+from harness.breakeven import FASTEST, SLOWEST, break_even, crossings, pull_curve, raised
 from harness.pullmodel import LayerCost, PullProfile, predict
+from harness.scenarios import Parts, Typical, of_samples
 
 sizes = st.integers(1, 10**9)
 short = st.floats(0, 20, allow_nan=False)
@@ -82,3 +83,25 @@ def test_two_images_may_change_places_twice():
 def test_the_same_image_twice_never_crosses():
     profile = PullProfile((LayerCost("a", 10**8, 3.0), LayerCost("b", 10**7, 0.1)), 0.1, 0.1)
     assert crossings(pull_curve(profile), pull_curve(profile)) == ()
+
+
+def deploys(scale, size, unpack, start):
+    pulls = [PullProfile((LayerCost("a", size, unpack * each),), 0.1 * each, 0.1 * each) for each in scale]
+    return Parts(cell="", app="", strategy="", empty=Typical.of(pulls), start=of_samples([start * s for s in scale]))
+
+
+def test_a_break_even_is_as_sure_as_the_samples():
+    sure, unsure = (
+        break_even(deploys(scale, 10**7, 0.1, 2.0), deploys(scale, 10**8, 0.5, 0.1), "empty")[0]
+        for scale in ([0.99, 1.01, 1.0, 1.0, 0.995, 1.005], [0.7, 1.3, 1.0, 1.0, 0.9, 1.1])
+    )
+    assert sure.bits_per_second == pytest.approx(unsure.bits_per_second, rel=1e-6)
+    for crossing in (sure, unsure):
+        assert crossing.low < crossing.bits_per_second < crossing.high
+    assert sure.high - sure.low < unsure.high - unsure.low
+
+
+def test_without_enough_samples_a_break_even_has_no_bounds():
+    (crossing,) = break_even(deploys([1.0], 10**7, 0.1, 2.0), deploys([1.0], 10**8, 0.5, 0.1), "empty")
+    assert crossing.low is None and crossing.high is None
+    assert break_even(Parts(cell="", app="", strategy=""), deploys([1.0], 10**8, 0.5, 0.1), "empty") == ()

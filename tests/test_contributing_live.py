@@ -13,9 +13,9 @@ import pytest
 from harness.store import latest, read_run
 
 ROOT = Path(__file__).parents[1]
-SECTION = re.compile(r"## Add an app: one folder\n(.*?)\n## ", re.S)
-FILE = re.compile(r"^`(apps/[^`]+)`[^\n]*\n\n```\w+\n(.*?)```", re.M | re.S)
-COMMAND = re.compile(r"^    (\S.*)$", re.M)
+SECTION = re.compile(r"## Add an app: one folder\n(.*?)\n## ", re.DOTALL)
+FILE = re.compile(r"^`(apps/[^`]+)`[^\n]*\n\n```\w+\n(.*?)```", re.MULTILINE | re.DOTALL)
+COMMAND = re.compile(r"^    (\S.*)$", re.MULTILINE)
 
 
 def section() -> str:

@@ -61,7 +61,8 @@ COSTS = {"copy": 0.05, "serial": 0.4, "parallel": 0.2}
 @pytest.fixture
 def run(tmp_path):
     """Three blocks in which a stage costs exactly what COSTS says, with one failed try."""
-    manifest = Manifest(environment=Environment(facts={"engine": "fake"}), seed=1, metrics=METRICS, cells=tuple(cells()))
+    where = Environment(facts={"engine": "fake"})
+    manifest = Manifest(environment=where, seed=1, metrics=METRICS, cells=tuple(cells()))
     with RunWriter.create(tmp_path, manifest) as writer:
         order = 0
         for block in range(3):

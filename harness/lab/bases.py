@@ -45,8 +45,16 @@ class Bases:
     """Makes or finds bases. Several harnesses may share a cache: they wait for each other and take what is there."""
 
     def __init__(
-        self, settings: Settings, bases: Mapping[str, Base], release: str, *, announce: Callable[[str], None]
+        self,
+        settings: Settings,
+        bases: Mapping[str, Base],
+        release: str,
+        *,
+        announce: Callable[[str], None],
+        pinned: bool = False,
     ) -> None:
+        """`pinned`: upstream references stay at the digests found before, as packages do without a refresh."""
+        self._pinned = pinned
         self._lane = settings.lane
         self._bases = bases
         self._release = release
@@ -142,10 +150,12 @@ class Bases:
     def _digest(self, role: str, engine: Engine) -> str:
         """What the registry answers now; with it out of reach, the last answer, if the engine has that image still."""
         upstream = self._bases[role].upstream
+        last = self._store.index().get(role, {})
+        if self._pinned and last.get("upstream") == upstream:
+            return last["digest"]
         try:
             return engine.resolve(upstream)
         except EngineError:
-            last = self._store.index().get(role, {})
             if last.get("upstream") == upstream and engine.inspect(_name(role, last["digest"])):
                 return last["digest"]
             raise

@@ -107,11 +107,13 @@ def open_lab(
     cells: Iterable[Cell],
     *,
     roles: Iterable[str] = (),
+    lane: str = "",
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
     """Open everything the cells need, and the bases of `roles` beside it. Raises EngineUnavailable or LabError; a base
-    that cannot be had is kept as its reason and fails only the cells that name it."""
+    that cannot be had is kept as its reason and fails only the cells that name it. Lane "pinned" goes on
+    with the bases there are; "floating" takes today's, and keeps them apart from those that other runs go on with."""
     cells = tuple(cells)
     notes: dict[str, str] = {}
     with ExitStack() as stack:
@@ -128,12 +130,13 @@ def open_lab(
             registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
-            store = Bases(settings, catalogue.bases, catalogue.release, announce=say)
+            own = replace(settings, cache=settings.cache / "floating") if lane == "floating" else settings
+            store = Bases(own, catalogue.bases, catalogue.release, pinned=lane == "pinned", announce=say)
             wanted = {TOOL_BASE, *roles, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 wanted.add(_DIND_BASE)
-            bases = store.ensure(sorted(wanted), engine)
+            bases = store.ensure(sorted(wanted), engine, refresh=lane == "floating")
             # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):

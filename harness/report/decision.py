@@ -350,7 +350,10 @@ class _Page:
         cells = {cell.strategy: cell for cell in self.run.manifest.cells}
         for strategy, names in taken.items():
             text = f"- **{strategy}** ({', '.join(names)})."
-            inside = [f"{app}: {', '.join(words)}" for app in names if (words := self._traits(app))]
+            traits_of: dict[str, list[str]] = {}
+            for app in names:
+                traits_of.setdefault(", ".join(self._traits(app)), []).append(app)
+            inside = [f"{words} ({', '.join(apps_)})" for words, apps_ in traits_of.items() if words]
             more = [cells[strategy].trades, f"Inside: {'; '.join(inside)}." if inside else ""]
             lines.append(" ".join(filter(None, (text, *more))))
         worse = list(self._worse())

@@ -111,8 +111,9 @@ class _Page:
     def title(self) -> str:
         manifest = self.run.manifest
         blocks = max((int(series.block.max()) + 1 for series in self.run.series().values()), default=0)
+        many = "1 block" if blocks == 1 else f"{blocks} blocks"
         return f"""<h1>Which image strategy to take</h1>
-<p class="soft">{len(self.apps_)} apps × {len(self.strategies)} strategies on a real engine, {blocks} blocks,
+<p class="soft">{len(self.apps_)} apps × {len(self.strategies)} strategies on a real engine, {many},
 {_h(when(manifest.started))}. Run <a href="#environment">{_h(self.run.id)}</a>, environment
 <a href="#environment">{_h(manifest.environment.fingerprint)}</a>.</p><div id="banners">{self._banners()}</div>"""
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tabulate import tabulate
 
-from harness.breakeven import Crossing, Piece, crossings, pull_curve, raised
+from harness.breakeven import Crossing, Pull, break_even, deploy_curve
 from harness.model import Metric, Unit
 from harness.report.figures import Scale, apps, interval_text, scale
-from harness.scenarios import SCENARIOS, Estimate, Parts, Question, Storage, Typical, storage
-from harness.statistics import Method, Summary
+from harness.scenarios import SCENARIOS, Estimate, Parts, Question, Storage, storage
+from harness.statistics import SMALLEST_DECIDABLE, Method, Summary
 from harness.store import Run
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ _COLUMNS = {
     "rebuild": "CI rebuild",
     "rebuild-cold": "CI rebuild¹",
 }
+_PULLS: dict[str, Pull] = {"First deploy": "empty", "New version": "update"}
 _SHOWN = 1e6, 1e10  # bit/s: a wire outside of this is nobody's, nor is a break-even
 _SECONDS = Metric(name="scenario", unit=Unit.SECONDS, help="")
 _BYTES = Metric(name="storage", unit=Unit.BYTES, deterministic=True, help="")
@@ -44,7 +45,7 @@ def render(
         f"{wire.bits_per_second / 1e6:g} Mbit/s of payload, {wire.rtt * 1e3:g} ms round-trip time"
     )
     blocks = [f"# {heading}" if style == "markdown" else heading]
-    missing: list[str] = []
+    missing: dict[str, list[str]] = {}  # cells by what they lack
     for cells in apps(run).values():
         mine = [parts[cell.id] for cell in cells]
         table = _app_table(mine, question, style)
@@ -52,37 +53,34 @@ def render(
             title = f"{cells[0].app}: {cells[0].app_title}, seconds"
             blocks.append((f"## {title}\n\n" if style == "markdown" else f"{title}\n") + table)
             blocks += [textwrap.fill(line, width, subsequent_indent="  ") for line in break_evens(mine, question)]
-        missing += [f"{cell.cell}: {', '.join(lacking)}" for cell in mine if (lacking := _lacking(cell))]
+        for cell in mine:
+            if lacking := ", ".join(_lacking(cell)):
+                missing.setdefault(lacking, []).append(cell.cell)
     if stored := _storage_table(parts.values(), question, style):
         title = f"Registry storage of all apps, compressed, {question.versions} versions"
         blocks.append((f"## {title}\n\n" if style == "markdown" else f"{title}\n") + stored)
-    blocks.append("¹ where CI builds without cache: layers that are not reproducible are new in every version.")
-    if missing:
-        blocks.append("\n".join(textwrap.fill(f"Not measured of {line}", width) for line in missing))
+    notes = [
+        "¹ where CI builds without cache: layers that are not reproducible are new in every version.",
+        f"A number without interval: a part of it has fewer than {SMALLEST_DECIDABLE} samples.",
+        *(f"Not measured of {', '.join(cells)}: {lacking}." for lacking, cells in missing.items()),
+    ]
+    blocks.append("\n".join(textwrap.fill(note, width, subsequent_indent="  ") for note in notes))
     return "\n\n".join(blocks)
 
 
 def break_evens(cells: Sequence[Parts], question: Question) -> Iterator[str]:
     """A sentence for each scenario and pair of strategies that change places between 1 Mbit/s and 10 Gbit/s."""
-    for title, which in (("First deploy", "empty"), ("New version", "update")):
-        curves = {cell.strategy: curve for cell in cells if (curve := deploy_curve(cell, which, rtt=question.wire.rtt))}
+    for title, which in _PULLS.items():
+        known = [cell for cell in cells if deploy_curve(cell, which)]
         said = [
-            _sentence(one, two, found)
-            for one, two in combinations(curves, 2)
-            if (found := _visible(crossings(curves[one], curves[two])))
+            _sentence(one.strategy, two.strategy, found)
+            for one, two in combinations(known, 2)
+            if (found := _visible(break_even(one, two, which, rtt=question.wire.rtt)))
         ]
         if said:
             yield f"{title}: {'; '.join(said)}."
-        elif len(curves) > 1:
+        elif len(known) > 1:
             yield f"{title}: no two strategies change places between 1 Mbit/s and 10 Gbit/s."
-
-
-def deploy_curve(parts: Parts, which: str, *, rtt: float, nodes: int = 1) -> tuple[Piece, ...]:
-    """Seconds of a deploy over seconds a byte takes; `which` pull: empty, update or base. Empty where not measured."""
-    pulls: Typical | None = getattr(parts, which)
-    if pulls is None or parts.start is None:
-        return ()
-    return raised(pull_curve(pulls.profile, rtt=rtt, nodes=nodes), parts.start.value)
 
 
 def _visible(found: Iterable[Crossing]) -> list[Crossing]:
@@ -95,13 +93,21 @@ def _sentence(one: str, two: str, found: Sequence[Crossing]) -> str:
     rising = sorted(found, key=lambda crossing: crossing.bits_per_second)
     ranges = []
     for number, crossing in enumerate(rising):
-        speed = _speed(crossing.bits_per_second)
         if crossing.below:
             before = rising[number - 1] if number else None
-            ranges.append(f"from {_speed(before.bits_per_second)} to {speed}" if before else f"below {speed}")
+            ranges.append(f"from {_at(before)} to {_at(crossing)}" if before else f"below {_at(crossing)}")
         elif number == len(rising) - 1:
-            ranges.append(f"above {speed}")
+            ranges.append(f"above {_at(crossing)}")
     return f"{one} is faster than {two} {' and '.join(ranges)} Mbit/s"
+
+
+def _at(crossing: Crossing) -> str:
+    """`35`, or `35 [31–40]` where there is an interval."""
+    low, high = crossing.low, crossing.high
+    if low is None and high is None:
+        return _speed(crossing.bits_per_second)
+    bounds = f"{'0' if low is None else _speed(low)}–{'∞' if high is None else _speed(high)}"
+    return f"{_speed(crossing.bits_per_second)} [{bounds}]"
 
 
 def _speed(bits_per_second: float) -> str:

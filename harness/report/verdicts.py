@@ -17,6 +17,7 @@ _WORDS = {  # smaller, larger
     Unit.BYTES: ("smaller", "larger"),
     Unit.COUNT: ("fewer", "more"),
 }
+_FAR = 10.0  # times: weights farther from those given are nobody's
 WORD = {
     Confidence.DECIDED: "decided",
     Confidence.TIE: "either will do",
@@ -228,7 +229,7 @@ def robust(choice: Choice) -> str:
         f"{flip.strategy} with {flip.criterion} {'above' if flip.limit > flip.given else 'below'} {number(flip.limit)}"
         f" (now {flip.given:g})"
         for flip in choice.sensitivity.flips
-        if flip.limit <= 100
+        if flip.given / _FAR <= flip.limit <= flip.given * _FAR
     ]
     return text + (f" It would tip to {listed(flips[:3], '; ')}." if flips else "")
 

@@ -69,7 +69,7 @@ _FILES = tuple(
 )
 _NAMES = frozenset(ending.rpartition("/")[2] for ending, _, _ in _FILES)
 _SECRET_NAME = re.compile(r"(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
-_PUBLIC = ("/node_modules/", "/site-packages/", "/dist-packages/")
+_PUBLIC = re.compile(r"(?:^|/)(?:node_modules|site-packages|dist-packages)/")
 
 
 def in_file(path: str, data: bytes) -> Iterator[Secret]:
@@ -112,7 +112,7 @@ def in_history(steps: Iterable[Mapping[str, object]]) -> Iterator[str]:
 def _where_people_leave_things(path: str) -> bool:
     if path.startswith(("usr/", "lib/", "var/lib/")) and not path.startswith(("usr/src/", "usr/local/")):
         return False
-    return not any(part in f"/{path}" for part in _PUBLIC)
+    return not _PUBLIC.search(path)
 
 
 def _line(data: bytes, match: re.Match[bytes]) -> int:

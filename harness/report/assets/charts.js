@@ -179,7 +179,7 @@ const Charts = (() => {
         if (lane < 0) lane = ends.length;
         ends[lane] = start + seconds;
         lanes = Math.max(lanes, lane + 1);
-        return { row: strategy(cell), lane, from: start, to: start + seconds, fill: name.endsWith("(cached)") ? "var(--s6)" : index % 2 ? "var(--s3)" : "var(--s2)", faint: false, short: name.replace(/^\[[^\]]*\]\s*/, ""), title: `${name}\n${text("s", seconds)}, from ${text("s", start)}` };
+        return { row: strategy(cell), lane, from: start, to: start + seconds, fill: name.endsWith("(cached)") ? "var(--s6)" : index % 2 ? "var(--s3)" : "var(--s2)", faint: false, short: name.replace(/^\[[^\]]*\]\s*/, "").replace(/^RUN( --\S+)+ /, "RUN "), title: `${name}\n${text("s", seconds)}, from ${text("s", start)}` };
       });
     });
     const totals = new Map(cells.filter(cell => median(cell, metric) !== null).map(cell => total(cell, metric)));
@@ -195,7 +195,7 @@ const Charts = (() => {
       let at = 0;
       for (const layer of list) {
         if (!layer.size) continue;
-        rows.push({ row: strategy(cell), lane: 0, from: at, to: at + layer.size, fill: layer.base ? "var(--s6)" : colour(strategy(cell)), faint: layer.base, short: (layer.step || "").replace(/^RUN /, ""), title: known ? layer.title : `${layer.title}: ${text("B", layer.size)}` });
+        rows.push({ row: strategy(cell), lane: 0, from: at, to: at + layer.size, fill: layer.base ? "var(--s6)" : colour(strategy(cell)), faint: layer.base, short: (layer.step || "").replace(/^RUN( --\S+)* /, ""), title: known ? layer.title : `${layer.title}: ${text("B", layer.size)}` });
         at += layer.size;
       }
       if (at) totals.set(strategy(cell), { text: text("B", whole ?? at), href: `#samples/${cell}/size.transfer` });

@@ -1,0 +1,39 @@
+"""What the commands over the history share."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.watch import Watch
+
+
+def add_budgets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--budgets", type=Path, default=Path("budgets.toml"), help="limits and allowed growth")
+
+
+def watched(results: Path, budgets: Path, *, now: float | None = None) -> Watch:
+    """The state of the history. Raises TareError; folders that cannot be read are stale data."""
+    from dataclasses import replace
+
+    from harness.accepted import read_accepted
+    from harness.budgets import read_budgets
+    from harness.history import History
+    from harness.watch import Stale, watch
+
+    with History.open(results) as history:
+        found = watch(
+            history.lines(),
+            history.nights(),
+            budgets=read_budgets(budgets),
+            accepted=read_accepted(results),
+            confirmations=history.confirmations(),
+            failures=history.failures(),
+            environments=history.environments(),
+            now=time.time() if now is None else now,
+        )
+        broken = tuple(Stale(what=warning) for warning in history.warnings)
+    return replace(found, stale=(*broken, *found.stale))

@@ -1,0 +1,37 @@
+"""`tare export`: stored runs in the forms other tools read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands._runs import add_results, find_run
+
+HELP = "stored runs as CSV, SQLite, or the JSON of pytest-benchmark, Bencher or github-action-benchmark"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    from harness.export import exporters
+
+    parser.add_argument("run", nargs="*", help="runs to export (default: the newest)")
+    parser.add_argument("--all", action="store_true", help="every stored run")
+    parser.add_argument("--format", required=True, choices=list(exporters()), help="form to write")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to (default: tare.<suffix>)")
+    add_results(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.errors import StoreError
+    from harness.export import exporters
+    from harness.store import list_runs, read_run
+
+    exporter = exporters()[options.format]
+    folders = list_runs(options.results) if options.all else [find_run(name, options.results) for name in options.run]
+    runs = sorted((read_run(folder) for folder in folders or [find_run(None, options.results)]), key=lambda run: run.id)
+    path = options.output or Path(f"tare.{exporter.SUFFIX}")
+    try:
+        exporter.write(runs, path)
+    except OSError as error:
+        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
+    print(f"{path}: {options.format} of {len(runs)} {'run' if len(runs) == 1 else 'runs'}, {path.stat().st_size} bytes")
+    return 0

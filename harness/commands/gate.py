@@ -1,0 +1,39 @@
+"""`tare gate`: may a change go in? Two runs under budgets, as Markdown and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands._history import add_budgets
+from harness.commands._runs import add_results, find_run
+
+HELP = "compare two runs under budgets.toml: a Markdown table of what broke and what is to blame, and an exit code"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--base", required=True, metavar="RUN", help="run to compare with: id, beginning of one, folder"
+    )
+    parser.add_argument("--head", metavar="RUN", help="run to judge (default: the newest)")
+    add_results(parser)
+    add_budgets(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code: 0 passes, 1 a hard budget is broken, 3 something was not measured."""
+    from harness.budgets import read_budgets
+    from harness.errors import UsageError
+    from harness.history import Confirmation, History
+    from harness.report.gate import gate, render
+    from harness.store import read_run
+
+    base, head = (find_run(name, options.results) for name in (options.base, options.head))
+    if base.resolve() == head.resolve():
+        raise UsageError("base and head are the same run", where=base.name, fix="Give two.")
+    confirmations: tuple[Confirmation, ...] = ()
+    if (options.results / head.name).exists():
+        with History.open(options.results) as history:
+            confirmations = history.confirmations()
+    found = gate(read_run(base), read_run(head), read_budgets(options.budgets), confirmations)
+    print(render(found), end="")
+    return found.exit_code

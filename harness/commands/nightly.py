@@ -1,0 +1,54 @@
+"""`tare nightly`: one night, for a scheduler."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands._history import add_budgets, watched
+from harness.commands._runs import add_results
+
+HELP = "one night for a scheduler: measure, compare with the history, confirm, write trends.html and summary.txt"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=Path("benchmarks/nightly.toml"), help="what to measure")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="where to write the page (default: in --results)")
+    add_results(parser)
+    add_budgets(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code: 0 fine, 1 a regression is confirmed, 2 could not measure, 3 data is stale or missing."""
+    from harness.catalogue import read
+    from harness.display import Display
+    from harness.nightly import Nightly, read_config, summary
+    from harness.probes import all_probes
+    from harness.report.trendpage import write_page
+    from harness.report.trends import render, render_markdown
+    from harness.settings import Settings
+
+    root = Path.cwd()
+    display = Display()
+    try:
+        night = Nightly(
+            root=root,
+            results=options.results,
+            catalogue=read(root),
+            probes=all_probes(),
+            config=read_config(options.config),
+            settings=Settings.from_environ(),
+            display=display,
+            look=lambda: watched(options.results, options.budgets),
+        ).run()
+    finally:
+        display.close()
+    write_page(night.found, options.results, options.html or options.results / "trends.html")
+    text = summary(night, render(night.found, options.results))
+    (options.results / "summary.txt").write_text(text, encoding="utf-8")
+    markdown = summary(night, "\n" + render_markdown(night.found, options.results)).replace(
+        "\n", "  \n", len(night.runs)
+    )
+    (options.results / "summary.md").write_text(markdown, encoding="utf-8")
+    print(text, end="")
+    return night.exit_code

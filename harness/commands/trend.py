@@ -1,0 +1,34 @@
+"""`tare trend`: what the history of nights says, as text and as trends.html."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from harness.commands._history import add_budgets, watched
+from harness.commands._runs import add_results
+
+HELP = "what the history of nights says: alarms, changes and their causes, stale data; --html writes trends.html"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_results(parser)
+    add_budgets(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page with all charts here")
+    parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code: 0 fine, 1 an alarm is open, 3 data is stale or missing."""
+    from harness.report.trends import render, render_markdown
+
+    found = watched(options.results, options.budgets)
+    if options.html:
+        from harness.report.trendpage import write_page
+
+        write_page(found, options.results, options.html)
+    width = shutil.get_terminal_size((100, 40)).columns
+    text = render_markdown(found, options.results) if options.markdown else render(found, options.results, width=width)
+    print(text, end="")
+    return found.exit_code

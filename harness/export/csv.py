@@ -1,0 +1,28 @@
+"""CSV: a row per sample (RFC 4180, UTF-8)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.history import lane_of
+from harness.store import Run
+
+HELP = "a row per sample"
+SUFFIX = "csv"
+COLUMNS = ("run", "started", "environment", "lane", "git", "cell", "metric", "unit", "block", "order", "at", "value")
+
+
+def write(runs: Sequence[Run], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for run in runs:
+            manifest = run.manifest
+            head = (run.id, manifest.started, manifest.environment.fingerprint, lane_of(manifest), manifest.git)
+            units = {metric.name: metric.unit.value for metric in manifest.metrics}
+            for (cell, metric), series in sorted(run.series().items()):
+                columns = (series.block, series.order, series.at, series.value)
+                for block, order, at, value in zip(*(column.tolist() for column in columns), strict=True):
+                    writer.writerow((*head, cell, metric, units.get(metric, ""), block, order, at, repr(value)))

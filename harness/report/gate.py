@@ -1,0 +1,201 @@
+"""The gate of a pull request: two runs compared under budgets, and what is to blame.
+
+Deterministic metrics are compared exactly and may fail the gate. Durations of two runs were measured at two times, so
+they fail it only where an A/B of the head run confirmed them; else they are shown, and warn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.budgets import Budget, Severity, budget_for
+from harness.history import Confirmation
+from harness.inputs import differences, slower_phase
+from harness.model import Direction, Metric, Unit
+from harness.report.trends import amount, percent
+from harness.statistics import Ratio, Verdict, confirm, ratio, summarise
+from harness.store import Run
+from harness.watch import is_worse
+
+_MOST_BLAMED = 3
+
+
+class Outcome(StrEnum):
+    FAIL = "fail"
+    WARN = "warn"
+    BETTER = "better"
+    SAME = "same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One metric of one cell. `before` and `after` are medians; `blame` says what made the difference."""
+
+    cell: str
+    metric: Metric
+    before: float
+    after: float
+    outcome: Outcome
+    note: str = ""
+    blame: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    base: str
+    head: str
+    rows: tuple[Row, ...]  # what differs, the worst first
+    missing: tuple[str, ...]  # what base has and head has not
+    compared: int
+    environments: tuple[str, ...]  # facts that differ: then durations say nothing
+
+    @property
+    def exit_code(self) -> int:
+        """0 passes, 1 a hard budget is broken, 3 data is missing."""
+        if any(row.outcome is Outcome.FAIL for row in self.rows):
+            return 1
+        return 3 if self.missing else 0
+
+
+def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequence[Confirmation] = ()) -> Gate:
+    """Compare every metric both runs have. `confirmations` are of the head run's A/B, where there was one."""
+    metrics = {metric.name: metric for metric in head.manifest.metrics}
+    ours, theirs = base.series(), head.series()
+    facts = base.manifest.environment.facts, head.manifest.environment.facts
+    differing = tuple(
+        f"{name}: {facts[0].get(name, 'absent')} → {facts[1].get(name, 'absent')}"
+        for name in sorted(facts[0].keys() | facts[1].keys())
+        if facts[0].get(name) != facts[1].get(name)
+    )
+    keys = [key for key in ours if key in theirs and key[1] in metrics]
+    ratios = confirm({key: found for key in keys if (found := _ratio(base, head, key, metrics[key[1]]))})
+    sure = {(item.cell, item.metric): item.ratio for item in confirmations if item.night == head.id}
+    rows = []
+    for key in keys:
+        row = _row(base, head, key, metrics[key[1]], ratios, sure, budget_for(budgets, key[0], metrics[key[1]]))
+        if row.outcome is Outcome.SAME or (differing and not row.metric.deterministic and key not in sure):
+            continue
+        rows.append(row)
+    cells = {cell.id for cell in head.manifest.cells}
+    missing = [f"{cell} {metric}" for cell, metric in ours if cell in cells and (cell, metric) not in theirs]
+    order = list(Outcome)
+    return Gate(
+        base=base.id,
+        head=head.id,
+        rows=tuple(sorted(rows, key=lambda row: (order.index(row.outcome), -_size(row), row.cell, row.metric.name))),
+        missing=tuple(sorted(missing)),
+        compared=len(keys),
+        environments=differing,
+    )
+
+
+def render(found: Gate) -> str:
+    """The gate as Markdown."""
+    failed = sum(row.outcome is Outcome.FAIL for row in found.rows)
+    warned = sum(row.outcome is Outcome.WARN for row in found.rows)
+    word = f"{failed} broken" if failed else "passed"
+    lines = [
+        f"**Gate: {word}**, {warned} warnings; {found.compared} metrics of {found.head} against {found.base}.",
+        "",
+    ]
+    if found.environments:
+        lines += [f"The environments differ ({'; '.join(found.environments)}): durations are not compared.", ""]
+    if found.rows:
+        lines += ["| | cell | metric | base | head | | because |", "|---|---|---|--:|--:|--:|---|"]
+    for row in found.rows:
+        cells = (
+            row.outcome.value,
+            row.cell or "engine",
+            f"`{row.metric.name}`",
+            amount(row.metric, row.before, row.after),
+            amount(row.metric, row.after, row.before),
+            percent(row.before, row.after),
+            "; ".join([*row.blame, *([row.note] if row.note else [])]) or "–",
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    if not found.rows:
+        lines.append("Nothing differs.")
+    if found.missing:
+        named = ", ".join(found.missing[:8]) + (f" and {len(found.missing) - 8} more" if len(found.missing) > 8 else "")
+        lines += ["", f"Measured in the base and not in the head: {named}."]
+    return "\n".join(lines) + "\n"
+
+
+def _ratio(base: Run, head: Run, key: tuple[str, str], metric: Metric) -> Ratio | None:
+    if metric.unit in (Unit.BOOLEAN, Unit.RATIO):
+        return None
+    return ratio(base.series()[key], head.series()[key], direction=metric.direction, deterministic=metric.deterministic)
+
+
+def _row(
+    base: Run,
+    head: Run,
+    key: tuple[str, str],
+    metric: Metric,
+    ratios: Mapping[tuple[str, str], Ratio],
+    sure: Mapping[tuple[str, str], Ratio],
+    budget: Budget | None,
+) -> Row:
+    before, after = (float(summarise(run.series()[key].value).median) for run in (base, head))
+    worse = is_worse(metric, before, after)
+    outcome, note = Outcome.SAME, ""
+    if metric.deterministic:
+        if before != after:
+            outcome = Outcome.WARN if worse else Outcome.BETTER
+            if worse and budget and _breaks(budget, metric, before, after):
+                outcome = Outcome.FAIL if budget.severity is Severity.HARD else Outcome.WARN
+                note = _allowed(budget, metric)
+            elif metric.direction is Direction.NEITHER or worse:
+                note = "within its budget" if worse else ""
+    elif (answer := sure.get(key) or ratios.get(key)) and answer.verdict in (Verdict.WORSE, Verdict.BETTER):
+        outcome = Outcome.BETTER if answer.verdict is Verdict.BETTER else Outcome.WARN
+        note = f"{answer.estimate:.3f}×, {'confirmed by an A/B' if key in sure else 'not confirmed by an A/B'}"
+        grown = answer.estimate if metric.direction is Direction.SMALLER else 1 / answer.estimate
+        broken = budget is not None and budget.growth is not None and grown > 1 + budget.growth
+        if key in sure and outcome is Outcome.WARN and broken and budget and budget.severity is Severity.HARD:
+            outcome = Outcome.FAIL
+    blame: tuple[str, ...] = ()
+    if outcome in (Outcome.FAIL, Outcome.WARN):
+        blame = _blame(base, head, key, metric, grew=after > before)
+    return Row(cell=key[0], metric=metric, before=before, after=after, outcome=outcome, note=note, blame=blame)
+
+
+def _breaks(budget: Budget, metric: Metric, before: float, after: float) -> bool:
+    smaller = metric.direction is Direction.SMALLER
+    if budget.limit is not None and (after > budget.limit if smaller else after < budget.limit):
+        return True
+    if budget.growth is None:
+        return False
+    return after > before * (1 + budget.growth) if smaller else after < before * (1 - budget.growth)
+
+
+def _allowed(budget: Budget, metric: Metric) -> str:
+    said = [f"allowed {budget.growth:+.3g}" if budget.growth is not None and metric.unit is Unit.BOOLEAN else ""]
+    if budget.growth is not None and metric.unit is not Unit.BOOLEAN:
+        said.append(f"allowed +{100 * budget.growth:g} %")
+    if budget.limit is not None:
+        said.append(f"limit {amount(metric, budget.limit, budget.limit)}")
+    return ", ".join(filter(None, said))
+
+
+def _blame(base: Run, head: Run, key: tuple[str, str], metric: Metric, *, grew: bool) -> tuple[str, ...]:
+    """Bytes: the layers and packages that grew most. Durations: the phase that did. Either way what else differs."""
+    found = differences(base.folder, head.folder, key[0])
+    said: list[str] = []
+    if metric.unit is Unit.SECONDS and (phase := slower_phase(base, head, *key)):
+        said.append(phase)
+    weighty = [item for item in found if item.bytes and (item.bytes > 0) == grew]
+    plain = [item for item in found if not item.bytes and item.kind != "versions"]
+    for item in (*sorted(weighty, key=lambda item: -abs(item.bytes)), *plain):
+        if len(said) < _MOST_BLAMED:
+            said.append(item.text)
+    return tuple(said)
+
+
+def _size(row: Row) -> float:
+    if row.before > 0 and row.after > 0:
+        return abs(math.log(row.after / row.before))
+    return math.inf

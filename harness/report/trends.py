@@ -1,0 +1,162 @@
+"""What needs attention in a history, as text: alarms, suspicions and changes with their causes, and what is stale."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from harness.budgets import Severity
+from harness.errors import StoreError
+from harness.inputs import Difference, differences
+from harness.model import Metric
+from harness.report.figures import scale
+from harness.trend import Change, Kind
+from harness.watch import STOPPED_WITHIN, Cause, Watch, Watched
+
+_MOST_CAUSES = 5
+
+
+def render(found: Watch, results: Path, *, width: int = 100, most: int = 20) -> str:
+    """The summary of a night: one line that says all is well, or what is not, the most urgent first."""
+    lines = [_heading(found)]
+    lines += [f"stale: {item.what}" for item in found.stale]
+    shown = [item for item in found.series if item.urgency[0] < 5]
+    for item in shown[:most]:
+        lines += _entry(item, results)
+    if len(shown) > most:
+        lines.append(f"… and {len(shown) - most} more: see trends.html")
+    wrapped = (
+        textwrap.fill(line, width, subsequent_indent=" " * 8, break_long_words=False, break_on_hyphens=False)
+        for line in lines
+    )
+    return "\n".join(wrapped) + "\n"
+
+
+def render_markdown(found: Watch, results: Path, *, most: int = 20) -> str:
+    """The same as Markdown, for a run's page."""
+    lines = [f"**{_heading(found)}**", ""]
+    lines += [f"- stale: {item.what}" for item in found.stale]
+    shown = [item for item in found.series if item.urgency[0] < 5]
+    if shown:
+        lines += ["", "| | cell | metric | lane | before | after | | since | what changed |"]
+        lines += ["|---|---|---|---|---|---|---|---|---|"]
+    for item in shown[:most]:
+        word, index, before, after = told(item)
+        cells = (
+            word,
+            item.key.cell or "engine",
+            f"`{item.key.metric}`",
+            item.key.lane,
+            amount(item.line.metric, before, after),
+            amount(item.line.metric, after, before),
+            percent(before, after),
+            date(item.line.at[index]),
+            "; ".join(cause.text for cause in causes(item, index, results)) or "–",
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def told(item: Watched) -> tuple[str, int, float, float]:
+    """The most urgent thing to say of a series: what it is, its night, and the levels before and after."""
+    if alarm := item.alarm:
+        word = "ALARM" if alarm.severity is Severity.HARD else "warning"
+        return word, alarm.index, alarm.before, alarm.after
+    if item.suspicion and item.urgency[0] == 2:
+        nights = item.suspicion.nights
+        return "suspect", len(item.line.runs) - nights, item.suspicion.before, item.suspicion.after
+    recent = [c for c in item.changes if c.index >= len(item.line.runs) - STOPPED_WITHIN] or list(item.changes)
+    change = recent[-1]
+    return ("drift" if change.kind is Kind.DRIFT else "changed"), change.index, change.before, change.after
+
+
+def causes(item: Watched, index: int, results: Path) -> tuple[Difference, ...]:
+    """What differs between a night of a series and the night before it; the heaviest bytes first."""
+    return causes_of(results, item.line.runs, index, item.key.cell)
+
+
+def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tuple[Difference, ...]:
+    """As `causes`. Nothing where a folder is gone: the index may outlive it."""
+    if not 0 < index < len(runs):
+        return ()
+    try:
+        found = differences(results / runs[index - 1], results / runs[index], cell)
+    except StoreError:
+        return ()
+    return tuple(sorted(found, key=lambda item: -abs(item.bytes)))
+
+
+def describe(change: Change, metric: Metric) -> str:
+    """`312 → 316 MB (+1.3 %)`."""
+    return f"{span(metric, change.before, change.after)} ({percent(change.before, change.after)})"
+
+
+def span(metric: Metric, before: float, after: float) -> str:
+    measure = scale(metric, [before, after])
+    unit = "" if measure.unit in ("count", "yes/no") else f" {measure.unit}"
+    return f"{measure.text(before)} → {measure.text(after)}{unit}"
+
+
+def amount(metric: Metric, value: float, other: float) -> str:
+    """A value with its unit, in the digits that tell it from `other`."""
+    measure = scale(metric, [value, other])
+    return measure.text(value) + ("" if measure.unit in ("count", "yes/no") else f" {measure.unit}")
+
+
+def percent(before: float, after: float) -> str:
+    if not before:
+        return "from nothing" if after else "±0 %"
+    share = 100 * (after / before - 1)
+    return f"{share:+.1f} %" if abs(share) < 100 else f"{after / before:.1f}×"
+
+
+def date(at: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(at))
+
+
+def _heading(found: Watch) -> str:
+    if not found.nights:
+        return "No night is stored."
+    last = found.nights[-1]
+    counts = dict.fromkeys(("ALARM", "warning", "suspect", "drift", "changed"), 0)
+    for item in found.series:
+        if item.urgency[0] < 5:
+            counts[told(item)[0]] += 1
+    names = {"ALARM": "alarms", "warning": "warnings", "suspect": "suspects", "drift": "drifts", "changed": "changed"}
+    said = [f"{count} {names[word]}" for word, count in counts.items() if count]
+    said += [f"{len(found.stale)} stale"] if found.stale else []
+    lanes = ", ".join(dict.fromkeys(night.lane for night in found.nights))
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last.started))
+    state = ", ".join(said) if said else "nothing needs attention"
+    return (
+        f"{len(found.nights)} nights ({lanes}), {len(found.series)} series; the last is {last.run} ({when}), "
+        f"environment {last.fingerprint}: {state}."
+    )
+
+
+def _entry(item: Watched, results: Path) -> Iterator[str]:
+    word, index, before, after = told(item)
+    levels = f"{span(item.line.metric, before, after)} ({percent(before, after)})"
+    lane = "" if item.key.lane == "pinned" else f" [{item.key.lane}]"
+    since = f"since {date(item.line.at[index])} ({item.line.runs[index]})"
+    how = ""
+    if item.alarm:
+        how = f": {item.alarm.cause}"
+        if item.alarm.confirmation and (ratio := item.alarm.confirmation.ratio):
+            bounds = f" [{ratio.low:.3f}–{ratio.high:.3f}]" if ratio.low and ratio.high else ""
+            how += f" ({ratio.estimate:.3f}×{bounds}, {ratio.n} pairs)"
+        elif item.alarm.cause is Cause.LIMIT:
+            levels = f"{amount(item.line.metric, after, before)}, limit {amount(item.line.metric, before, after)}"
+    elif item.suspicion and word == "suspect":
+        p = item.suspicion.p
+        how = ": one night jumped" if p is None else f": {item.suspicion.nights} nights, p = {p:.3f}"
+    yield f"{word:<7} {item.key.cell or 'engine'} {item.key.metric}{lane}: {levels} {since}{how}"
+    found = causes(item, index, results)
+    for cause in found[:_MOST_CAUSES]:
+        yield f"        {cause.text}"
+    if len(found) > _MOST_CAUSES:
+        yield f"        … and {len(found) - _MOST_CAUSES} more differences"
+    if word in ("ALARM", "warning"):
+        yield f'        If it is meant: tare accept {item.key.cell} {item.key.metric} --reason "…"'
