@@ -19,6 +19,7 @@ from harness.lab.lab import Lab
 from harness.model import Catalogue, Cell, Metric, Unit
 from harness.probes import all_probes
 from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.link import LinkProbe
 from harness.settings import Settings
 from harness.store import read_run
 from harness.workshop import Prepared
@@ -58,6 +59,13 @@ class RegistryProbe(CellProbe):
         return Reading({"registry.stored": float(stored)})
 
 
+class EveryLink(LinkProbe):
+    """The link probe with a real pull of every cell, not of three."""
+
+    def begin(self, cells: Sequence[Prepared]) -> None:
+        self._checked = {cell.cell.id for cell in cells}
+
+
 def calibrate(root: Path, results: Path, settings: Settings, display: Display, *, short: bool = False) -> Path:
     """Measure every known effect; returns the run's folder, under results/calibration.
 
@@ -82,7 +90,9 @@ def calibrate(root: Path, results: Path, settings: Settings, display: Display, *
 def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], parts: dict[str, Part]) -> Job:
     """All cells under the probes of `parts`; sizes with them where there is something to compare."""
     names = {*parts, "size"} if len(cells) > 1 else set(parts)
-    probes: list[Probe] = [probe for probe in all_probes() if probe.name in names]
+    probes: list[Probe] = [probe for probe in all_probes() if probe.name in names and probe.name != "link"]
+    if "link" in names:
+        probes.append(EveryLink())
     if "size" in names:
         probes.append(RegistryProbe())
     return Job(

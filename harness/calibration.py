@@ -40,14 +40,17 @@ class Outcome(StrEnum):
     """How an effect came back."""
 
     KEPT = "yes"
-    UNSURE = "too noisy to tell"  # off, but the interval reaches into the tolerance
+    UNSURE = "not known yet"  # off, but there is no interval, or it reaches into the tolerance
     MISSED = "no"
     ABSENT = "not measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """A known effect and what was measured of it, all in `unit`. `low` and `high` bound the 95 % interval."""
+    """A known effect and what was measured of it, all in `unit`.
+
+    `low` and `high` bound the 95 % interval; of the link, whose few pulls give none, the range.
+    """
 
     name: str
     how: str  # which metric of which cells
@@ -58,6 +61,7 @@ class Effect:
     low: float | None = None
     high: float | None = None
     n: int = 0  # blocks or samples
+    exact: bool = False  # the same every time: one look is enough
 
     @property
     def outcome(self) -> Outcome:
@@ -66,7 +70,7 @@ class Effect:
         if abs(self.measured - self.expected) <= self.tolerance:
             return Outcome.KEPT
         if self.low is None or self.high is None:
-            return Outcome.MISSED
+            return Outcome.MISSED if self.exact else Outcome.UNSURE
         reaches = self.low <= self.expected + self.tolerance and self.high >= self.expected - self.tolerance
         return Outcome.UNSURE if reaches else Outcome.MISSED
 
@@ -136,6 +140,7 @@ def _shift(run: Run) -> Effect:
         tolerance=middle,
         measured=took if took is not None else WITHIN + 1,
         n=len(blocks),
+        exact=True,
     )
 
 
@@ -158,7 +163,8 @@ def _layer(run: Run) -> Iterator[Effect]:
         unit="B",
         expected=RANDOM,
         measured=unpacked,
-        n=unpacked is not None,
+        n=int(unpacked is not None),
+        exact=True,
     )
     stored, transfer = _exactly(run, "registry.stored"), _exactly(run, "size.transfer")
     yield Effect(
@@ -167,7 +173,8 @@ def _layer(run: Run) -> Iterator[Effect]:
         unit="B",
         expected=stored or 0.0,
         measured=None if stored is None else transfer,
-        n=transfer is not None,
+        n=int(transfer is not None),
+        exact=True,
     )
     # stored blocks of deflate add 5 B to each 65 535 (RFC 1951, § 3.2.4); tar and config some kB
     yield Effect(
@@ -177,7 +184,8 @@ def _layer(run: Run) -> Iterator[Effect]:
         expected=RANDOM,
         tolerance=RANDOM / 1000,
         measured=stored,
-        n=stored is not None,
+        n=int(stored is not None),
+        exact=True,
     )
 
 
@@ -194,9 +202,16 @@ def _link(run: Run) -> Effect:
     if transfer is None or not spans:
         return Effect(name=name, how=how, unit=unit)
     expected = float(transfer.value[0]) * 8 / (LINK * 1e6)
-    measured = float(np.median(spans))
     return Effect(
-        name=name, how=how, unit=unit, expected=expected, tolerance=0.03 * expected, measured=measured, n=len(spans)
+        name=name,
+        how=how,
+        unit=unit,
+        expected=expected,
+        tolerance=0.03 * expected,
+        measured=float(np.median(spans)),
+        low=min(spans),
+        high=max(spans),
+        n=len(spans),
     )
 
 
@@ -240,7 +255,7 @@ def _effect(
 
 # ── documents ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-HEADERS = ("known effect", "metric", "expected", "measured", "95 % interval", "n", "comes back")
+HEADERS = ("known effect", "metric", "expected", "measured", "interval", "n", "comes back")
 
 
 def rows(found: Sequence[Effect]) -> list[tuple[str, ...]]:
@@ -287,8 +302,8 @@ measured by the probes and the runner of every other run. `tox -e calibrate` doe
 
 {table}
 
-Differences are paired by block: the Hodges-Lehmann estimate. "Too noisy to tell" is an estimate outside the tolerance
-whose interval reaches into it.
+Differences are paired by block: the Hodges-Lehmann estimate. "Not known yet" is an estimate outside the tolerance
+whose interval reaches into it, or that has none: too noisy, or too few blocks.
 
 Run {run.id}, environment {environment.fingerprint}: {facts}.
 """

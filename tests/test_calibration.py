@@ -109,7 +109,8 @@ def test_noise_is_no_failure_and_no_success():
     assert Effect(**known, measured=101.9).outcome is Outcome.KEPT
     assert Effect(**known, measured=103.0, low=101.0, high=105.0).outcome is Outcome.UNSURE
     assert Effect(**known, measured=103.0, low=102.5, high=105.0).outcome is Outcome.MISSED
-    assert Effect(**known, measured=103.0).outcome is Outcome.MISSED
+    assert Effect(**known, measured=103.0).outcome is Outcome.UNSURE, "no interval: too few blocks"
+    assert Effect(**known, measured=103.0, exact=True).outcome is Outcome.MISSED
     assert Effect(**known).outcome is Outcome.ABSENT
 
 
