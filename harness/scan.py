@@ -77,13 +77,15 @@ def split(level: Floats, begin: int, end: int, found: list[Found], practical: fl
         return
     least = math.log1p(practical)
     night, shift, p, line = _scan(piece)
-    if p <= _CANDIDATE and abs(shift) >= least:
-        cuts = [night]
-    else:
-        line = None
-        cuts, shift, p = _stretch(piece)
-        if p > _CANDIDATE or abs(shift) < least:
-            return
+    step = p <= _CANDIDATE and abs(shift) >= least
+    inside, shift_inside, p_inside = _stretch(piece)
+    stretch = p_inside <= _CANDIDATE and abs(shift_inside) >= least
+    if not (step or stretch):
+        return
+    cuts = [night]
+    # one step cut out of what came and went has a poor p-value: both ends have a better one together
+    if stretch and (not step or _bic(piece, inside) < _bic(piece, cuts)):
+        cuts, p = inside, p_inside
     steps = [Found(begin + cut, p, end) for cut in cuts]
     edges = [begin, *(begin + cut for cut in cuts), end]
     for left, right in pairwise(edges):
@@ -98,15 +100,16 @@ def split(level: Floats, begin: int, end: int, found: list[Found], practical: fl
 
 
 def _is_line(piece: Floats, line: _Line, cuts: Sequence[int]) -> bool:
-    """Whether a line explains the piece better than the steps do, each for its parameters (Schwarz 1978)."""
-    values, n = _fenced(piece), piece.size
-    straight = float(((values - np.linspace(line.first, line.last, n)) ** 2).sum())
-    parts = np.split(values, sorted({*cuts} - {0}))
-    stepped = float(sum(((part - part.mean()) ** 2).sum() for part in parts))
-    worth = math.log(n)
-    return (
-        n * math.log(straight + NO_NOISE) + 2 * worth < n * math.log(stepped + NO_NOISE) + (2 * len(parts) - 1) * worth
-    )
+    """Whether a line explains the piece better than the steps do."""
+    straight = float(((_fenced(piece) - np.linspace(line.first, line.last, piece.size)) ** 2).sum())
+    return piece.size * math.log(straight + NO_NOISE) + 2 * math.log(piece.size) < _bic(piece, cuts)
+
+
+def _bic(piece: Floats, cuts: Sequence[int]) -> float:
+    """What steps leave unexplained, and what their parameters are worth: a level each, and a place (Schwarz 1978)."""
+    parts = np.split(_fenced(piece), sorted({*cuts} - {0}))
+    left = float(sum(((part - part.mean()) ** 2).sum() for part in parts))
+    return piece.size * math.log(left + NO_NOISE) + (2 * len(parts) - 1) * math.log(piece.size)
 
 
 def _scan(piece: Floats) -> tuple[int, float, float, _Line | None]:

@@ -112,7 +112,21 @@ def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = P
     found: list[Found] = []
     for begin, end in pairwise(borders):
         split(level, begin, end, found, practical)
-    return tuple(_told(array, found, borders))
+    while True:
+        told = tuple(_told(array, found, borders))
+        small = [
+            (size, item)
+            for change, item in zip(told, sorted(found), strict=True)
+            if change.kind is Kind.STEP and (size := _log_size(change)) < math.log1p(practical)
+        ]
+        if not small:
+            return told
+        # no change between the levels that remain: the end of a stretch, put a few nights beside its place
+        found.remove(min(small)[1])
+
+
+def _log_size(change: Change) -> float:
+    return abs(math.log(change.ratio)) if 0 < change.ratio < math.inf else math.inf
 
 
 def discoveries(candidates: Sequence[Sequence[Change]]) -> list[tuple[Change, ...]]:

@@ -58,6 +58,19 @@ def test_what_came_and_went_is_found_at_both_ends():
     assert abs(found[1].index - 210) <= 1
 
 
+@pytest.mark.parametrize("after", [3, 4, 8])
+def test_what_ended_a_few_nights_ago_keeps_its_beginning(after):
+    """The step up, with few nights behind the step down, is poor evidence alone; the two together are not."""
+    nights = 35 + after
+    found = [trend.changes(noisy(nights, (24, 1.12), (35, 1 / 1.12), seed=seed)) for seed in range(20)]
+    kept = trend.discoveries([*found, *(trend.changes(noisy(nights, seed=100 + seed)) for seed in range(60))])
+    assert (
+        sum([abs(c.index - at) <= 1 for c, at in zip(one, (24, 35), strict=False)] == [True, True] for one in kept)
+        >= 18
+    )
+    assert sum(map(len, kept)) <= 42
+
+
 def test_a_drift_is_not_a_staircase():
     values = noisy(100) * np.exp(np.linspace(0, np.log(1.15), 100))
     (found,) = looked_back(values)

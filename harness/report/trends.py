@@ -5,17 +5,19 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness.budgets import Severity
 from harness.errors import StoreError
 from harness.inputs import Difference, differences
 from harness.model import Metric
-from harness.report.figures import scale
+from harness.report.figures import Scale, scale
 from harness.trend import Change, Kind
 from harness.watch import STOPPED_WITHIN, Cause, Watch, Watched
 
 _MOST_CAUSES = 5
+_MOST_DECIMALS = 6  # a byte of megabytes
 
 
 def render(found: Watch, results: Path, *, width: int = 100, most: int = 20) -> str:
@@ -94,15 +96,26 @@ def describe(change: Change, metric: Metric) -> str:
 
 
 def span(metric: Metric, before: float, after: float) -> str:
-    measure = scale(metric, [before, after])
-    unit = "" if measure.unit in ("count", "yes/no") else f" {measure.unit}"
-    return f"{measure.text(before)} → {measure.text(after)}{unit}"
+    measure = _apart(metric, before, after)
+    return f"{measure.text(before)} → {measure.text(after)}{_unit(measure)}"
 
 
 def amount(metric: Metric, value: float, other: float) -> str:
     """A value with its unit, in the digits that tell it from `other`."""
-    measure = scale(metric, [value, other])
-    return measure.text(value) + ("" if measure.unit in ("count", "yes/no") else f" {measure.unit}")
+    measure = _apart(metric, value, other)
+    return measure.text(value) + _unit(measure)
+
+
+def _apart(metric: Metric, one: float, other: float) -> Scale:
+    """The unit of both, and as many decimals as tell them apart."""
+    measure = scale(metric, [one, other])
+    while one != other and measure.text(one) == measure.text(other) and measure.decimals < _MOST_DECIMALS:
+        measure = replace(measure, decimals=measure.decimals + 1)
+    return measure
+
+
+def _unit(measure: Scale) -> str:
+    return "" if measure.unit in ("count", "yes/no") else f" {measure.unit}"
 
 
 def percent(before: float, after: float) -> str:

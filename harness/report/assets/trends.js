@@ -57,7 +57,7 @@
       width, height: Math.max(150, Math.min(220, width * 0.42)), marginLeft: 52, marginRight: 10, marginTop: 18, marginBottom: 26,
       style: { background: "transparent", color: "var(--ink)", fontSize: "11px" },
       x: { type: "utc", label: null, ticks: Math.max(3, Math.floor(width / 90)) },
-      y: { label: unit ? `↑ ${unit}` : null, domain: [low, high], clamp: true, grid: true, ticks: 5, tickFormat: "~g" },
+      y: { label: unit ? `↑ ${unit}` : null, domain: [low, high], clamp: true, grid: true, ticks: 5, tickFormat: tick => String(Number(tick.toPrecision(6))) },
       marks: [
         Plot.areaY(nights, { x: "at", y1: "lo", y2: "hi", z: "part", fill: "var(--s3)", fillOpacity: 0.28, curve: "step" }),
         samples.length ? Plot.dot(samples.filter(row => row.value >= low && row.value <= high), { x: "at", y: "value", r: 1.3, fill: "var(--s3)", fillOpacity: 0.45 }) : null,
@@ -113,6 +113,9 @@
     for (const entry of entries) if (sizes.has(entry.target)) render(entry.target);
   });
   for (const element of document.querySelectorAll("[data-chart]")) { seen.observe(element); resized.observe(element); }
+
+  // what is printed has not all been seen
+  addEventListener("beforeprint", () => { for (const element of document.querySelectorAll("[data-chart]")) render(element); });
 
   const find = document.getElementById("find"), rest = document.getElementById("rest");
   function filter() {
