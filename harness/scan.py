@@ -84,7 +84,7 @@ def split(level: Floats, begin: int, end: int, found: list[Found], practical: fl
         return
     cuts = [night]
     # one step cut out of what came and went has a poor p-value: both ends have a better one together
-    if stretch and (not step or _bic(piece, inside) < _bic(piece, cuts)):
+    if stretch and (not step or (p_inside < p and _bic(piece, inside) < _bic(piece, cuts))):
         cuts, p = inside, p_inside
     steps = [Found(begin + cut, p, end) for cut in cuts]
     edges = [begin, *(begin + cut for cut in cuts), end]
