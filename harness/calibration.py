@@ -305,8 +305,14 @@ measured by the probes and the runner of every other run. `tox -e calibrate` doe
 Differences are paired by block: the Hodges-Lehmann estimate. "Not known yet" is an estimate outside the tolerance
 whose interval reaches into it, or that has none: too noisy, or too few blocks.
 
-Run {run.id}, environment {environment.fingerprint}: {facts}.
+Run {run.id}, environment {environment.fingerprint}: {facts}. {_load(run)}
 """
+
+
+def _load(run: Run) -> str:
+    """How quiet the machine was: what others used just before the tries."""
+    loads = [try_.load for try_ in run.tries()]
+    return f"Others used {np.median(loads):.0%} of the processors just before a try (median; quiet is 5 %)."
 
 
 def summary(found: Sequence[Effect]) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import calibration
-from harness.calibration import Effect, Outcome, effects, newest, rows
+from harness.calibration import Effect, Outcome, document, effects, newest, rows
 from harness.catalogue import read
 from harness.model import Environment, Metric, Phase, Status, Try, Unit
 from harness.probes.link import MEASURED
@@ -122,6 +122,17 @@ def test_the_newest_of_an_environment_is_found(tmp_path):
     again = stored(tmp_path, where="here")
     assert newest(tmp_path, here) in (first, again)  # one second has one name of time, and chance decides the rest
     assert newest(tmp_path, "none") is None
+
+
+def test_the_page_is_current_in_form(tmp_path):
+    """Its rows and headings are those the code writes today; its numbers are of the run it names."""
+
+    def form(text: str) -> list[str]:
+        lines = [line for line in text.splitlines() if line.startswith(("#", "| "))]
+        return [line.split("|")[1].strip() if line.startswith("|") else line for line in lines]
+
+    page = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    assert form(page) == form(document(read_run(stored(tmp_path))))
 
 
 def test_the_link_is_the_one_that_is_measured():
