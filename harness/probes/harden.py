@@ -43,7 +43,7 @@ class HardenProbe(CellProbe):
     reports: ClassVar = {"restricted": "harden.all"}
     blocks = 1
     timed = False
-    guess = 3.0
+    guess = 0.0  # part of preparing a cell
     metrics = tuple(
         Metric(
             name=f"harden.{name}",

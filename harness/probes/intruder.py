@@ -40,7 +40,7 @@ class IntruderProbe(CellProbe):
     reports: ClassVar = {"running": "intruder.sh"}
     blocks = 1
     timed = False
-    guess = 2.0
+    guess = 0.0  # part of preparing a cell
     metrics = tuple(
         Metric(
             name=f"intruder.{name}",

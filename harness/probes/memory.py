@@ -23,7 +23,7 @@ class MemoryProbe(CellProbe):
     rank = 40
     states = ("ready",)
     reports: ClassVar = {"ready": "memory.ready"}
-    guess = 1.5
+    guess = 1.0
     metrics = (
         Metric(
             name="memory.ready",

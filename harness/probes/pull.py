@@ -72,7 +72,7 @@ class PullProbe(CellProbe):
     rank = 50
     states = tuple(_STATES)
     reports: ClassVar = {**{state: f"pull.{state}.total" for state in _STATES}, "deploy": "deploy.total"}
-    guess = 12.0
+    guess = 10.0
     metrics = _metrics()
 
     def impossible(self, lab: Lab) -> str:

@@ -21,7 +21,7 @@ class SizeProbe(CellProbe):
     reports: ClassVar = {"image": "size.transfer"}
     blocks = 1
     timed = False
-    guess = 2.0
+    guess = 0.0  # part of preparing a cell
     metrics = (
         Metric(
             name="size.transfer",

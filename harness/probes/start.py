@@ -57,7 +57,7 @@ class StartProbe(CellProbe):
     rank = 30
     states = tuple(_STATES)
     reports: ClassVar = {state: f"start.{state}.total" for state in _STATES}
-    guess = 3.0
+    guess = 2.5
     metrics = _metrics("start")
 
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:

@@ -43,7 +43,7 @@ class SurfaceProbe(CellProbe):
     reports: ClassVar = {"image": "surface.packages"}
     blocks = 1
     timed = False
-    guess = 1.0
+    guess = 0.0  # part of preparing a cell
     metrics = (
         *(
             Metric(
