@@ -64,7 +64,8 @@ def render(run: Run, *, markdown: bool = False) -> str:
         row: list[str] = [str(count)]
         for shape in SHAPES:
             found = times.get((shape, count))
-            row.append(f"{measure.text(found.median)} {interval_text(found, measure)}".strip() if found else "failed")
+            shown = f"{measure.text(found.median)} {interval_text(found, measure)}".strip() if found else ""
+            row.append(shown or _lacking(run, f"stages-{shape}-{count}"))
         serial, parallel = times.get(("serial", count)), times.get(("parallel", count))
         row.append(f"{serial.median / parallel.median:.2f}×" if serial and parallel else "")
         row += _sizes(run, count)
@@ -79,13 +80,17 @@ def render(run: Run, *, markdown: bool = False) -> str:
     return "\n".join([table, "", *said, gain, sizes, ""])
 
 
+def _lacking(run: Run, cell: str) -> str:
+    return "failed" if any(try_.cell == cell for try_ in run.failures) else "–"
+
+
 def _sizes(run: Run, count: int) -> list[str]:
     texts = []
     for metric in ("stages.transfer", "stages.unpacked"):
         keys = [(f"stages-{shape}-{count}", metric) for shape in SHAPES]
         values = sorted(float(value) for key in keys if key in run.series() for value in run.series()[key].value)
         ends = dict.fromkeys(f"{value:.0f}" for value in (values[:1] + values[-1:]))
-        texts.append("–".join(ends) or "failed")
+        texts.append("–".join(ends) or "–")
     return texts
 
 
