@@ -16,6 +16,7 @@ from harness.store import Run
 
 # Okabe & Ito, Color Universal Design, 2008: told apart with every kind of colour vision
 _COLOURS = {"copy": "#009E73", "serial": "#D55E00", "parallel": "#0072B2"}
+_LABEL = 15.0  # px a name takes
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 720, 400, 64, 48, 24, 96  # px
 
 
@@ -125,6 +126,7 @@ def chart(run: Run) -> str:
     parts.append(f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{_HEIGHT - 8}" text-anchor="middle">stages</text>')
     for shape, line in points.items():
         parts += _line(shape, line, axis)
+    parts += _labels(points, axis)
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -138,9 +140,18 @@ def _line(shape: str, line: Sequence[tuple[int, Sequence[float]]], axis: _Axis) 
         for count, samples in line
         for value in samples
     ]
-    if medians:
-        x, y = medians[-1]
-        parts.append(f'<text x="{x + 10:.1f}" y="{y + 4:.1f}" fill="{colour}">{shape}</text>')
+    return parts
+
+
+def _labels(points: Mapping[str, Sequence[tuple[int, Sequence[float]]]], axis: _Axis) -> list[str]:
+    """The shapes' names at the ends of their lines, none upon another."""
+    ends = [
+        (axis.y(summarise(line[-1][1]).median), axis.x(line[-1][0]), shape) for shape, line in points.items() if line
+    ]
+    parts, above = [], -_LABEL
+    for y, x, shape in sorted(ends):
+        above = max(y, above + _LABEL)
+        parts.append(f'<text x="{x + 10:.1f}" y="{above + 4:.1f}" fill="{_COLOURS[shape]}">{shape}</text>')
     return parts
 
 
