@@ -25,9 +25,9 @@ from harness.store import read_run
 from harness.workshop import Prepared
 
 _PILOT = 8  # blocks that say how long a plain start takes
-_FULL = {"start": WITHIN, "memory": 8, "build": 4, "link": 2}  # blocks
-_SHORT = {"start": 10, "memory": 3, "build": 2, "link": 1}
-_WHAT = {"memory": (PLAIN, MEMORY), "build": (PLAIN, SLEEP), "link": (LAYER,)}
+_FULL = {"start": WITHIN, "build": 4, "link": 2}  # blocks
+_SHORT = {"start": 10, "build": 2, "link": 1}
+_WHAT = {"build": (PLAIN, SLEEP), "link": (LAYER,)}
 
 
 class RegistryProbe(CellProbe):
@@ -81,7 +81,7 @@ def calibrate(root: Path, results: Path, settings: Settings, display: Display, *
         plain = [cell for cell in cells if cell.id == PLAIN]
         pilot = measure(_job(root, folder, catalogue, plain, {"start": Part(blocks=_PILOT)}), settings, display)
         cells.append(_shifted(plain[0], pilot))
-    starts = (PLAIN, LATE) if short else (PLAIN, LATE, SHIFT)
+    starts = (PLAIN, LATE, MEMORY) if short else (PLAIN, LATE, MEMORY, SHIFT)
     parts = {name: Part(cells=what, blocks=blocks[name]) for name, what in _WHAT.items()}
     parts["start"] = Part(cells=starts, blocks=blocks["start"])
     return measure(_job(root, folder, catalogue, cells, parts), settings, display)

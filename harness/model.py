@@ -51,7 +51,13 @@ class Metric:
 
     @property
     def probe(self) -> str:
+        """The probe it is named after."""
         return self.name.partition(".")[0]
+
+    @property
+    def taken_by(self) -> str:
+        """The probe whose tries give it."""
+        return self.given_by.partition(" ")[0] or self.probe
 
 
 class Status(StrEnum):

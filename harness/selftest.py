@@ -163,7 +163,7 @@ class _Replay:
 
     def __init__(self, samples: Samples, plan: Plan, metrics: Sequence[Metric], seed: int) -> None:
         self.plan = plan
-        self.metrics = {row: [m for m in compared(metrics) if m.probe == row.probe] for row in plan.rows()}
+        self.metrics = {row: [m for m in compared(metrics) if m.taken_by == row.probe] for row in plan.rows()}
         self._stored = {row: self._complete(samples, row) for row in plan.rows()}
         self._seed = seed
 
@@ -299,7 +299,7 @@ def races(run: Run, *, seeds: Iterable[int], goals: Sequence[float] = GOALS) -> 
         spent.setdefault(try_.probe, []).append(try_.seconds)
         visits.setdefault(try_.probe, set()).add((try_.cell, try_.block))
     wanted = compared(run.manifest.metrics)
-    names = {metric.probe for metric in wanted if any(cell for cell, name in run.series() if name == metric.name)}
+    names = {metric.taken_by for metric in wanted if any(cell for cell, name in run.series() if name == metric.name)}
     seconds = {name: sum(spent[name]) / len(visits[name]) for name in spent if name in names}
     by_rank = sorted(run.manifest.cells, key=lambda cell: cell.rank)
     apps: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,18 +96,36 @@ class Workshop:
         stated = info.config.get("Env") if info else None
         return dict(str(pair).split("=", 1) for pair in stated) if isinstance(stated, list) else {}
 
-    def prepare(self, cell: Cell) -> Prepared:
-        """Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed."""
+    def prepare(self, cell: Cell, *, built: Callable[[], None] = lambda: None) -> Prepared:
+        """`built` is called once nothing is being built any more, come what may.
+
+        Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed.
+        """
+        try:
+            image, changed, result = self._make(cell)
+        finally:
+            built()
+        with self.ledger.spend("starts"):
+            for name in (image, changed):
+                self.verify(cell, name)
+        try:
+            with self.ledger.spend("push"):
+                return self._push(cell, image, changed, result)
+        except EngineError as error:
+            raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
+
+    def _make(self, cell: Cell) -> tuple[str, str, BuildResult]:
+        """Names of the image and of the changed one, and how the first was built."""
         depot = self._lab.depot
         position = depot.position() if depot else 0
         image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
         try:
             with self.ledger.spend("builds"):
                 if cell.archive:
-                    built = self._loaded(cell.archive, image, changed)
-                else:
-                    built = self.build(cell, image)
-                    self.build(cell, changed, edit=cell.app.source_change, number=1)
+                    return image, changed, self._loaded(cell.archive, image, changed)
+                result = self.build(cell, image)
+                self.build(cell, changed, edit=cell.app.source_change, number=1)
+                return image, changed, result
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
             reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
@@ -116,14 +134,6 @@ class Workshop:
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
-        with self.ledger.spend("starts"):
-            for name in (image, changed):
-                self.verify(cell, name)
-        try:
-            with self.ledger.spend("push"):
-                return self._push(cell, image, changed, built)
-        except EngineError as error:
-            raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
 
     def _loaded(self, archive: Path, image: str, changed: str) -> BuildResult:
         """A kept image under both names: what its source change would have made was not kept."""

@@ -138,6 +138,17 @@ def test_an_ecosystem_that_cannot_be_reached_fails_its_cells_alone(tmp_path):
     assert "python-multi-stage" in done.stdout
 
 
+def test_a_changed_image_shares_its_layers_whoever_builds_beside_it(tmp_path):
+    """Docker 20.10 misses its build cache where another build uses the same base at that time."""
+    folder = checkout(tmp_path / "tare", strategies=("slim",), apps=("go", "python"))
+    done = bench(folder, "--blocks", "1", "-m", "size or pull")
+    assert done.returncode == 0, done.stdout + done.stderr
+    series = read_run(latest(folder / "results")).series()
+    for name in ("go-slim", "python-slim"):
+        fetched, whole = (series[name, metric].value[0] for metric in ("pull.previous.fetched", "size.transfer"))
+        assert 0 < fetched < whole / 5
+
+
 @pytest.fixture(scope="module")
 def matrix(tmp_path_factory):
     """One run over a sound app and one of every failure, under two probes."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +15,7 @@ import pytest
 
 import harness.workshop
 from harness.bench import spent
-from harness.crew import PREPARE, EngineLost
+from harness.crew import PREPARE, Crew, EngineLost
 from harness.display import Display
 from harness.engine.contract import BuildResult
 from harness.errors import EngineError, LabError, TryFailed
@@ -88,7 +90,8 @@ class Bench:
         self.out = io.StringIO()
         self.engine = SimpleNamespace(containers=list)
 
-        def prepare(_, cell):
+        def prepare(_, cell, built):
+            built()
             if cell.app.name in broken:
                 raise TryFailed(Status.ERROR, "build failed", log="the log")
             built = BuildResult(image="sha256:1", seconds=1.0, steps=())
@@ -130,6 +133,32 @@ class Bench:
             )
             runner.run()
         return read_run(writer.folder)
+
+
+def test_cells_of_one_base_are_built_one_after_the_other(monkeypatch):
+    guard, building, most = threading.Lock(), [], []
+
+    def prepare(_, cell, built):
+        with guard:
+            building.append(cell)
+            most.append(len(building))
+            assert len({base for cell in building for base in cell.bases}) == sum(len(cell.bases) for cell in building)
+        time.sleep(0.002)
+        with guard:
+            building.remove(cell)
+        built()
+        return SimpleNamespace(cell=cell)
+
+    monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
+    bases = [("full",), ("full",), ("full", "sdk"), ("slim",), ("sdk", "slim"), ("slim",), ("sdk",), ()]
+    cells = [
+        SimpleNamespace(id=str(n), strategy=SimpleNamespace(rank=1), bases=roles) for n, roles in enumerate(bases * 3)
+    ]
+    lab = SimpleNamespace(engine=SimpleNamespace(containers=list))
+    lab.apart = lambda: contextlib.nullcontext(lab)
+    done = [item for item in Crew(lab, cells, [], lambda *_: []).work() if item]
+    assert sorted(int(item.cell.id) for item in done) == list(range(len(cells)))
+    assert max(most) > 1  # and others side by side
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tests = parser.add_subparsers(required=True, metavar="TEST", dest="test")
     aa = tests.add_parser("aa", help="measure cells as two, or draw both sides from stored samples; count the claims")
     aa.add_argument("cells", nargs="*", metavar="CELL", help="measure these cells as two, on a real engine")
-    aa.add_argument("--probe", action="append", default=[], help="with these probes (default: start and memory)")
+    aa.add_argument("--probe", action="append", default=[], help="with these probes (default: start)")
     aa.add_argument("--blocks", type=int, default=12, help="so many blocks (default: 12)")
     plan = tests.add_parser("plan", help="replay stored samples under the planner and under an equal plan")
     for test in (aa, plan):
@@ -53,7 +53,7 @@ def _measure(options: argparse.Namespace) -> Path:
     for name in options.cells:
         if name not in known:
             raise UsageError("there is no such cell", where=name, fix="`tox -e bench -- --co` lists them.")
-    wanted = options.probe or ["start", "memory"]
+    wanted = options.probe or ["start"]
     probes = [probe for probe in all_probes() if probe.name in wanted]
     if missing := set(wanted) - {probe.name for probe in probes}:
         names = ", ".join(probe.name for probe in all_probes())

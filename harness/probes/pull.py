@@ -82,10 +82,17 @@ class PullProbe(CellProbe):
         with lab.nodes.fresh() as node:
             yield "empty", lambda: self._deploy(lab, node, cell)
             yield "previous", lambda: self._pull(node, cell, "previous")
-        with lab.nodes.fresh() as bare:
-            if cell.base_manifest:
-                bare.engine.pull(f"{bare.registry}/{cell.repository}:base")
-            yield "base", lambda: self._pull(bare, cell, "base")
+            self._leave_base(node, cell)
+            yield "base", lambda: self._pull(node, cell, "base")
+
+    def _leave_base(self, node: Node, cell: Prepared) -> None:
+        """Take away all but the base's layers: what another node with a pull of the base would have, in a tenth of the
+        time."""
+        image = f"{node.registry}/{cell.repository}"
+        if cell.base_manifest:
+            node.engine.pull(f"{image}:base")
+        for name in ("current", "changed"):
+            node.engine.remove_image(f"{image}:{name}")
 
     def _pull(self, node: Node, cell: Prepared, state: str) -> Reading:
         name, manifest = ("changed", cell.changed_manifest) if state == "previous" else ("current", cell.manifest)

@@ -1,17 +1,23 @@
 """Start: from the create call to the first valid answer, page cache warm and dropped; and the engine's floor.
 
+From the container of the warm start, peak memory is read as soon as it has answered: VmHWM (proc(5)), by a program of
+ours in the container's process namespace, the same on every engine and cgroup version, and without the page cache
+that cgroup v1 counts in.
+
 The app joins the stage's network namespace and is polled from before its start (lab/stage.py). One monotonic
 clock: t0 is the create call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from harness.engine.contract import ContainerSpec
+from harness.errors import EngineError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.stage import FLOOR_PORT, TOOL_IMAGE
-from harness.model import Metric, Phase, Request, Unit
+from harness.model import Metric, Phase, Request, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.startup import Door, Started, start_and_ask
 from harness.workshop import Prepared
@@ -55,15 +61,29 @@ class StartProbe(CellProbe):
     name = "start"
     activity = "starts"
     rank = 30
-    states = tuple(_STATES)
-    reports: ClassVar = {state: f"start.{state}.total" for state in _STATES}
-    guess = 2.5
-    metrics = _metrics("start")
+    states = (*_STATES, "memory")
+    reports: ClassVar = {**{state: f"start.{state}.total" for state in _STATES}, "memory": "memory.ready"}
+    guess = 3.0
+    metrics = (
+        *_metrics("start"),
+        Metric(
+            name="memory.ready",
+            unit=Unit.BYTES,
+            headline=True,
+            given_by="start memory",
+            help="peak resident memory of all processes of the app at the first valid answer",
+        ),
+    )
 
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         app = cell.cell.app
         spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.stage.network)
-        yield from _visit(lab, self.name, spec, Door.of(app, lab.stage.address, lab.stage.port(app.port)))
+        door = Door.of(app, lab.stage.address, lab.stage.port(app.port))
+        peaks: list[str] = []
+        reader = None if lab.no_tool else lambda container: peaks.append(_peak(lab, container))
+        yield from _visit(lab, self.name, spec, door, look=reader)
+        if peaks:
+            yield "memory", lambda: _memory(peaks[0])
 
 
 class FloorProbe(Probe):
@@ -87,10 +107,18 @@ class FloorProbe(Probe):
         yield from _visit(lab, self.name, spec, door)
 
 
-def _visit(lab: Lab, probe: str, spec: ContainerSpec, door: Door) -> Visit:
-    def start() -> Started:
+def _visit(
+    lab: Lab, probe: str, spec: ContainerSpec, door: Door, *, look: Callable[[str], None] | None = None
+) -> Visit:
+    """`look` is called with the container of the warm start, once that is timed."""
+
+    def start(look: Callable[[str], None] | None = None) -> Started:
         times = start_and_ask(lab.engine, spec, door)
-        lab.engine.remove(times.container)
+        try:
+            if look:
+                look(times.container)
+        finally:
+            lab.engine.remove(times.container)
         return times
 
     # cold first: it leaves every page the start needs in the cache, which is what warm means
@@ -98,7 +126,29 @@ def _visit(lab: Lab, probe: str, spec: ContainerSpec, door: Door) -> Visit:
         yield "cold", lambda: reading(f"{probe}.cold", start())
     else:
         start()
-    yield "warm", lambda: reading(f"{probe}.warm", start())
+    yield "warm", lambda: reading(f"{probe}.warm", start(look))
+
+
+def _peak(lab: Lab, container: str) -> str:
+    """What the tool says of a container's memory: B in digits, or why it could not be read."""
+    engine, reader = lab.engine, ""
+    try:
+        beside = f"container:{container}"
+        reader = engine.create(ContainerSpec(image=TOOL_IMAGE, command=["peak"], network="none", pid=beside))
+        engine.start(reader)
+        engine.wait(reader)
+        return engine.logs(reader).strip()
+    except EngineError as error:  # the start was sound, and is kept
+        return str(error)
+    finally:
+        if reader:
+            engine.remove(reader)
+
+
+def _memory(said: str) -> Reading:
+    if not said.isdigit() or said == "0":
+        raise TryFailed(Status.ERROR, "peak memory cannot be read: no process of the app answers", log=said)
+    return Reading({"memory.ready": float(said)})
 
 
 PROBES: tuple[Probe, ...] = (StartProbe(), FloorProbe())

@@ -15,7 +15,7 @@ from harness.claims import Claim, Judgement
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
-from harness.report.figures import FLOOR, Figure, Figures, apps, figures, ratio_text, scale, select
+from harness.report.figures import FLOOR, Figure, Figures, apps, figures, matrix, ratio_text, scale, select
 from harness.report.ranking import CRITERIA, Choice, Confidence, Criterion, choose
 from harness.report.table import contents_text
 from harness.report.verdicts import (
@@ -215,8 +215,8 @@ class _Page:
         facts = "; ".join(f"{key} {value}" for key, value in environment.facts.items())
         lines = [
             "## Context",
-            f"{len(self.apps)} apps, {len({cell.strategy for cell in self.run.manifest.cells})} strategies,"
-            f" {len(self.run.manifest.cells)} cells; each built, pulled and started again and again on a real engine,"
+            f"{matrix(self.run)}, {len(self.run.manifest.cells)} cells; each built, pulled and started again and again"
+            " on a real engine,"
             " one at a time, in randomly ordered blocks. Strategies of an app are compared within blocks.",
             f"Environment: {facts}.",
             sentence(self.run),

@@ -53,6 +53,12 @@ def apps(run: Run) -> dict[str, tuple[CellInfo, ...]]:
     return {name: tuple(cell for cell in by_rank if cell.app == name) for name in names}
 
 
+def matrix(run: Run) -> str:
+    """`7 apps × 5 strategies`."""
+    names = len(apps(run)), len({cell.strategy for cell in run.manifest.cells})
+    return f"{names[0]} app{'s' * (names[0] > 1)} × {names[1]} {'strategies' if names[1] > 1 else 'strategy'}"
+
+
 def figures(run: Run, metrics: Iterable[Metric]) -> dict[tuple[str, str], Figure]:
     """Figures by (cell id, metric name) for all cells; the verdicts hold for the table as a whole."""
     metrics = tuple(metrics)

@@ -20,7 +20,7 @@ from harness.claims import Answer, Judged
 from harness.model import Metric, Unit
 from harness.report.decision import Decision
 from harness.report.doubts import STALE_DAYS, when
-from harness.report.figures import Figure, Scale, apps, interval_text, ratio_text, scale
+from harness.report.figures import Figure, Scale, apps, interval_text, matrix, ratio_text, scale
 from harness.report.pagedata import Json, page_data
 from harness.report.ranking import Choice, Confidence
 from harness.report.table import contents_text
@@ -113,7 +113,7 @@ class _Page:
         blocks = max((int(series.block.max()) + 1 for series in self.run.series().values()), default=0)
         many = "1 block" if blocks == 1 else f"{blocks} blocks"
         return f"""<h1>Which image strategy to take</h1>
-<p class="soft">{len(self.apps_)} apps × {len(self.strategies)} strategies on a real engine, {many},
+<p class="soft">{matrix(self.run)} on a real engine, {many},
 {_h(when(manifest.started))}. Run <a href="#environment">{_h(self.run.id)}</a>, environment
 <a href="#environment">{_h(manifest.environment.fingerprint)}</a>.</p><div id="banners">{self._banners()}</div>"""
 

@@ -33,6 +33,7 @@ NEAR = 2.0  # weights "near" the given ones: each between half and double
 MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
 _THIN_ERROR = math.log(1.5)
 _RAISED = 10  # added to counts
+NO_CHOICE = "only one strategy was measured, which leaves nothing to choose"
 _BAND = math.log1p(PRACTICAL)
 
 Floats = NDArray[np.float64]
@@ -251,8 +252,10 @@ class _Ranking:
 
     def _failure(self, cell: CellInfo, metric: Metric) -> str:
         failed = self.failed.get(cell.id, {})
-        own = failed.get(metric.probe, "")
-        others = [text for probe, text in failed.items() if probe not in {item.probe for item in self.metrics.values()}]
+        own = failed.get(metric.taken_by, "")
+        others = [
+            text for probe, text in failed.items() if probe not in {item.taken_by for item in self.metrics.values()}
+        ]
         return own or next(iter(others), "")
 
     def _constrain(self, constraints: Sequence[Constraint]) -> None:
@@ -333,6 +336,8 @@ class _Ranking:
     def choice(self) -> Choice:
         order = self.order()
         options = self._options(order)
+        if len(self.cells) == 1:
+            return self._made(options, None, None, None, Confidence.OPEN, None, [NO_CHOICE])
         if self.unknown or not order:
             reasons = self.unknown or [
                 "no option meets the constraints" if not self.standing else "nothing that counts was measured"
@@ -480,6 +485,8 @@ def _overall(rankings: Sequence[_Ranking]) -> Choice:
     names = [name for name in rankings[0]._names() if all(name in ranking._names() for ranking in rankings)]
     cells = {cell.strategy: cell for cell in rankings[0].cells}
     unknown = [text for ranking in rankings for text in ranking.unknown]
+    if all(len(ranking.cells) == 1 for ranking in rankings):
+        unknown = [NO_CHOICE]
     dropped = {name: why for ranking in rankings for name, why in ranking.dropped.items()}
     empty = Choice(
         app="",
