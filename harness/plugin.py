@@ -35,7 +35,7 @@ _STATE = pytest.StashKey["Session"]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tare", "Tare")
-    group.addoption("--budget", metavar="TIME", help="time budget of the run, such as 5m or 1h30m (default 20m)")
+    group.addoption("--budget", metavar="TIME", help="time budget of the run, such as 5m or 1h30m (default 45m)")
     group.addoption("--blocks", metavar="N", type=int, help="at most N blocks of every duration; without --budget: N")
     group.addoption("--seed", metavar="N", type=int, help="seed of the order within blocks (default: random, stored)")
     group.addoption(
