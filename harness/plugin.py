@@ -202,10 +202,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     timer = Replay()
                     recorded = Recorded(cell, probe.name, state, metric, timer, session)
                     name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
-                    words = {probe.name, metric.partition(".")[0]}
-                    marks = (*(getattr(pytest.mark, word) for word in words), pytest.mark.benchmark(timer=timer))
+                    marks = [getattr(pytest.mark, metric.partition(".")[0]), pytest.mark.benchmark(timer=timer)]
                     if why := cell.strategy.fails:  # strict: should it work after all, that is the failure
-                        marks = (*marks, pytest.mark.xfail(reason=why, strict=True))
+                        marks.append(pytest.mark.xfail(reason=why, strict=True))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))
     metafunc.parametrize("recorded", parameters)
 

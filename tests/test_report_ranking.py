@@ -15,7 +15,17 @@ from synthetic import APPS, STRATEGIES, run
 from harness.errors import UsageError
 from harness.report.constraints import limit, need
 from harness.report.doubts import DAY, Kind, doubts, joined, withheld
-from harness.report.ranking import CRITERIA, Confidence, Criterion, Lead, _sensitivity, choose, judge, weighted
+from harness.report.ranking import (
+    CRITERIA,
+    NO_CHOICE,
+    Confidence,
+    Criterion,
+    Lead,
+    _sensitivity,
+    choose,
+    judge,
+    weighted,
+)
 from harness.store import Run
 
 FEW = {name: APPS[name] for name in ("go", "node")}
@@ -80,6 +90,14 @@ def test_equal_strategies_are_a_tie_or_open_never_decided(tmp_path: Path) -> Non
     criteria = weighted({"size": 0, "build": 0, "surface": 0, "update": 0}, run(tmp_path, apps=same).manifest.metrics)
     verdicts = [choose(run(tmp_path, apps=same, seed=seed), criteria)["twin"].confidence for seed in range(8)]
     assert Confidence.DECIDED not in verdicts
+
+
+def test_of_one_strategy_there_is_nothing_to_choose(twelve: Run) -> None:
+    cells = tuple(cell for cell in twelve.manifest.cells if cell.strategy == "scratch")
+    choices = choose(replace(twelve, manifest=replace(twelve.manifest, cells=cells)), CRITERIA)
+    assert set(choices) == {"", *FEW}
+    for choice in choices.values():
+        assert (choice.confidence, choice.take, choice.reasons) == (Confidence.OPEN, None, (NO_CHOICE,))
 
 
 def test_judge() -> None:

@@ -86,8 +86,7 @@ class PullProbe(CellProbe):
             yield "base", lambda: self._pull(node, cell, "base")
 
     def _leave_base(self, node: Node, cell: Prepared) -> None:
-        """Take away all but the base's layers: what another node with a pull of the base would have, in a tenth of the
-        time."""
+        """Take away all but the base's layers: what another node would have after a pull of the base."""
         image = f"{node.registry}/{cell.repository}"
         if cell.base_manifest:
             node.engine.pull(f"{image}:base")
