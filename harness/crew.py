@@ -21,7 +21,7 @@ from harness.lab.lab import Lab
 from harness.ledger import HARNESS
 from harness.model import Cell
 from harness.outcome import Outcome
-from harness.probes.base import Probe
+from harness.probes.base import Probe, Reading
 from harness.workshop import Prepared, Workshop
 
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
@@ -146,6 +146,10 @@ class Crew:
         prepared, outcome = None, Outcome()
         try:
             prepared = workshop.prepare(cell, built=lambda: self._built(cell))
+            if prepared.kept:
+                outcome = Outcome(
+                    reading=Reading({}, notes={"image": f"built {time.ctime(prepared.kept)}, kept since"})
+                )
         except TareError as error:
             require_engine(lab, error)
             outcome = Outcome.of(error)

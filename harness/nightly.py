@@ -28,8 +28,8 @@ from harness.workshop import Prepared
 
 LANES = (PINNED, FLOATING)
 COULD_NOT_MEASURE = 2
-# an image tells nothing of these: a build needs its sources, and the version before an image is not kept with it
-NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "link.*", "floor.*")
+# an image tells nothing of these: a build needs its sources; the version before an image and its base are not kept
+NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "pull.base.*", "link.*", "floor.*")
 
 Measure = Callable[[Job, Settings, Display], Path]
 Look = Callable[[], Watch]

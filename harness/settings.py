@@ -5,6 +5,7 @@ TARE_ENGINE   auto | system | private | off            which engine may be used
 TARE_LANE     auto | upstream | packages               where bases come from
 TARE_DEPOT    auto | off                               whether builds fetch through the caching proxy
 TARE_NODE     auto | namespace | dind | layers         what a pull's empty node is
+TARE_IMAGES   auto | anew                              whether images built in the last hours may be used again
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _CHOICES = {
     "lane": ("auto", "upstream", "packages"),
     "depot": ("auto", "off"),
     "node": ("auto", "namespace", "dind", "layers"),
+    "images": ("auto", "anew"),
 }
 
 
@@ -37,6 +39,7 @@ class Settings:
     lane: str = "auto"
     depot: str = "auto"
     node: str = "auto"
+    images: str = "auto"
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from pathlib import Path
 from harness import ask
 from harness.context import edited, pack
 from harness.engine.contract import BuildResult, ContainerSpec
-from harness.errors import BaseUnavailable, BuildFailed, EngineError, TryFailed
+from harness.errors import BaseUnavailable, BuildFailed, EngineError, LabError, TryFailed
+from harness.lab.bases import BaseImage
 from harness.lab.lab import Lab
 from harness.lab.registry import Manifest
+from harness.lab.shelf import Kept, key_of
 from harness.ledger import Ledger
 from harness.model import Cell, Edit, Status
 from harness.pullmodel import PullProfile
@@ -32,20 +35,20 @@ _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author
 class Prepared:
     """A cell whose image is built, verified and pushed.
 
-    `image` is the app as it stands, `changed` the same after its source change; both are also in the registry, as
-    `repository:current` and `repository:changed`, and the base of the last stage as `repository:base`.
+    `image` is the app as it stands, and in the registry as `repository:current`; what its source change makes of it is
+    `repository:changed`, and the base of the last stage `repository:base`.
     """
 
     cell: Cell
     id: str  # image id
     image: str
-    changed: str
     repository: str
     manifest: Manifest
     changed_manifest: Manifest
-    base_manifest: Manifest | None  # None for scratch
-    built: BuildResult
+    base_manifest: Manifest | None  # None for scratch, and for an archive
+    log: str  # of its build
     diff_ids: tuple[str, ...]
+    kept: float = 0.0  # Unix time it was built, where that was an earlier run; 0: in this session
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
     inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
     unlike: list[Unlike] = field(default_factory=list)  # one at most: of the first build that gave another image
@@ -97,11 +100,16 @@ class Workshop:
         return dict(str(pair).split("=", 1) for pair in stated) if isinstance(stated, list) else {}
 
     def prepare(self, cell: Cell, *, built: Callable[[], None] = lambda: None) -> Prepared:
-        """`built` is called once nothing is being built any more, come what may.
+        """An image of an earlier run is taken where it is kept and its inputs are the same.
 
-        Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed.
+        `built` is called once nothing is being built any more, come what may. Raises TryFailed with the reason and
+        log tail where the cell cannot be built, answer rightly or be pushed.
         """
+        began = time.time()
         try:
+            key = self._key(cell)
+            if key and (prepared := self._kept(cell, key, built)):
+                return prepared
             image, changed, result = self._make(cell)
         finally:
             built()
@@ -110,15 +118,75 @@ class Workshop:
                 self.verify(cell, name)
         try:
             with self.ledger.spend("push"):
-                return self._push(cell, image, changed, result)
+                prepared = self._push(cell, image, changed, result)
         except EngineError as error:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
+        if key and self._lab.shelf:
+            kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
+            self._lab.shelf.put(key, prepared.repository, kept)
+        return prepared
+
+    def is_kept(self, cell: Cell) -> bool:
+        """Whether `prepare` finds an image of an earlier run."""
+        key, shelf = self._key(cell), self._lab.shelf
+        return bool(key and shelf and shelf.has(key))
+
+    def _key(self, cell: Cell) -> str:
+        """What stands for all inputs of a cell's images; "" where they are not to be kept."""
+        lab = self._lab
+        if lab.shelf is None or cell.archive:
+            return ""
+        bases = [base for role in cell.bases if isinstance(base := lab.bases[role], BaseImage)]
+        if len(bases) < len(cell.bases):
+            return ""  # it cannot be built, and must not be measured as if it could
+        text, info = cell.dockerfile.read_text(encoding="utf-8"), lab.engine.info
+        return key_of((
+            cell.id,
+            *(f"{base.image_id} {' '.join(base.diff_ids)}" for base in bases),
+            pack(cell.app.path, text),
+            pack(cell.app.path, text, changed=edited(cell.app, cell.app.source_change, 1)),
+            f"{info.kind} {info.version} {info.storage_driver} {info.image_store} {info.architecture}",
+            os.environ.get("SOURCE_DATE_EPOCH", ""),
+        ))  # fmt: skip
+
+    def _kept(self, cell: Cell, key: str, built: Callable[[], None]) -> Prepared | None:
+        """The cell with what the shelf has of it, verified; None where it has to be built."""
+        lab, repository, image = self._lab, _repository(cell), _name(cell, "current")
+        assert lab.shelf is not None
+        kept = lab.shelf.take(key, repository)
+        if kept is None:
+            return None
+        built()
+        try:
+            with self.ledger.spend("kept images"):
+                self._fetch(repository, image)
+                if (info := lab.engine.inspect(image)) is None or info.id != kept.image:
+                    raise LabError("the kept image is another one", where=cell.id)
+                manifests = [lab.registry.manifest(repository, name) for name in ("current", "changed")]
+                base = lab.registry.manifest(repository, "base") if cell.base else None
+        except (EngineError, LabError):  # whatever is wrong with it, it is one to build
+            lab.shelf.drop(key)
+            return None
+        with self.ledger.spend("starts"):
+            self.verify(cell, image)
+        return Prepared(
+            cell=cell,
+            id=kept.image,
+            image=image,
+            repository=repository,
+            manifest=manifests[0],
+            changed_manifest=manifests[1],
+            base_manifest=base,
+            log=kept.log,
+            diff_ids=kept.diff_ids,
+            kept=kept.at,
+        )
 
     def _make(self, cell: Cell) -> tuple[str, str, BuildResult]:
         """Names of the image and of the changed one, and how the first was built."""
         depot = self._lab.depot
         position = depot.position() if depot else 0
-        image, changed = (f"{IMAGE_PREFIX}cell/{cell.id}:{name}" for name in ("current", "changed"))
+        image, changed = _name(cell, "current"), _name(cell, "changed")
         try:
             with self.ledger.spend("builds"):
                 if cell.archive:
@@ -157,11 +225,11 @@ class Workshop:
 
     def _push(self, cell: Cell, image: str, changed: str, built: BuildResult) -> Prepared:
         lab = self._lab
-        repository = f"{IMAGE_PREFIX}{cell.id}"  # a name the engine knows as ours, behind the registry too
+        repository = _repository(cell)
         manifest = self._push_as(image, repository, "current")
         changed_manifest = self._push_as(changed, repository, "changed")
         base_manifest = None
-        if cell.base:
+        if cell.base and not cell.archive:  # a kept image may stand on a base of another day
             base = lab.bases[cell.base]
             assert not isinstance(base, BaseUnavailable)  # the image was built from it
             base_manifest = self._push_as(base.name, repository, "base")
@@ -171,12 +239,11 @@ class Workshop:
             cell=cell,
             id=built.image,
             image=image,
-            changed=changed,
             repository=repository,
             manifest=manifest,
             changed_manifest=changed_manifest,
             base_manifest=base_manifest,
-            built=built,
+            log=built.log,
             diff_ids=info.diff_ids,
         )
 
@@ -192,9 +259,20 @@ class Workshop:
 
     def ensure(self, prepared: Prepared) -> None:
         """Fetch the cell's image back where a pull on this very engine has removed it (node kind "layers")."""
-        engine, registry = self._lab.engine, self._lab.registry
-        if engine.inspect(prepared.image) is None:
-            reference = f"{registry.push}/{prepared.repository}:current"
-            engine.pull(reference)
-            engine.tag(reference, prepared.image)
-            engine.remove_image(reference)
+        if self._lab.engine.inspect(prepared.image) is None:
+            self._fetch(prepared.repository, prepared.image)
+
+    def _fetch(self, repository: str, image: str) -> None:
+        engine, reference = self._lab.engine, f"{self._lab.registry.push}/{repository}:current"
+        engine.pull(reference)
+        engine.tag(reference, image)
+        engine.remove_image(reference)
+
+
+def _name(cell: Cell, name: str) -> str:
+    return f"{IMAGE_PREFIX}cell/{cell.id}:{name}"
+
+
+def _repository(cell: Cell) -> str:
+    """A name the engine knows as ours, behind the registry too."""
+    return f"{IMAGE_PREFIX}{cell.id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 
@@ -11,6 +12,9 @@ import pytest
 # the machine may be shared and slow: an example that takes long is no failure
 hypothesis.settings.register_profile("tare", deadline=None)
 hypothesis.settings.load_profile("tare")
+
+# tests build what they are about; those of kept images say so
+os.environ["TARE_IMAGES"] = "anew"
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,18 @@ def test_strategy_is_what_it_says(path: Path) -> None:
                 for stage in (found[-1], stages(sound)[-1])
             )
             assert ours == theirs
+        case "scratch-cds":
+            lines = path.read_text().splitlines()
+            assert lines.count("    /opt/java/bin/java -Xshare:dump; \\") == 1
+            same = [line for line in lines if "-Xshare" not in line]
+            assert same == (ROOT / "variants" / "scratch" / path.name).read_text().splitlines()
+        case "distroless-compiled":
+            sound = (ROOT / "variants" / "distroless" / path.name).read_text()
+            ours, theirs = (
+                [(entry.keyword, entry.arguments) for entry in stage.instructions]
+                for stage in (found[-1], stages(sound)[-1])
+            )
+            assert [entry for entry in ours if entry not in theirs] == [("COPY", "--from=build /compiled/ /")]
     if base == "scratch" or "DISTROLESS" in base:
         assert not any(entry.keyword == "RUN" for entry in found[-1].instructions), "there is no shell"
 

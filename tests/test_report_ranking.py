@@ -14,18 +14,10 @@ from synthetic import APPS, STRATEGIES, run
 
 from harness.errors import UsageError
 from harness.report.constraints import limit, need
+from harness.report.criteria import CRITERIA, Criterion, weighted
 from harness.report.doubts import DAY, Kind, doubts, joined, withheld
-from harness.report.ranking import (
-    CRITERIA,
-    NO_CHOICE,
-    Confidence,
-    Criterion,
-    Lead,
-    _sensitivity,
-    choose,
-    judge,
-    weighted,
-)
+from harness.report.ranking import NO_CHOICE, Confidence, Lead, choose, judge
+from harness.report.sensitivity import sensitivity_of
 from harness.store import Run
 
 FEW = {name: APPS[name] for name in ("go", "node")}
@@ -166,11 +158,11 @@ def test_shares_are_shares_and_a_dominating_option_has_all(rows: list[list[float
     logs = np.array(rows)
     names = [f"s{i}" for i in range(len(rows))]
     take = names[int(np.argmin(logs @ np.ones(3)))]
-    found = _sensitivity(logs, np.ones(3), names, ["a", "b", "c"], take)
+    found = sensitivity_of(logs, np.ones(3), names, ["a", "b", "c"], take)
     assert sum(found.anyhow.values()) == pytest.approx(1)
     assert sum(found.near.values()) == pytest.approx(1)
     best = logs.min(axis=0) - 0.1
-    found = _sensitivity(np.vstack([best, logs]), np.ones(3), ["best", *names], ["a", "b", "c"], "best")
+    found = sensitivity_of(np.vstack([best, logs]), np.ones(3), ["best", *names], ["a", "b", "c"], "best")
     assert found.anyhow == {"best": 1.0}
     assert not found.alone
     assert not found.flips
@@ -179,7 +171,7 @@ def test_shares_are_shares_and_a_dominating_option_has_all(rows: list[list[float
 def test_a_flip_is_where_the_ranking_turns() -> None:
     """Two options, two criteria: a is ahead by ln 4 in x, behind by ln 2 in y. They are even at y = 2 x."""
     logs = np.array([[0.0, math.log(2)], [math.log(4), 0.0]])
-    found = _sensitivity(logs, np.ones(2), ["a", "b"], ["x", "y"], "a")
+    found = sensitivity_of(logs, np.ones(2), ["a", "b"], ["x", "y"], "a")
     flips = {flip.criterion: flip.limit for flip in found.flips}
     assert flips == {"x": pytest.approx(0.5), "y": pytest.approx(2.0)}
     assert found.alone == {"y": "b"}

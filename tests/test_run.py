@@ -17,7 +17,6 @@ import harness.workshop
 from harness.bench import spent
 from harness.crew import PREPARE, Crew, EngineLost
 from harness.display import Display
-from harness.engine.contract import BuildResult
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.quiet import Quiet
 from harness.ledger import Ledger
@@ -94,8 +93,7 @@ class Bench:
             built()
             if cell.app.name in broken:
                 raise TryFailed(Status.ERROR, "build failed", log="the log")
-            built = BuildResult(image="sha256:1", seconds=1.0, steps=())
-            return SimpleNamespace(cell=cell, built=built, id="sha256:1", diff_ids=("sha256:2",))
+            return SimpleNamespace(cell=cell, log="built", kept=0.0, id="sha256:1", diff_ids=("sha256:2",))
 
         monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
         monkeypatch.setattr(harness.workshop.Workshop, "ensure", lambda *_: None)
@@ -109,7 +107,7 @@ class Bench:
         )
 
     def lab(self, monitor):
-        lab = SimpleNamespace(monitor=monitor, engine=self.engine)
+        lab = SimpleNamespace(monitor=monitor, engine=self.engine, shelf=None)
         lab.apart = lambda: contextlib.nullcontext(lab)
         return lab
 
@@ -147,7 +145,7 @@ def test_cells_of_one_base_are_built_one_after_the_other(monkeypatch):
         with guard:
             building.remove(cell)
         built()
-        return SimpleNamespace(cell=cell)
+        return SimpleNamespace(cell=cell, kept=0.0)
 
     monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
     bases = [("full",), ("full",), ("full", "sdk"), ("slim",), ("sdk", "slim"), ("slim",), ("sdk",), ()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from harness.commands._history import add_budgets, watched
@@ -37,7 +38,8 @@ def run(options: argparse.Namespace) -> int:
             catalogue=read(root),
             probes=all_probes(),
             config=read_config(options.config),
-            settings=Settings.from_environ(),
+            # what upstream changed since the last night has to show
+            settings=replace(Settings.from_environ(), images="anew"),
             display=display,
             look=lambda: watched(options.results, options.budgets),
         ).run()

@@ -39,9 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.report.constraints import limit, need
+    from harness.report.criteria import weighted
     from harness.report.decision import PAGE
     from harness.report.documents import DECISION, make, write
-    from harness.report.ranking import weighted
     from harness.report.table import render
     from harness.store import read_run
 

@@ -104,8 +104,12 @@ class Depot:
         return DepotStats(requests, hits, requests - hits, sent)
 
     def position(self) -> int:
-        """How far its log has come, for `unreachable`."""
+        """How far its log has come, for `missed` and `unreachable`."""
         return (self._folder / "access.log").stat().st_size
+
+    def missed(self, since: int) -> int:
+        """How many answers after the position `since` an upstream was asked for."""
+        return sum(fields["cache"] not in (*_SERVED, "-") for fields in self._answers_since(since))
 
     def unreachable(self, since: int) -> tuple[str, ...]:
         """Hosts that could not be reached, by answers after the position `since`: clients seldom say why they fail."""

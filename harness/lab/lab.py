@@ -26,6 +26,7 @@ from harness.lab.quiet import Monitor
 from harness.lab.registry import Registry
 from harness.lab.security import Security
 from harness.lab.services import Services
+from harness.lab.shelf import Shelf
 from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, have_tool, shell_holder
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Lab:
     engine: Engine
     depot: Depot | None
     registry: Registry
+    shelf: Shelf | None  # None where every image is to be built
     nodes: Nodes
     store: Bases
     bases: Mapping[str, BaseImage | BaseUnavailable]
@@ -136,7 +138,9 @@ def open_lab(
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 wanted.add(_DIND_BASE)
-            bases = store.ensure(sorted(wanted), engine, refresh=lane == "floating")
+            # an A/B of kept images goes on with the bases of its night: only services still stand on one
+            anew = lane == "floating" and not all(cell.archive for cell in cells)
+            bases = store.ensure(sorted(wanted), engine, refresh=anew)
             # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
@@ -162,6 +166,7 @@ def open_lab(
             engine=engine,
             depot=depot,
             registry=registry,
+            shelf=_shelf(settings, registry, depot),
             nodes=nodes,
             store=store,
             bases=bases,
@@ -204,6 +209,13 @@ def _depot(
     notes["depot"] = f"off: {reason}"
     say(f"depot: off ({reason}); builds fetch their packages directly, and their times contain that")
     return None
+
+
+def _shelf(settings: Settings, registry: Registry, depot: Depot | None) -> Shelf | None:
+    """Without a depot, whose indexes hold for some hours, an image built anew may differ at any time."""
+    if settings.images == "anew" or depot is None:
+        return None
+    return Shelf(settings.cache / "shelf", registry.storage)
 
 
 def _had(bases: Mapping[str, BaseImage | BaseUnavailable], *roles: str) -> list[BaseImage]:

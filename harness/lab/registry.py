@@ -123,6 +123,7 @@ class Registry:
         self._addresses = (LOOPBACK, address) if address and address != LOOPBACK else (LOOPBACK,)
         self._announce = announce
         self.port = 0
+        self.storage = Path()  # root of its file system driver, while it runs
 
     @property
     def push(self) -> str:
@@ -154,7 +155,7 @@ class Registry:
                     attempt.close()
                     if not left:
                         raise
-            self._storage = folder / "storage"
+            self.storage = folder / "storage"
             self._running = stack.pop_all()
         return self
 
@@ -165,7 +166,7 @@ class Registry:
 
     def stored_bytes(self) -> int:
         """What all blobs take on disk: layers, configs and manifests, each distinct one once."""
-        return sum(path.stat().st_size for path in self._storage.rglob("blobs/**/data"))
+        return sum(path.stat().st_size for path in self.storage.rglob("blobs/**/data"))
 
     def manifest(self, repository: str, reference: str, *, architecture: str = "") -> Manifest:
         """The manifest of a tag or digest; from an index, that of `architecture` (default: this machine's).

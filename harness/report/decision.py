@@ -14,9 +14,10 @@ from harness.claimjudge import judge
 from harness.claims import Claim, Judgement
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
+from harness.report.criteria import CRITERIA, Criterion
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
 from harness.report.figures import FLOOR, Figure, Figures, apps, figures, matrix, ratio_text, scale, select
-from harness.report.ranking import CRITERIA, Choice, Confidence, Criterion, choose
+from harness.report.ranking import Choice, Confidence, choose
 from harness.report.table import contents_text
 from harness.report.verdicts import (
     MEANING,

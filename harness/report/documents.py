@@ -12,8 +12,8 @@ from harness.errors import CatalogueError, StoreError, TareError
 from harness.probes import all_probes
 from harness.report import decision, page
 from harness.report.constraints import Constraint
+from harness.report.criteria import CRITERIA, Criterion
 from harness.report.decision import PAGE, Decision, decide
-from harness.report.ranking import CRITERIA, Criterion
 from harness.store import Run, read_run
 
 DECISION = "decision.md"

@@ -19,91 +19,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.errors import UsageError
 from harness.model import Direction, Metric, Unit
 from harness.report.constraints import Constraint
+from harness.report.criteria import Criterion
 from harness.report.figures import apps
-from harness.statistics import PRACTICAL, SMALLEST_DECIDABLE, ratio
+from harness.report.sensitivity import BAND, Floats, Sensitivity, sensitivity_of
+from harness.statistics import SMALLEST_DECIDABLE, ratio
 from harness.store import CellInfo, Run, Series
 
-DRAWS = 10_000  # weightings tried; the share's standard error is at most half a per cent
-NEAR = 2.0  # weights "near" the given ones: each between half and double
 MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
 _THIN_ERROR = math.log(1.5)
 _RAISED = 10  # added to counts
 NO_CHOICE = "only one strategy was measured, which leaves nothing to choose"
-_BAND = math.log1p(PRACTICAL)
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Criterion:
-    """What counts, how much, and the metric that stands for it: the first of `metrics` that a run has."""
-
-    name: str
-    weight: float
-    metrics: tuple[str, ...]
-    meaning: str
-
-
-CRITERIA = (
-    Criterion(
-        name="deploy",
-        weight=3,
-        metrics=("deploy.total", "deploy.empty.total", "pull.empty.total"),
-        meaning="first deploy to an empty node, until it answers",
-    ),
-    Criterion(name="size", weight=3, metrics=("size.transfer",), meaning="bytes a node fetches"),
-    Criterion(
-        name="update",
-        weight=2,
-        metrics=("pull.previous.total", "deploy.previous.total"),
-        meaning="pull of a new version to a node that has the old one",
-    ),
-    Criterion(name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that is there"),
-    Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
-    Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
-    Criterion(name="surface", weight=1, metrics=("surface.packages",), meaning="distribution packages inside"),
-)
-
-
-def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Criterion, ...]:
-    """The default criteria with the weights given by name of a criterion or metric; weight 0 drops one.
-
-    Raises UsageError for a name that is neither, a negative weight, and where nothing is left.
-    """
-    known = {criterion.name: criterion for criterion in CRITERIA}
-    by_name = {metric.name: metric for metric in metrics}
-    chosen = {name: criterion.weight for name, criterion in known.items()}
-    for name, weight in given.items():
-        if not (math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"a weight of {weight:g} makes no sense", where=name, fix="Give 0 or more.")
-        metric = by_name.get(name)
-        if name not in known and metric is None:
-            raise UsageError(
-                "neither a criterion nor a metric of this run", where=name, fix=f"Criteria are {', '.join(known)}."
-            )
-        if metric and (metric.direction is Direction.NEITHER or metric.unit in (Unit.BOOLEAN, Unit.RATIO)):
-            raise UsageError(
-                "this metric cannot be weighed", where=name, fix="Use --need, --at-most or --at-least with it."
-            )
-        chosen[name] = weight
-    criteria = tuple(
-        Criterion(
-            name=name,
-            weight=weight,
-            metrics=known[name].metrics if name in known else (name,),
-            meaning=known[name].meaning if name in known else by_name[name].help,
-        )
-        for name, weight in chosen.items()
-        if weight
-    )
-    if not criteria:
-        raise UsageError("every weight is 0", where="--weight", fix="Leave one above 0.")
-    return criteria
 
 
 class Confidence(StrEnum):
@@ -135,26 +63,6 @@ class Option:
     parts: Mapping[str, float]
     score: float | None  # None where it is not ranked
     out: str = ""  # why it is not ranked: a constraint it fails, or a failure
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """Another strategy is first where a criterion's weight, `given` now, passes `limit`."""
-
-    criterion: str
-    given: float
-    limit: float
-    strategy: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sensitivity:
-    """How often which strategy is first: under any weights at all, and under weights near the given ones."""
-
-    anyhow: Mapping[str, float]
-    near: Mapping[str, float]
-    alone: Mapping[str, str]  # criterion → the strategy that is first by it alone, beyond the practical threshold
-    flips: tuple[Flip, ...]  # by how little a weight must change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -328,7 +236,7 @@ class _Ranking:
                 blocks = (np.unique(self.series[cell.id, column.metric.name].block).size for cell in (first, second))
                 wanted = max(wanted, SMALLEST_DECIDABLE - min(blocks))
         size = abs(centre)
-        aim = size if size > _BAND else max(_BAND - size, _BAND / 4)
+        aim = size if size > BAND else max(BAND - size, BAND / 4)
         if least and half > aim:
             wanted = max(wanted, math.ceil(least * (half / aim) ** 2) - least)
         return max(wanted, 0)
@@ -345,7 +253,7 @@ class _Ranking:
             return self._made(options, None, None, None, Confidence.OPEN, None, reasons)
         ranked = [self.standing[i] for i in order]
         take, rival = ranked[0], ranked[1] if len(ranked) > 1 else None
-        sensitivity = _sensitivity(
+        sensitivity = sensitivity_of(
             self.logs, self.weights, [cell.strategy for cell in self.standing], self._names(), take.strategy
         )
         if rival is None:
@@ -417,62 +325,11 @@ def judge(lead: Lead, shaky: float, missing: Sequence[str] = ()) -> tuple[Confid
         if missing:
             reasons.append(f"{_listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured everywhere")
         return Confidence.LEANING, reasons
-    if -_BAND <= math.log(lead.low) <= math.log(lead.high) <= _BAND:
+    if -BAND <= math.log(lead.low) <= math.log(lead.high) <= BAND:
         return Confidence.TIE, reasons
-    if lead.low > 1 and math.log(lead.estimate) > _BAND:
+    if lead.low > 1 and math.log(lead.estimate) > BAND:
         return Confidence.DECIDED, reasons
     return Confidence.LEANING, [*reasons, "the lead is within its own error"]
-
-
-def _sensitivity(
-    logs: Floats, weights: Floats, strategies: Sequence[str], names: Sequence[str], take: str
-) -> Sensitivity:
-    """`logs` is options × criteria. Draws are seeded: the same data give the same shares."""
-    random = np.random.default_rng(1)
-    anyhow = random.dirichlet(np.ones(weights.size), DRAWS)
-    near = weights * np.exp(random.uniform(-math.log(NEAR), math.log(NEAR), (DRAWS, weights.size)))
-    alone = {}
-    for index, name in enumerate(names):
-        column = logs[:, index]
-        best = int(np.argmin(column))
-        if column[strategies.index(take)] - column[best] > _BAND:
-            alone[name] = strategies[best]
-    return Sensitivity(
-        anyhow=_shares(logs, anyhow, strategies),
-        near=_shares(logs, near, strategies),
-        alone=alone,
-        flips=_flips(logs, weights, strategies, names, take),
-    )
-
-
-def _shares(logs: Floats, draws: Floats, strategies: Sequence[str]) -> dict[str, float]:
-    first = np.argmin(draws @ logs.T, axis=1)
-    counts = np.bincount(first, minlength=len(strategies))
-    order = sorted(range(len(strategies)), key=lambda i: -int(counts[i]))
-    return {strategies[i]: float(counts[i]) / draws.shape[0] for i in order if counts[i]}
-
-
-def _flips(
-    logs: Floats, weights: Floats, strategies: Sequence[str], names: Sequence[str], take: str
-) -> tuple[Flip, ...]:
-    """Per criterion the limit nearest to its weight beyond which another option is first, where there is one."""
-    mine = logs[strategies.index(take)]
-    flips = []
-    for index, name in enumerate(names):
-        given = float(weights[index])
-        found = []
-        for row, strategy in zip(logs, strategies, strict=True):
-            ahead = row - mine  # positive: the choice is better
-            rest = float(ahead @ weights - ahead[index] * given)
-            if ahead[index] and (limit := -rest / float(ahead[index])) >= 0:
-                found.append(Flip(name, given, limit, strategy))
-        if found:
-            flips.append(min(found, key=_distance))
-    return tuple(sorted(flips, key=_distance))
-
-
-def _distance(flip: Flip) -> float:
-    return abs(math.log(max(flip.limit, 1e-9) / flip.given))
 
 
 def _overall(rankings: Sequence[_Ranking]) -> Choice:
@@ -527,7 +384,7 @@ def _overall(rankings: Sequence[_Ranking]) -> Choice:
         rival=cells[rival] if rival else None,
         lead=lead,
         confidence=confidence,
-        sensitivity=_sensitivity(logs, weights, common, names, take),
+        sensitivity=sensitivity_of(logs, weights, common, names, take),
         dropped=dropped,
         reasons=tuple(reasons),
     )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from harness.errors import StoreError
 from harness.history import History, Key
-from harness.report.trends import amount, causes, causes_of, date, describe, percent, span, told
+from harness.report.trends import amount, causes, causes_of, date, describe, nights_of, percent, span, told
 from harness.trend import Change, Kind
 from harness.watch import Watch, Watched, is_worse
 
@@ -62,7 +62,7 @@ def render(found: Watch, results: Path) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Trends of {len(found.nights)} nights</title>
+<title>Trends: {_h(nights_of(found))}</title>
 <link rel="icon" href="data:,">
 <style>{_asset("page.css")}{_asset("trends.css")}</style>
 </head>
@@ -129,12 +129,11 @@ def _title(found: Watch) -> str:
         f"{count} {word}{'s' if count > 1 and word != 'changed' else ''}" for word, count in counts.items()
     )
     first, last = found.nights[0], found.nights[-1]
-    lanes = ", ".join(dict.fromkeys(night.lane for night in found.nights))
     state = said or ("nothing needs attention" if not found.stale else "data is stale or missing")
     return (
         f"<h1>{_h(state[0].upper() + state[1:])}</h1>"
-        f'<p class="soft">{len(found.nights)} nights from {date(first.started)} to {date(last.started)}, '
-        f"lanes: {_h(lanes)}; {len(found.series)} series. The last run is {_h(last.run)}, "
+        f'<p class="soft">{_h(nights_of(found))}, from {date(first.started)} to {date(last.started)}; '
+        f"{len(found.series)} series. The last run is {_h(last.run)}, "
         f"{time.strftime('%H:%M UTC', time.gmtime(last.started))}.</p>"
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,12 @@ def date(at: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(at))
 
 
+def nights_of(found: Watch) -> str:
+    """How many nights each lane has: "3 nights pinned, 1 night floating"."""
+    lanes = Counter(night.lane for night in found.nights)
+    return ", ".join(f"{count} {'night' if count == 1 else 'nights'} {lane}" for lane, count in lanes.items())
+
+
 def _heading(found: Watch) -> str:
     if not found.nights:
         return "No night is stored."
@@ -140,11 +147,10 @@ def _heading(found: Watch) -> str:
     names = {"ALARM": "alarms", "warning": "warnings", "suspect": "suspects", "drift": "drifts", "changed": "changed"}
     said = [f"{count} {names[word]}" for word, count in counts.items() if count]
     said += [f"{len(found.stale)} stale"] if found.stale else []
-    lanes = ", ".join(dict.fromkeys(night.lane for night in found.nights))
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last.started))
     state = ", ".join(said) if said else "nothing needs attention"
     return (
-        f"{len(found.nights)} nights ({lanes}), {len(found.series)} series; the last is {last.run} ({when}), "
+        f"{nights_of(found)}, {len(found.series)} series; the last is {last.run} ({when}), "
         f"environment {last.fingerprint}: {state}."
     )
 

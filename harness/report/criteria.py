@@ -1,0 +1,77 @@
+"""What counts when strategies are ranked: criteria, their weights, and the metrics that stand for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.errors import UsageError
+from harness.model import Direction, Metric, Unit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """What counts, how much, and the metric that stands for it: the first of `metrics` that a run has."""
+
+    name: str
+    weight: float
+    metrics: tuple[str, ...]
+    meaning: str
+
+
+CRITERIA = (
+    Criterion(
+        name="deploy",
+        weight=3,
+        metrics=("deploy.total", "deploy.empty.total", "pull.empty.total"),
+        meaning="first deploy to an empty node, until it answers",
+    ),
+    Criterion(name="size", weight=3, metrics=("size.transfer",), meaning="bytes a node fetches"),
+    Criterion(
+        name="update",
+        weight=2,
+        metrics=("pull.previous.total", "deploy.previous.total"),
+        meaning="pull of a new version to a node that has the old one",
+    ),
+    Criterion(name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that is there"),
+    Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
+    Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
+    Criterion(name="surface", weight=1, metrics=("surface.packages",), meaning="distribution packages inside"),
+)
+
+
+def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Criterion, ...]:
+    """The default criteria with the weights given by name of a criterion or metric; weight 0 drops one.
+
+    Raises UsageError for a name that is neither, a negative weight, and where nothing is left.
+    """
+    known = {criterion.name: criterion for criterion in CRITERIA}
+    by_name = {metric.name: metric for metric in metrics}
+    chosen = {name: criterion.weight for name, criterion in known.items()}
+    for name, weight in given.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UsageError(f"a weight of {weight:g} makes no sense", where=name, fix="Give 0 or more.")
+        metric = by_name.get(name)
+        if name not in known and metric is None:
+            raise UsageError(
+                "neither a criterion nor a metric of this run", where=name, fix=f"Criteria are {', '.join(known)}."
+            )
+        if metric and (metric.direction is Direction.NEITHER or metric.unit in (Unit.BOOLEAN, Unit.RATIO)):
+            raise UsageError(
+                "this metric cannot be weighed", where=name, fix="Use --need, --at-most or --at-least with it."
+            )
+        chosen[name] = weight
+    criteria = tuple(
+        Criterion(
+            name=name,
+            weight=weight,
+            metrics=known[name].metrics if name in known else (name,),
+            meaning=known[name].meaning if name in known else by_name[name].help,
+        )
+        for name, weight in chosen.items()
+        if weight
+    )
+    if not criteria:
+        raise UsageError("every weight is 0", where="--weight", fix="Leave one above 0.")
+    return criteria

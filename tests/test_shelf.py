@@ -1,0 +1,126 @@
+"""Kept images, in folders laid out as docker-registry lays them out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.lab.nginx import FRESH
+from harness.lab.shelf import Kept, Shelf, key_of
+
+REPOSITORY = "tare.local/go-slim"
+BASE, LAYER, CONFIG, MANIFEST = (letter * 64 for letter in "abcd")
+
+
+def kept(age: float = 0.0) -> Kept:
+    return Kept(image="sha256:1", diff_ids=("sha256:2", "sha256:3"), log="#1 done", at=time.time() - age)
+
+
+class Registry:
+    """What docker-registry leaves of a push, with the names of distribution/distribution's paths.go."""
+
+    def __init__(self, storage: Path) -> None:
+        self.storage = storage
+        self.root = storage / "docker/registry/v2"
+
+    def blob(self, name: str) -> Path:
+        return self.root / "blobs/sha256" / name[:2] / name / "data"
+
+    def push(self) -> None:
+        repository = self.root / "repositories" / REPOSITORY
+        for name in (BASE, LAYER, CONFIG, MANIFEST):
+            self.blob(name).parent.mkdir(parents=True)
+            self.blob(name).write_text(f"content of {name}")
+        for name in (BASE, LAYER, CONFIG):
+            (repository / "_layers/sha256" / name).mkdir(parents=True)
+            (repository / "_layers/sha256" / name / "link").write_text(f"sha256:{name}")
+        for folder in (f"revisions/sha256/{MANIFEST}", "tags/current/current"):
+            (repository / "_manifests" / folder).mkdir(parents=True)
+            (repository / "_manifests" / folder / "link").write_text(f"sha256:{MANIFEST}")
+
+    def files(self) -> dict[str, bytes]:
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in self.root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    before = Registry(tmp_path / "before")
+    before.push()
+    shelf = Shelf(tmp_path / "shelf", before.storage)
+    assert shelf.put("key", REPOSITORY, kept())
+    return tmp_path / "shelf"
+
+
+def test_what_was_pushed_once_is_there_in_another_registry(tmp_path, shelf):
+    later = Registry(tmp_path / "later")
+    again = Shelf(shelf, later.storage)
+    assert again.has("key")
+    assert again.take("key", REPOSITORY).diff_ids == kept().diff_ids
+    assert later.files() == Registry(tmp_path / "before").files()
+
+
+def test_blobs_are_linked_and_what_a_push_rewrites_is_copied(tmp_path, shelf):
+    later = Registry(tmp_path / "later")
+    Shelf(shelf, later.storage).take("key", REPOSITORY)
+    assert later.blob(LAYER).samefile(Registry(tmp_path / "before").blob(LAYER))
+    tag = Path("docker/registry/v2/repositories") / REPOSITORY / "_manifests/tags/current/current/link"
+    (later.storage / tag).write_text("sha256:other")
+    assert (tmp_path / "before" / tag).read_text() == f"sha256:{MANIFEST}"
+    third = Registry(tmp_path / "third")
+    Shelf(shelf, third.storage).take("key", REPOSITORY)
+    assert (third.storage / tag).read_text() == f"sha256:{MANIFEST}"
+
+
+def test_a_blob_that_another_cell_has_brought_is_no_obstacle(tmp_path, shelf):
+    later = Registry(tmp_path / "later")
+    later.blob(BASE).parent.mkdir(parents=True)
+    later.blob(BASE).write_text(f"content of {BASE}")
+    assert Shelf(shelf, later.storage).take("key", REPOSITORY)
+    assert later.files() == Registry(tmp_path / "before").files()
+
+
+def old(shelf: Path) -> None:
+    record = json.loads((shelf / "key/record.json").read_text())
+    (shelf / "key/record.json").write_text(json.dumps(record | {"at": time.time() - FRESH - 1}))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        old,
+        lambda shelf: (shelf / "key/record.json").unlink(),
+        lambda shelf: (shelf / "key/record.json").write_text("{"),
+        lambda shelf: (shelf / "key/record.json").write_text("[]"),
+        lambda shelf: (shelf / "key/record.json").write_text('{"image": "sha256:1", "at": "long ago"}'),
+    ],
+    ids=["old", "no record", "torn", "a list", "of another version"],
+)
+def test_what_cannot_be_used_is_removed(tmp_path, shelf, spoil):
+    spoil(shelf)
+    again = Shelf(shelf, tmp_path / "later")
+    assert not again.has("key")
+    assert again.take("key", REPOSITORY) is None
+    assert not list(shelf.iterdir())
+
+
+def test_an_entry_that_lacks_a_blob_is_none(tmp_path, shelf):
+    (shelf / "key/blobs" / LAYER).unlink()
+    again = Shelf(shelf, tmp_path / "later")
+    assert again.take("key", REPOSITORY) is None
+    assert not again.has("key")
+
+
+def test_a_repository_that_is_not_there_is_not_kept(tmp_path):
+    shelf = Shelf(tmp_path / "shelf", tmp_path / "storage")
+    assert not shelf.put("key", REPOSITORY, kept())
+    assert not list((tmp_path / "shelf").iterdir())
+
+
+@given(st.lists(st.binary()), st.lists(st.binary()))
+def test_keys_differ_where_any_part_does(some, others):
+    assert (key_of(some) == key_of(others)) == (some == others)
