@@ -1,15 +1,17 @@
 """Images kept from night to night: tonight's, and of each cell the last one that was good.
 
-    images/<lane>/<cell>/<image id>.tar     a saved image
-    images/<lane>/<cell>/good               the id of the last good one
+    images/<history>/<lane>/<cell>/<image id>.tar     a saved image
+    images/<history>/<lane>/<cell>/good               the id of the last good one
 
 Two archives a cell at most. An image is good when its night ended without an alarm or a suspicion of its cell.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Self
 
 from harness.errors import StoreError
 
@@ -19,6 +21,12 @@ class Keep:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    @classmethod
+    def of(cls, cache: Path, results: Path, lane: str) -> Self:
+        """Those of the history in `results`: other projects share the cache, and their cells may be called alike."""
+        history = hashlib.sha256(str(results.absolute()).encode()).hexdigest()[:12]
+        return cls(cache / "images" / history / lane)
 
     def put(self, cell: str, image: str, pieces: Iterable[bytes]) -> None:
         """Keep an image by its id; nothing is read where it is kept already."""

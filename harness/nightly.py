@@ -248,7 +248,7 @@ class Nightly:
                 keep.promote(cell, image)
 
     def _keep(self, lane: str) -> Keep:
-        return Keep(self._settings.cache / "images" / lane)
+        return Keep.of(self._settings.cache, self._results, lane)
 
     def _image(self, folder: Path, cell: str) -> str:
         return next((s.images[cell] for s in reversed(read_run(folder).sessions) if cell in s.images), "")

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.catalogue import read
+from harness.engine.fake import INFO
+from harness.lab.bases import BaseImage
 from harness.lab.nginx import FRESH
 from harness.lab.shelf import Kept, Shelf, key_of
+from harness.workshop import Workshop
+
+ROOT = Path(__file__).parents[1]
 
 REPOSITORY = "tare.local/go-slim"
 BASE, LAYER, CONFIG, MANIFEST = (letter * 64 for letter in "abcd")
@@ -119,6 +128,40 @@ def test_a_repository_that_is_not_there_is_not_kept(tmp_path):
     shelf = Shelf(tmp_path / "shelf", tmp_path / "storage")
     assert not shelf.put("key", REPOSITORY, kept())
     assert not list((tmp_path / "shelf").iterdir())
+
+
+def key(monkeypatch, folder, *, base="sha256:1", version="20.10", epoch="", edit=b"", shelf=True, archive=None):
+    """The key of python × distroless with something changed."""
+    cell = next(cell for cell in read(ROOT).cells if cell.id == "python-distroless")
+    copy = folder / "app"
+    shutil.copytree(cell.app.path, copy, dirs_exist_ok=True)
+    (copy / "main.py").write_bytes((cell.app.path / "main.py").read_bytes() + edit)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    lab = SimpleNamespace(
+        shelf=object() if shelf else None,
+        bases={
+            role: BaseImage(role=role, name="n", image_id=base, diff_ids=("d",), lane="packages", provenance={})
+            for role in cell.bases
+        },
+        engine=SimpleNamespace(info=replace(INFO, version=version)),
+    )
+    return Workshop(lab)._key(replace(cell, app=replace(cell.app, path=copy), archive=archive))
+
+
+def test_a_key_tells_every_input_apart(monkeypatch, tmp_path):
+    changes = [
+        {},
+        {"base": "sha256:2"},
+        {"version": "27.0"},
+        {"epoch": "1700000000"},
+        {"edit": b"# a line more"},
+    ]
+    found = [key(monkeypatch, tmp_path, **change) for change in changes]
+    assert all(found)
+    assert len(set(found)) == len(changes)
+    assert key(monkeypatch, tmp_path) == found[0]
+    assert not key(monkeypatch, tmp_path, shelf=False)
+    assert not key(monkeypatch, tmp_path, archive=tmp_path)
 
 
 @given(st.lists(st.binary()), st.lists(st.binary()))

@@ -18,6 +18,7 @@ from harness.trend import Change, Kind
 from harness.watch import STOPPED_WITHIN, Cause, Watch, Watched
 
 _MOST_CAUSES = 5
+_TRIFLE = 1024  # B: what dates in a layer make of its size
 _MOST_DECIMALS = 6  # a byte of megabytes
 
 
@@ -76,7 +77,7 @@ def told(item: Watched) -> tuple[str, int, float, float]:
 
 
 def causes(item: Watched, index: int, results: Path) -> tuple[Difference, ...]:
-    """What differs between a night of a series and the night before it; the heaviest bytes first."""
+    """What differs between a night of a series and the night before it; the most telling first."""
     return causes_of(results, item.line.runs, index, item.key.cell)
 
 
@@ -88,7 +89,13 @@ def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tupl
         found = differences(results / runs[index - 1], results / runs[index], cell)
     except StoreError:
         return ()
-    return tuple(sorted(found, key=lambda item: -abs(item.bytes)))
+    return tuple(sorted(found, key=_place))
+
+
+def _place(difference: Difference) -> tuple[int, int]:
+    """The heaviest first, then what has no weight; a layer built again differs by some bytes, which come last."""
+    weight = abs(difference.bytes)
+    return (0 if weight >= _TRIFLE else 1 if not weight else 2), -weight
 
 
 def describe(change: Change, metric: Metric) -> str:
