@@ -71,9 +71,8 @@ class Crew:
         self._lab = lab
         self._probes = probes
         self._wanted = wanted
-        # what takes longest first, so that no worker is left with it at the end; stable, so that cells of one app and
-        # kind follow each other and share stages
-        self._waiting = sorted(cells, key=lambda cell: cell.strategy.rank)
+        # what takes longest first, so that no worker is left with it at the end: a Dockerfile that says more does more
+        self._waiting = sorted(cells, key=lambda cell: (cell.strategy.rank, -_length(cell)))
         self._in_use: set[str] = set()  # bases from which something is being built
         self._guard = threading.Condition()
         self._stop = threading.Event()
@@ -175,6 +174,10 @@ class Crew:
         except (TareError, OSError) as error:
             require_engine(lab, error)
             self._done.put(Done(cell, probe.name, state, at, time.monotonic() - began, Outcome.of(error)))
+
+
+def _length(cell: Cell) -> int:
+    return cell.dockerfile.stat().st_size
 
 
 class EngineLost(EngineUnavailable):

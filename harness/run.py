@@ -110,8 +110,29 @@ class Runner:
             return  # every cell failed, and every reason is recorded
         for probe in self._probes.values():
             probe.begin(list(self._prepared.values()))
+        settled = False
         while block := next_block(self._plan, self._progress(), elapsed=self._elapsed):
+            if block.index and not settled:
+                self._settle()
+                settled = True
+                continue  # which took time
             self._run_block(block)
+        if not settled:
+            self._settle()
+
+    def _settle(self) -> None:
+        """The first answer is complete; now what takes long and no clock."""
+        self._display.say(f"{clock(self._elapsed)}: the first answer is complete")
+        for probe in self._probes.values():
+            try:
+                with self._ledger.spend(probe.activity):
+                    for cell, documents in probe.settle(self._lab):
+                        self._display.now(f"{probe.name}: what differs between two builds of {cell}", self._left())
+                        for file, data in documents.items():
+                            self._writer.artefact(cell, file, data)
+            except TareError as error:
+                require_engine(self._lab, error)
+                self._display.say(f"{probe.name}: {error}")
 
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
 

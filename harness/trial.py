@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -29,14 +30,17 @@ def as_it_is(lab: Lab, cell: Prepared) -> ContainerSpec:
 
 
 @contextmanager
-def running(lab: Lab, cell: Prepared, spec: ContainerSpec) -> Iterator[str]:
+def running(lab: Lab, cell: Prepared, spec: ContainerSpec, *, patience: float = math.inf) -> Iterator[str]:
     """A container of the cell that has given its first valid answer and all the right ones; removed in the end.
 
-    Raises TryFailed with the reason and the container's last lines.
+    `patience` is how long (s) the first answer is waited for where the app itself would be given longer. Raises
+    TryFailed with the reason and the container's last lines.
     """
     app = cell.cell.app
     port = lab.stage.port(app.port)
-    container = start_and_ask(lab.engine, spec, Door.of(app, lab.stage.address, port)).container
+    door = Door.of(app, lab.stage.address, port)
+    door = replace(door, timeout=min(door.timeout, patience))
+    container = start_and_ask(lab.engine, spec, door).container
     try:
         try:
             ask.verify(lab.stage.address, port, app.verify)

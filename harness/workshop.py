@@ -26,7 +26,6 @@ from harness.pullmodel import PullProfile
 from harness.settings import IMAGE_PREFIX
 from harness.startup import LOG_TAIL, Door, start_and_ask
 from harness.surface.inspection import Inspection
-from harness.surface.reproduce import Unlike
 
 _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
@@ -48,10 +47,10 @@ class Prepared:
     base_manifest: Manifest | None  # None for scratch, and for an archive
     log: str  # of its build
     diff_ids: tuple[str, ...]
+    started: float  # s from the create call to the first valid answer, on a machine that may have been busy
     kept: float = 0.0  # Unix time it was built, where that was an earlier run; 0: in this session
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
     inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
-    unlike: list[Unlike] = field(default_factory=list)  # one at most: of the first build that gave another image
     peaks: list[int] = field(default_factory=list)  # B of memory, read after all right answers
 
 
@@ -114,11 +113,10 @@ class Workshop:
         finally:
             built()
         with self.ledger.spend("starts"):
-            for name in (image, changed):
-                self.verify(cell, name)
+            started = max(self.verify(cell, name) for name in (image, changed))
         try:
             with self.ledger.spend("push"):
-                prepared = self._push(cell, image, changed, result)
+                prepared = self._push(cell, image, changed, result, started)
         except EngineError as error:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
         if key and self._lab.shelf:
@@ -168,7 +166,7 @@ class Workshop:
             lab.shelf.drop(key)
             return None
         with self.ledger.spend("starts"):
-            self.verify(cell, image)
+            started = self.verify(cell, image)
         return Prepared(
             cell=cell,
             id=kept.image,
@@ -179,6 +177,7 @@ class Workshop:
             base_manifest=base,
             log=kept.log,
             diff_ids=kept.diff_ids,
+            started=started,
             kept=kept.at,
         )
 
@@ -210,20 +209,24 @@ class Workshop:
         engine.tag(image, changed)
         return BuildResult(image=id_, seconds=0.0, steps=(), log=f"loaded from {archive.name}\n")
 
-    def verify(self, cell: Cell, image: str) -> None:
-        """Start the image and compare every answer. Raises TryFailed with the container's last lines."""
+    def verify(self, cell: Cell, image: str) -> float:
+        """Start the image and compare every answer; seconds until the first valid one.
+
+        Raises TryFailed with the container's last lines.
+        """
         engine, stage = self._lab.engine, self._lab.stage
         spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=stage.network)
         port = stage.port(cell.app.port)
-        container = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port)).container
+        started = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port))
         try:
             ask.verify(stage.address, port, cell.app.verify)
         except TryFailed as error:
-            raise TryFailed(error.status, error.reason, log=engine.logs(container, tail=LOG_TAIL)) from error
+            raise TryFailed(error.status, error.reason, log=engine.logs(started.container, tail=LOG_TAIL)) from error
         finally:
-            engine.remove(container)
+            engine.remove(started.container)
+        return started.ready - started.called
 
-    def _push(self, cell: Cell, image: str, changed: str, built: BuildResult) -> Prepared:
+    def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:
         lab = self._lab
         repository = _repository(cell)
         manifest = self._push_as(image, repository, "current")
@@ -245,6 +248,7 @@ class Workshop:
             base_manifest=base_manifest,
             log=built.log,
             diff_ids=info.diff_ids,
+            started=started,
         )
 
     def _push_as(self, image: str, repository: str, name: str) -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +32,12 @@ class Shells(Behaviour):
 
     breaks: Callable[[ContainerSpec], str] = staticmethod(lambda spec: "")
     has: tuple[str, ...] = ("sh", "apt-get")
+    hangs: Callable[[ContainerSpec], bool] = staticmethod(lambda spec: False)
     wrong = False
 
     def program(self, spec: ContainerSpec) -> Program:
+        if self.hangs(spec):
+            return Program()
         if why := self.breaks(spec):
             return Program(exit_code=1, output=f"starting\n{why}\n")
         return Program(answer=lambda method, path: (200, b"wrong" if self.wrong and path == "/check" else b"ok"))
@@ -85,7 +89,7 @@ class Bench:
         )
         strategy = Strategy(name="y", title="", summary="", trades="", path=folder, rank=1)
         cell = Cell(app=app, strategy=strategy, dockerfile=folder)
-        self.prepared = SimpleNamespace(cell=cell, image=APP_IMAGE, peaks=[])
+        self.prepared = SimpleNamespace(cell=cell, image=APP_IMAGE, peaks=[], started=0.01)
 
     def measure(self, probe):
         ((_, measure),) = list(probe.visit(self.lab, self.prepared))
@@ -165,6 +169,18 @@ def test_what_breaks_an_app_is_found_by_trying_each_restriction_alone(bench):
     assert (record["peak"], record["limit"]) == (PEAK, int(1.2 * PEAK))
     assert record["reasons"]["readonly"].endswith("read-only file system")
     assert record["reasons"]["readonly with a writable /tmp"] == ""
+
+
+def test_an_app_that_hangs_under_a_restriction_is_not_waited_for_as_long_as_it_may_take_to_start(bench, monkeypatch):
+    monkeypatch.setattr("harness.probes.harden._LEAST_PATIENCE", 0.5)
+    bench.prepared.peaks = [PEAK]
+    bench.behaviour.hangs = lambda spec: spec.read_only
+    assert bench.prepared.cell.app.start_timeout > 10
+    began = time.monotonic()
+    reading = bench.measure(HardenProbe())
+    assert time.monotonic() - began < 10
+    assert (reading.values["harden.readonly"], reading.values["harden.nonroot"]) == (0, 1)
+    assert "0.5 s" in reading.notes["readonly"]
 
 
 def test_an_app_that_starts_but_answers_wrongly_does_not_work(bench):

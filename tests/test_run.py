@@ -150,7 +150,8 @@ def test_cells_of_one_base_are_built_one_after_the_other(monkeypatch):
     monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
     bases = [("full",), ("full",), ("full", "sdk"), ("slim",), ("sdk", "slim"), ("slim",), ("sdk",), ()]
     cells = [
-        SimpleNamespace(id=str(n), strategy=SimpleNamespace(rank=1), bases=roles) for n, roles in enumerate(bases * 3)
+        SimpleNamespace(id=str(n), strategy=SimpleNamespace(rank=1), bases=roles, dockerfile=Path(__file__))
+        for n, roles in enumerate(bases * 3)
     ]
     lab = SimpleNamespace(engine=SimpleNamespace(containers=list))
     lab.apart = lambda: contextlib.nullcontext(lab)
@@ -176,6 +177,21 @@ def test_every_cell_is_visited_once_a_block_and_every_state_stored(bench):
         cells = [t.cell for t in tries if t.block == block and t.state == "first"]
         assert sorted(cells) == ["a-slim", "b-slim", "c-slim"]
     assert bench.probe.closed == 9
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_what_takes_long_is_asked_for_once_the_first_answer_is_complete(bench, blocks):
+    seen = []
+
+    def settle(_):
+        seen.append(bench.probe.closed)
+        yield "a-slim", {"late.json": b"{}"}
+
+    bench.probe.settle = settle
+    run = bench.run(blocks=blocks)
+    assert seen == [3]  # visits: every cell once
+    assert (run.folder / "artefacts/a-slim/late.json").read_bytes() == b"{}"
+    assert "the first answer is complete" in bench.out.getvalue()
 
 
 def noisy(bench, values):

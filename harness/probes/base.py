@@ -8,7 +8,7 @@ needs beforehand is done between the yields, outside the measurement; what must 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -54,6 +54,11 @@ class Probe(ABC):
     def impossible(self, lab: Lab) -> str:  # noqa: ARG002 - for those that override it
         """Why this probe cannot measure in this lab; "" where it can."""
         return ""
+
+    def settle(self, lab: Lab) -> Iterator[tuple[str, Mapping[str, bytes]]]:  # noqa: ARG002 - for those that override it
+        """Documents to keep with cells (by id; by file name) that take long and no clock: asked for after the first
+        block of every row."""
+        yield from ()
 
     @abstractmethod
     def visit(self, lab: Lab, cell: Prepared | None) -> Visit:

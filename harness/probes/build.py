@@ -7,6 +7,7 @@ it still has to ask an upstream, the build from an empty cache is made once more
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from harness.engine.contract import BuildResult
@@ -52,9 +53,21 @@ class BuildProbe(CellProbe):
         ),
     )
 
+    def __init__(self) -> None:
+        self._rebuilt: dict[str, tuple[str, str]] = {}  # by cell: names of its image and of one that differs
+
+    def begin(self, cells: Sequence[Prepared]) -> None:  # noqa: ARG002 - as Probe has it
+        self._rebuilt = {}
+
+    def settle(self, lab: Lab) -> Iterator[tuple[str, Mapping[str, bytes]]]:
+        for cell, (image, rebuilt) in self._rebuilt.items():
+            if lab.engine.inspect(image) and lab.engine.inspect(rebuilt):  # node kind "layers" removes images
+                yield cell, {UNLIKE: unlike(lab.engine.save(image), lab.engine.save(rebuilt)).document()}
+                lab.engine.remove_image(rebuilt)
+
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         workshop = Workshop(lab)
-        tag = f"{IMAGE_PREFIX}cell/{cell.cell.id}:built"
+        tag, rebuilt = (f"{IMAGE_PREFIX}cell/{cell.cell.id}:{name}" for name in ("built", "rebuilt"))
         app = cell.cell.app
 
         def empty_cache() -> None:
@@ -75,17 +88,14 @@ class BuildProbe(CellProbe):
                 if missed := lab.depot.missed(position):
                     notes["depot"] = f"asked upstream {missed} times"
             values = {f"build.{state}": result.seconds}
-            artefacts: dict[str, bytes] = {}
             if cold:
                 image = lab.engine.inspect(tag)
                 same = image is not None and image.diff_ids == cell.diff_ids
                 values["build.reproducible"] = float(same)
-                if not same:
-                    if not cell.unlike:  # which files does not change from block to block, and reading takes long
-                        cell.unlike.append(unlike(lab.engine.save(cell.image), lab.engine.save(tag)))
-                    notes["unlike"] = cell.unlike[0].summary()
-                    artefacts[UNLIKE] = cell.unlike[0].document()
-            return Reading(values, _phases(result), notes=notes, artefacts=artefacts)
+                if not same and cell.cell.id not in self._rebuilt:  # which files, does not change from block to block
+                    lab.engine.tag(tag, rebuilt)
+                    self._rebuilt[cell.cell.id] = (cell.image, rebuilt)
+            return Reading(values, _phases(result), notes=notes)
 
         try:
             empty_cache()

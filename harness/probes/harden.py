@@ -4,7 +4,8 @@ The restrictions are those of the CIS Docker Benchmark (5.3, 5.10, 5.12, 5.25) a
 Security Standard, and a memory limit with a fifth to spare. The app works where it gives its first valid answer and
 then all of its right ones. It is tried under all of them at once; what works so works under each alone, since no app
 fails for being allowed more. Where it does not, it is tried under all but the read-only root, which is what most apps
-stumble over, and only if that fails too under each alone: a start may take seconds.
+stumble over, and only if that fails too under each alone: a start may take seconds. What does not answer in several
+times the time it takes without restrictions does not work.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from harness.workshop import Prepared
 FILE = "harden.json"
 SPARE = 1.2  # memory limit over measured peak
 NOBODY = "65532:65532"  # the user of the distroless images, for an image that names none
+_SLOWER = 5.0  # times its unrestricted start: no restriction makes an app that much slower, a busy machine may
+_LEAST_PATIENCE = 10.0  # s
 _LEAST_MEMORY = 6 << 20  # B; engines take no less
 _RESTRICTIONS = {
     "readonly": "with its root file system read-only",
@@ -129,7 +132,8 @@ class _Trials:
 
     def _try(self, name: str, spec: ContainerSpec) -> bool:
         try:
-            with running(self.lab, self.cell, spec):
+            patience = max(_SLOWER * self.cell.started, _LEAST_PATIENCE)
+            with running(self.lab, self.cell, spec, patience=patience):
                 self.reasons[name] = ""
         except TryFailed as error:
             last = error.log.strip().rpartition("\n")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from harness.imageread import ImageContents, Layer, read_image
@@ -49,7 +50,8 @@ def unlike(first: Iterable[bytes], second: Iterable[bytes]) -> Unlike:
 
     An image of more layers than the other differs in each of them by all its files.
     """
-    one, other = (read_image(stream, digests=True, examine=_digest) for stream in (first, second))
+    with ThreadPoolExecutor(2) as pool:  # hashing, and waiting for the engine, leave the interpreter to the other
+        one, other = pool.map(lambda stream: read_image(stream, digests=True, examine=_digest), (first, second))
     return Unlike(layers=tuple(_layers(one, other)))
 
 
