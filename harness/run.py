@@ -30,7 +30,7 @@ from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
-PREPARE_GUESS = 26.0  # s for each cell to build, verify, push and look into all of them, before any was seen
+PREPARE_GUESS = 24.0  # s for each cell to build, verify, push and look into all of them, before any was seen
 KEPT_GUESS = 8.0  # s for each whose image is kept
 
 

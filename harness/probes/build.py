@@ -33,7 +33,7 @@ class BuildProbe(CellProbe):
     rank = 80
     states = tuple(_STATES)
     reports: ClassVar = {state: f"build.{state}" for state in _STATES}
-    guess = 30.0
+    guess = 20.0
     metrics = (
         *(
             Metric(

@@ -26,7 +26,7 @@ from harness.workshop import Prepared
 FILE = "harden.json"
 SPARE = 1.2  # memory limit over measured peak
 NOBODY = "65532:65532"  # the user of the distroless images, for an image that names none
-_SLOWER = 5.0  # times its unrestricted start: no restriction makes an app that much slower, a busy machine may
+_SLOWER = 4.0  # times its unrestricted start: no restriction makes an app that much slower, a busy machine may
 _LEAST_PATIENCE = 10.0  # s
 _LEAST_MEMORY = 6 << 20  # B; engines take no less
 _RESTRICTIONS = {
