@@ -117,7 +117,8 @@ class _Page:
     def _status(self) -> str:
         found = [choice.confidence for app, choice in self.decision.choices.items() if app]
         counts = {confidence: found.count(confidence) for confidence in Confidence if confidence in found}
-        return ", ".join(f"{count} {WORD[confidence]}" for confidence, count in counts.items()) or "nothing measured"
+        said = ", ".join(f"{count} {WORD[confidence]}" for confidence, count in counts.items())
+        return f"of {len(found)} {'app' if len(found) == 1 else 'apps'}, {said}" if said else "nothing measured"
 
     def banner(self) -> str:
         lines = []
@@ -135,6 +136,8 @@ class _Page:
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
             rows.append([name, *cells, brief(choice)])
         lines = [_markdown(self._headers(), rows)]
+        if command := self._more():
+            lines.append(f"“Ahead” is of the weighted score over all criteria. Surer with `{command}`.")
         if text := self._one_for_all():
             lines.append(text)
         if self.decision.constraints:
@@ -143,7 +146,9 @@ class _Page:
 
     def _headers(self) -> list[str]:
         words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
-        return ["app", "take", *(words.get(metric.name, metric.name) for metric in self._heads()), "how sure"]
+        before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
+        heads = [f"{words.get(metric.name, metric.name)} (instead of with {before})" for metric in self._heads()]
+        return ["app", "take", *heads, "how sure"]
 
     def _heads(self) -> list[Metric]:
         known = {metric.name: metric for metric in self.decision.metrics}
@@ -205,7 +210,8 @@ class _Page:
             return ""
         app, loss = max(losses.items(), key=lambda item: item[1])
         if loss <= 1 + PRACTICAL:
-            return f"One strategy for all: **{whole.take.strategy}**, which gives nothing away in any app."
+            name = whole.take.strategy
+            return f"One strategy for all: **{name}**, which by these weights gives nothing away in any app."
         return (
             f"One strategy for all: **{whole.take.strategy}**. Against each app's own best it gives away most in {app},"
             f" {times(loss)} all in all."
@@ -398,15 +404,15 @@ class _Page:
         lines += [f"- {text}" for text in self._failures()]
         if not lines:
             return "## Undecided\n\nNothing that counts is undecided."
-        more = max(
-            (choice.lead.more for app, choice in self.decision.choices.items() if app and choice.lead), default=0
-        )
-        if more:
-            lines.append(
-                f"\nWhat it takes: `tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}`"
-                " goes on with the same cells."
-            )
+        if command := self._more():
+            lines.append(f"\nWhat it takes: `{command}` goes on with the same cells.")
         return "\n".join(["## Undecided, and what it would take", "", *lines])
+
+    def _more(self) -> str:
+        """The command that measures what the choices lack; "" where they lack nothing."""
+        leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
+        more = max((lead.more for lead in leads), default=0)
+        return f"tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}" if more else ""
 
     def _failures(self) -> Iterator[str]:
         counts: dict[tuple[str, str, Status], list[str]] = {}
@@ -455,7 +461,7 @@ def _blocks(counts: Sequence[int]) -> str:
 
 
 def _gain_text(found: Gain) -> str:
-    doubt = "" if found.sure else " (undecided)"
+    doubt = "" if found.sure else " (not yet sure)"
     interval = f" [{found.interval}]" if found.interval and found.sure else ""
     return f"**{found.times}**{interval}{doubt}" if found.sure else f"{found.times}{doubt}"
 

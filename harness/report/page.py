@@ -173,7 +173,7 @@ class _Page:
         mine, other = (self._median(cell, found.metric) for cell in (found.cell, found.reference))
         top = max(mine, other) or 1.0
         interval = f" [{found.interval}]" if found.interval and found.sure else ""
-        doubt = "" if found.sure else " (undecided)"
+        doubt = "" if found.sure else " (not yet sure)"
         what = {"B": "to fetch", "s": "first deploy"}.get(found.metric.unit.value, found.metric.name)
         rows = []
         pairs = [(found.reference, other, found.before), (found.cell, mine, found.value)]
