@@ -126,7 +126,9 @@ def _probe_plan(probe: Probe, part: Part) -> ProbePlan:
 def describe(plan: Plan, probes: Sequence[Probe]) -> str:
     """What the plan expects, before anything is seen."""
     cells = len(plan.cells)
-    first = sum(probe.guess * (1 if probe.of_engine else cells) for probe in plan.probes) + PREPARE_GUESS * cells
+    late = {probe.name for probe in probes if probe.late}
+    first = PREPARE_GUESS * cells
+    first += sum(p.guess * (1 if p.of_engine else cells) for p in plan.probes if p.name not in late)
     bounds = []
     if plan.budget is not None:
         bounds.append(f"a budget of {clock(plan.budget)}")

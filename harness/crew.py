@@ -1,4 +1,4 @@
-"""Preparing cells side by side, before anything is timed: build, verify, push, and measure what needs no clock.
+"""Preparing cells side by side, while nothing is timed: build, verify, push, and measure what needs no clock.
 
 Each worker has a stage of its own, so that two apps never meet on a port. Cells of one base are built one after the
 other: BuildKit, as Docker 20.10 has it, finds nothing in its cache for what follows a FROM that another build is using,
@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -51,8 +51,9 @@ class _Left:
 
 
 class Crew:
-    """Prepares `cells` with a few workers. `wanted` says which states of a probe a cell still needs.
+    """Prepares `cells` with a few workers, but for those of `ready`, which are prepared already and only probed.
 
+    `wanted` says which states of a probe a cell still needs, `rebuilds` whether cells will be built again.
     Iterate over `work()` to get what is done; `spent` then holds the workers' seconds by activity. Leaving the
     iteration early, by Ctrl-C too, stops the workers.
     """
@@ -64,6 +65,8 @@ class Crew:
         probes: Sequence[Probe],
         wanted: Callable[[Cell, Probe], Sequence[str]],
         *,
+        ready: Mapping[str, Prepared] | None = None,
+        rebuilds: bool = False,
         workers: int = WORKERS,
     ) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
@@ -71,6 +74,8 @@ class Crew:
         self._lab = lab
         self._probes = probes
         self._wanted = wanted
+        self._ready = ready or {}
+        self._rebuilds = rebuilds
         # what takes longest first, so that no worker is left with it at the end: a Dockerfile that says more does more
         self._waiting = sorted(cells, key=lambda cell: (cell.strategy.rank, -_length(cell)))
         self._in_use: set[str] = set()  # bases from which something is being built
@@ -108,12 +113,17 @@ class Crew:
 
     def _next(self) -> Cell | None:
         """The first cell whose bases are free, which are its own until it is built; None where there is none left."""
+
+        def free(cell: Cell) -> bool:
+            return cell.id in self._ready or self._in_use.isdisjoint(cell.bases)
+
         with self._guard:
             while self._waiting and not self._stop.is_set():
-                cell = next((cell for cell in self._waiting if self._in_use.isdisjoint(cell.bases)), None)
+                cell = next(filter(free, self._waiting), None)
                 if cell:
                     self._waiting.remove(cell)
-                    self._in_use.update(cell.bases)
+                    if cell.id not in self._ready:
+                        self._in_use.update(cell.bases)
                     self.under_way[cell.id] = None
                     return cell
                 self._guard.wait(_TICK)
@@ -128,9 +138,11 @@ class Crew:
         error: Exception | None = None
         try:
             with self._lab.apart() as lab:
-                workshop = Workshop(lab)
+                workshop = Workshop(lab, rebuilds=self._rebuilds)
                 while cell := self._next():
-                    self._one(lab, workshop, cell)
+                    prepared = self._ready.get(cell.id) or self._prepare(lab, workshop, cell)
+                    if prepared:
+                        self._probe(lab, workshop, prepared)
                     self.under_way.pop(cell.id, None)
                 with self._guard:
                     for activity, seconds in workshop.ledger.accounts().items():
@@ -140,7 +152,7 @@ class Crew:
             error = caught
         self._done.put(_Left(error))
 
-    def _one(self, lab: Lab, workshop: Workshop, cell: Cell) -> None:
+    def _prepare(self, lab: Lab, workshop: Workshop, cell: Cell) -> Prepared | None:
         at, began = time.time(), time.monotonic()
         prepared, outcome = None, Outcome()
         try:
@@ -153,17 +165,22 @@ class Crew:
             require_engine(lab, error)
             outcome = Outcome.of(error)
         self._done.put(Done(cell, PREPARE, "image", at, time.monotonic() - began, outcome, prepared))
-        for probe in self._probes if prepared else ():
-            with workshop.ledger.spend(probe.activity):
-                self._measure(lab, probe, cell, prepared)
+        return prepared
 
-    def _measure(self, lab: Lab, probe: Probe, cell: Cell, prepared: Prepared | None) -> None:
+    def _probe(self, lab: Lab, workshop: Workshop, prepared: Prepared) -> None:
+        for probe in self._probes:
+            with workshop.ledger.spend(probe.activity):
+                self._measure(lab, workshop, probe, prepared)
+
+    def _measure(self, lab: Lab, workshop: Workshop, probe: Probe, prepared: Prepared) -> None:
         """Every state of an untimed probe that is still wanted, until one fails."""
+        cell = prepared.cell
         wanted = self._wanted(cell, probe)
         if not wanted:
             return
         at, began, state = time.time(), time.monotonic(), wanted[0]
         try:
+            workshop.ensure(prepared)
             with closing(probe.visit(lab, prepared)) as visit:
                 for state, measure in visit:
                     at, began = time.time(), time.monotonic()

@@ -30,8 +30,8 @@ from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
-PREPARE_GUESS = 24.0  # s for each cell to build, verify, push and look into all of them, before any was seen
-KEPT_GUESS = 8.0  # s for each whose image is kept
+PREPARE_GUESS = 20.0  # s for each cell to build, verify, push and look into all of them, before any was seen
+KEPT_GUESS = 5.0  # s for each whose image is kept
 
 
 @dataclass(slots=True)
@@ -92,6 +92,7 @@ class Runner:
         self._prepared: dict[str, Prepared] = {}
         self._to_prepare = len(cells)
         self._prepare_guess = PREPARE_GUESS
+        self._settled = False
         self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
         self._outlooks: dict[Row, tuple[int, Outlook]] = {}  # with the blocks they were made of
@@ -110,19 +111,18 @@ class Runner:
             return  # every cell failed, and every reason is recorded
         for probe in self._probes.values():
             probe.begin(list(self._prepared.values()))
-        settled = False
         while block := next_block(self._plan, self._progress(), elapsed=self._elapsed):
-            if block.index and not settled:
+            if block.index and not self._settled:
                 self._settle()
-                settled = True
                 continue  # which took time
             self._run_block(block)
-        if not settled:
+        if not self._settled:
             self._settle()
 
     def _settle(self) -> None:
         """The first answer is complete; now what takes long and no clock."""
         self._display.say(f"{clock(self._elapsed)}: the first answer is complete")
+        self._probe_late()
         for probe in self._probes.values():
             try:
                 with self._ledger.spend(probe.activity):
@@ -133,6 +133,26 @@ class Runner:
             except TareError as error:
                 require_engine(self._lab, error)
                 self._display.say(f"{probe.name}: {error}")
+        self._settled = True
+
+    def _probe_late(self) -> None:
+        """What is measured without a clock and is not of the first answer, of cells side by side."""
+        probes = [probe for probe in self._untimed() if probe.late]
+        cells = [cell.cell for cell in self._prepared.values() if any(self._wanted(cell.cell, p) for p in probes)]
+        if not cells:
+            return
+        names = " and ".join(probe.name for probe in probes)
+        crew = Crew(self._lab, cells, probes, self._wanted, ready=self._prepared)
+        with self._ledger.spend("late"), closing(crew.work()) as work:
+            for done in work:
+                if done:
+                    self._take(done)
+                self._display.now(f"{names}: {', '.join(crew.under_way)}", self._left())
+        self._ledger.divide("late", crew.spent)
+
+    def _untimed(self) -> list[Probe]:
+        """Probes of the plan that are measured without a clock."""
+        return [self._probes[plan.name] for plan in self._plan.probes if not self._probes[plan.name].timed]
 
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -146,12 +166,13 @@ class Runner:
                 f"{kept} of {len(self._cells)} images are kept from earlier runs, so that the first complete answer "
                 f"comes about {sooner} sooner (TARE_IMAGES=anew builds every image)"
             )
-        untimed = [self._probes[plan.name] for plan in self._plan.probes if not self._probes[plan.name].timed]
-        crew = Crew(self._lab, self._cells, untimed, self._wanted)
+        at_once = [probe for probe in self._untimed() if not probe.late]
+        rebuilds = any(probe.activity == "builds" for probe in self._probes.values())
+        crew = Crew(self._lab, self._cells, at_once, self._wanted, rebuilds=rebuilds)
         with self._ledger.spend("preparing"), closing(crew.work()) as work:
             for done in work:
                 if done:
-                    self._take(done, untimed)
+                    self._take(done)
                     self._preparing = time.monotonic() - began
                 doing = ", ".join(crew.under_way)
                 self._display.now(f"prepare, {self._to_prepare} to go: {doing}", self._left())
@@ -161,14 +182,14 @@ class Runner:
         """The states of an untimed probe that this cell lacks."""
         return [state for state in probe.states if (cell.id, probe.name, 0, state) not in self._history.tries]
 
-    def _take(self, done: Done, untimed: Sequence[Probe]) -> None:
+    def _take(self, done: Done) -> None:
         cell = done.cell
         self._record(cell.id, done.probe, done.state, 0, done.at, done.seconds, done.outcome)
         if done.probe != PREPARE:
             return
         self._to_prepare -= 1
         # a failed state is told by its record; the visit is over either way
-        self._history.visits |= {(cell.id, probe.name, 0) for probe in untimed}
+        self._history.visits |= {(cell.id, probe.name, 0) for probe in self._untimed()}
         if prepared := done.prepared:
             self._prepared[cell.id] = prepared
             self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
@@ -330,4 +351,6 @@ class Runner:
     def _left(self) -> float:
         ready = len(self._cells) - self._to_prepare
         to_prepare = (self._preparing / ready if ready else self._prepare_guess) * self._to_prepare
-        return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed + to_prepare) + to_prepare
+        late = 0.0 if self._settled else sum(probe.guess for probe in self._untimed() if probe.late) * len(self._cells)
+        before = to_prepare + late
+        return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed + before) + before

@@ -55,10 +55,15 @@ class Prepared:
 
 
 class Workshop:
-    """Builds, verifies and pushes cells in a lab."""
+    """Builds, verifies and pushes cells in a lab.
 
-    def __init__(self, lab: Lab) -> None:
+    Where it `rebuilds`, the bases of a kept image are loaded with it: what a load leaves the disk to write would
+    otherwise disturb the build that is timed next.
+    """
+
+    def __init__(self, lab: Lab, *, rebuilds: bool = False) -> None:
         self._lab = lab
+        self._rebuilds = rebuilds
         self.ledger = Ledger()  # of what this workshop spends its time on
 
     def build(
@@ -71,11 +76,7 @@ class Workshop:
         arguments: dict[str, str] = {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
         environs: dict[str, Mapping[str, str]] = {}
         for role in cell.bases:
-            base = lab.bases[role]
-            if isinstance(base, BaseUnavailable):
-                raise base
-            with self.ledger.spend("bases"):
-                lab.store.load(lab.engine, (base,))  # a node of kind "layers" may have removed it
+            base = self._base(role)  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
             arguments[argument] = base.name
             environs[argument] = self._environ(base.name)
@@ -91,6 +92,15 @@ class Workshop:
             network=lab.build_network,
             no_cache=no_cache,
         )
+
+    def _base(self, role: str) -> BaseImage:
+        """A base, loaded. Raises BaseUnavailable."""
+        base = self._lab.bases[role]
+        if isinstance(base, BaseUnavailable):
+            raise base
+        with self.ledger.spend("bases"):
+            self._lab.store.load(self._lab.engine, (base,))
+        return base
 
     def _environ(self, image: str) -> Mapping[str, str]:
         """Environment of an image: where tools look for their settings depends on it."""
@@ -154,6 +164,9 @@ class Workshop:
         kept = lab.shelf.take(key, repository)
         if kept is None:
             return None
+        if self._rebuilds:
+            for role in cell.bases:
+                self._base(role)
         built()
         try:
             with self.ledger.spend("kept images"):

@@ -79,12 +79,25 @@ class Counting(CellProbe):
         return Reading({f"count.{state}": float(len(self.calls))})
 
 
+class Looking(Counting):
+    """Needs no clock, and is not of the first answer."""
+
+    name = "look"
+    states = ("once",)
+    reports = {"once": "count.once"}  # noqa: RUF012
+    blocks = 1
+    timed = False
+    late = True
+    metrics = tuple(Metric(name=f"count.{s}", unit=Unit.COUNT, help="") for s in states)
+
+
 class Bench:
     """A runner over `names`, with its run folder."""
 
     def __init__(self, folder: Path, monkeypatch, names=("a", "b", "c"), broken=()) -> None:
         self.folder = folder
         self.probe = Counting()
+        self.others: tuple[CellProbe, ...] = ()
         self.cells = [cell(name, folder) for name in names]
         self.out = io.StringIO()
         self.engine = SimpleNamespace(containers=list)
@@ -98,11 +111,15 @@ class Bench:
         monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
         monkeypatch.setattr(harness.workshop.Workshop, "ensure", lambda *_: None)
 
+    @property
+    def probes(self) -> tuple[CellProbe, ...]:
+        return (self.probe, *self.others)
+
     def manifest(self) -> Manifest:
         return Manifest(
             environment=Environment(facts={"engine": "fake"}),
             seed=3,
-            metrics=self.probe.metrics,
+            metrics=tuple(metric for probe in self.probes for metric in probe.metrics),
             cells=tuple(CellInfo.of(cell) for cell in self.cells),
         )
 
@@ -113,16 +130,16 @@ class Bench:
 
     def run(self, blocks: int = 3, resume: Path | None = None, budget: float | None = None):
         names = tuple(cell.id for cell in self.cells)
-        plans = (ProbePlan(name="count", blocks=None, guess=0.01),)
+        plans = tuple(ProbePlan(name=probe.name, blocks=probe.blocks, guess=0.01) for probe in self.probes)
         plan = Plan(cells=names, probes=plans, seed=3, budget=budget, blocks=blocks)
-        history = History.of(read_run(resume).tries(), [self.probe]) if resume else None
+        history = History.of(read_run(resume).tries(), self.probes) if resume else None
         writer = RunWriter.resume(resume) if resume else RunWriter.create(self.folder / "results", self.manifest())
         monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
         with writer:
             runner = Runner(
                 lab=self.lab(monitor),
                 plan=plan,
-                probes=[self.probe],
+                probes=self.probes,
                 cells=self.cells,
                 writer=writer,
                 display=Display(self.out),
@@ -192,6 +209,36 @@ def test_what_takes_long_is_asked_for_once_the_first_answer_is_complete(bench, b
     assert seen == [3]  # visits: every cell once
     assert (run.folder / "artefacts/a-slim/late.json").read_bytes() == b"{}"
     assert "the first answer is complete" in bench.out.getvalue()
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_a_late_probe_visits_every_cell_once_the_first_answer_is_complete(bench, blocks):
+    late = Looking()
+    bench.others = (late,)
+    seen = []
+    late.visit_cell = lambda lab, cell: seen.append(bench.probe.closed) or Counting.visit_cell(late, lab, cell)
+    late.fails["b", "once"] = TryFailed(Status.ERROR, "cannot be looked at")
+    run = bench.run(blocks=blocks)
+    assert seen == [3, 3, 3]  # visits of the other: every cell once
+    assert {cell for cell, metric in run.series() if metric == "count.once"} == {"a-slim", "c-slim"}
+    assert [(failure.cell, failure.probe) for failure in run.failures] == [("b-slim", "look")]
+    assert "b-slim: look once: error: cannot be looked at" in bench.out.getvalue()
+
+    bench.run(blocks=blocks, resume=run.folder)
+    assert len(late.calls) == 3  # what is recorded is not asked for again
+
+
+def test_a_late_probe_that_was_not_reached_is_made_up_for(bench):
+    late = Looking()
+    bench.others = (late,)
+    bench.probe.fails["c", "second"] = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(blocks=1)
+    assert not late.calls
+    del bench.probe.fails["c", "second"]
+    (folder,) = (bench.folder / "results").iterdir()
+    bench.run(blocks=1, resume=folder)
+    assert sorted(name for name, _ in late.calls) == ["a", "b", "c"]
 
 
 def noisy(bench, values):

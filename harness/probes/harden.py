@@ -48,7 +48,8 @@ class HardenProbe(CellProbe):
     reports: ClassVar = {"restricted": "harden.all"}
     blocks = 1
     timed = False
-    guess = 0.0  # part of preparing a cell
+    late = True
+    guess = 2.5  # s of the run: cells are visited side by side
     metrics = tuple(
         Metric(
             name=f"harden.{name}",

@@ -40,7 +40,8 @@ class IntruderProbe(CellProbe):
     reports: ClassVar = {"running": "intruder.sh"}
     blocks = 1
     timed = False
-    guess = 0.0  # part of preparing a cell
+    late = True
+    guess = 1.0  # s of the run: cells are visited side by side
     metrics = tuple(
         Metric(
             name=f"intruder.{name}",
