@@ -18,8 +18,9 @@ from harness.ledger import Ledger
 from harness.model import Catalogue, Cell
 from harness.plan import Plan, ProbePlan
 from harness.probes.base import Probe
-from harness.run import PREPARE_GUESS, History, Runner
+from harness.run import PREPARE_GUESS, Runner
 from harness.settings import Settings
+from harness.standing import History
 from harness.store import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
 from harness.workshop import Prepared
 

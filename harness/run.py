@@ -7,10 +7,8 @@ recorded before, in this run's earlier sessions, is not measured again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import count
 
 from harness.crew import PREPARE, Crew, Done, EngineLost, require_engine
 from harness.display import Display, clock
@@ -22,44 +20,15 @@ from harness.lab.quiet import PATIENCE, Quiet
 from harness.ledger import Ledger
 from harness.model import Cell, Status, Try
 from harness.outcome import Outcome
-from harness.outlook import Outlook, outlook
-from harness.plan import Block, Plan, Progress, Row, expected_seconds, next_block
+from harness.plan import Block, Plan, expected_seconds, next_block
 from harness.probes.base import Measurement, Probe, Reading
+from harness.standing import History, Standing
 from harness.store import RunWriter
 from harness.workshop import Prepared, Workshop
 
 LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
-GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
 PREPARE_GUESS = 20.0  # s for each cell to build, verify, push and look into all of them, before any was seen
 KEPT_GUESS = 5.0  # s for each whose image is kept
-
-
-@dataclass(slots=True)
-class History:
-    """What is recorded so far: of earlier sessions at first, then of this one too."""
-
-    tries: set[tuple[str, str, int, str]] = field(default_factory=set)  # cell, probe, block, state
-    visits: set[tuple[str, str, int]] = field(default_factory=set)  # cell, probe, block: complete, or failed
-    values: dict[tuple[str, str], dict[int, float]] = field(default_factory=dict)  # by cell and metric, then block
-    seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # this session's visits, by cell, probe
-    order: int = 0
-
-    def add(self, try_: Try) -> None:
-        self.order = max(self.order, try_.order + 1)
-        self.tries.add((try_.cell, try_.probe, try_.block, try_.state))
-        for metric, value in try_.values.items():
-            self.values.setdefault((try_.cell, metric), {})[try_.block] = value
-
-    @classmethod
-    def of(cls, tries: Iterable[Try], probes: Iterable[Probe]) -> History:
-        """A visit whose last state is recorded, or one of whose states failed, is complete."""
-        last = {probe.name: probe.states[-1] for probe in probes}
-        history = cls()
-        for try_ in tries:
-            history.add(try_)
-            if try_.status is not Status.OK or try_.state == last.get(try_.probe):
-                history.visits.add((try_.cell, try_.probe, try_.block))
-        return history
 
 
 class Runner:
@@ -95,9 +64,7 @@ class Runner:
         self._settled = False
         self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
-        self._outlooks: dict[Row, tuple[int, Outlook]] = {}  # with the blocks they were made of
-        self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; none: all
-        self._failed: dict[tuple[str, str], int] = {}  # visits in a row, by cell and probe
+        self._standing = Standing(plan, self._probes, self._history, self._prepared)
 
     @property
     def prepared(self) -> Mapping[str, Prepared]:
@@ -111,7 +78,7 @@ class Runner:
             return  # every cell failed, and every reason is recorded
         for probe in self._probes.values():
             probe.begin(list(self._prepared.values()))
-        while block := next_block(self._plan, self._progress(), elapsed=self._elapsed):
+        while block := next_block(self._plan, self._standing.progress(), elapsed=self._elapsed):
             if block.index and not self._settled:
                 self._settle()
                 continue  # which took time
@@ -207,7 +174,7 @@ class Runner:
 
     def _run_block(self, block: Block) -> None:
         probe, row = self._probes[block.row.probe], block.row
-        self._only[row] = block.only
+        self._standing.begin(block)
         title = f"{row.probe} {row.app}".strip()
         began = time.monotonic()
         order = [name for name in self._plan.order(block) if probe.of_engine or name in self._prepared]
@@ -221,11 +188,10 @@ class Runner:
         history, key = self._history, (name, probe.name)
         if (*key, block) in history.visits:
             return
-        if self._failed.get(key, 0) < GIVE_UP_AFTER:
+        if not self._standing.is_given_up(key):
             began = time.monotonic()
             succeeded = self._measure(probe, name, block)
-            self._failed[key] = 0 if succeeded else self._failed.get(key, 0) + 1
-            history.seconds.setdefault(key, []).append(time.monotonic() - began)
+            self._standing.visited(key, succeeded, time.monotonic() - began)
         history.visits.add((*key, block))
 
     def _measure(self, probe: Probe, name: str, block: int) -> bool:
@@ -307,43 +273,6 @@ class Runner:
 
     # ── what is known ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _progress(self) -> Mapping[Row, Progress]:
-        """Of every row that has a cell to measure."""
-        rows = {row: self._cells_of(row) for row in self._plan.rows()}
-        return {row: self._progress_of(row, cells) for row, cells in rows.items() if cells}
-
-    def _cells_of(self, row: Row) -> list[str]:
-        """All before the first is prepared; then those that could be."""
-        cells = self._plan.members(row)
-        return [cell for cell in cells if not cell or not self._prepared or cell in self._prepared]
-
-    def _progress_of(self, row: Row, cells: Sequence[str]) -> Progress:
-        probe, history = self._probes[row.probe], self._history
-        done, before = self._done(row, cells), self._outlooks.get(row)
-        if before is None or before[0] != done:
-            alive = [cell for cell in cells if self._failed.get((cell, row.probe), 0) < GIVE_UP_AFTER]
-            seen = outlook(history.values, alive, probe.metrics, precision=self._plan.precision)
-            before = self._outlooks[row] = (done, seen)
-        seen = before[1]
-        visited = [cell for cell in cells if self._plan.budget is None or cell in seen.open] or cells
-        cost = sum(self._seconds(cell, probe) for cell in visited)
-        return Progress(done, cost, seen.width, seen.more, seen.open or None)
-
-    def _done(self, row: Row, cells: Sequence[str]) -> int:
-        """Complete blocks of a row. The last one begun is complete when each cell that it was to visit has been."""
-        visits, planned = self._history.visits, self._only.get(row)
-        begun = next(n for n in count() if not any((cell, row.probe, n) in visits for cell in cells))
-        last = [cell for cell in cells if planned is None or cell in planned]
-        return begun - any((cell, row.probe, begun - 1) not in visits for cell in last) if begun else 0
-
-    def _seconds(self, cell: str, probe: Probe) -> float:
-        """Expected for a visit: the mean of those to this cell, else of those to any, else the probe's guess."""
-        seconds = self._history.seconds
-        seen = seconds.get((cell, probe.name)) or [
-            s for key, each in seconds.items() if key[1] == probe.name for s in each
-        ]
-        return sum(seen) / len(seen) if seen else probe.guess
-
     @property
     def _elapsed(self) -> float:
         return self._spent + self._ledger.elapsed
@@ -353,4 +282,4 @@ class Runner:
         to_prepare = (self._preparing / ready if ready else self._prepare_guess) * self._to_prepare
         late = 0.0 if self._settled else sum(probe.guess for probe in self._untimed() if probe.late) * len(self._cells)
         before = to_prepare + late
-        return expected_seconds(self._plan, self._progress(), elapsed=self._elapsed + before) + before
+        return expected_seconds(self._plan, self._standing.progress(), elapsed=self._elapsed + before) + before

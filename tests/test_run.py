@@ -23,7 +23,8 @@ from harness.ledger import Ledger
 from harness.model import App, Cell, Edit, Environment, Metric, Request, Status, Strategy, Unit
 from harness.plan import Plan, ProbePlan
 from harness.probes.base import CellProbe, Reading
-from harness.run import GIVE_UP_AFTER, History, Runner
+from harness.run import Runner
+from harness.standing import GIVE_UP_AFTER, History
 from harness.store import CellInfo, Manifest, RunWriter, read_run
 
 EDIT = Edit("main", "0", "{n}")
