@@ -129,6 +129,12 @@ def test_strategy_is_what_it_says(path: Path) -> None:
             assert lines.count("    /opt/java/bin/java -Xshare:dump; \\") == 1
             same = [line for line in lines if "-Xshare" not in line]
             assert same == (ROOT / "variants" / "scratch" / path.name).read_text().splitlines()
+        case "scratch-upstream":  # another program, all else is as in scratch
+            ours, theirs = (
+                [[(entry.keyword, entry.arguments) for entry in stage.instructions] for stage in stages(text)]
+                for text in (path.read_text(), (ROOT / "variants" / "scratch" / path.name).read_text())
+            )
+            assert [a == b for a, b in zip(ours, theirs, strict=True)] == [True, False, True, True]
         case "distroless-compiled":
             sound = (ROOT / "variants" / "distroless" / path.name).read_text()
             ours, theirs = (
