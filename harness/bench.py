@@ -103,6 +103,8 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
             display.say(f"time: {ledger.line()}")
             if lab.depot:
                 display.say(f"depot: {lab.depot.stats()}")
+            if lab.engine.info.origin == "private":
+                display.say("removing the engine of this run, with its images")  # which takes a while
             return writer.folder
 
 
