@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from harness.model import Cell, Metric, Unit
 from harness.outlook import Column, Outlook, outlook
 from harness.plan import ENOUGH_BLOCKS, Plan, ProbePlan, Progress, Row, next_block
-from harness.statistics import RATE, Floats, Ratio, Verdict, confirm, ratio
+from harness.statistics import RATE, SMALLEST_DECIDABLE, Floats, Ratio, Verdict, confirm, ratio
 from harness.store import Run, Series
 
 CLAIMS = (Verdict.BETTER, Verdict.WORSE, Verdict.DIFFERENT)
 TWINS = ("one", "two")
 BLOCKS = (6, 8, 12, 20, 30)  # tables of as many blocks are drawn from stored samples
 TABLES = 100  # of each
-GOALS = (0.5, 0.3, 0.2, 0.1)  # widths of an interval, as shares of the ratio
+GOALS = (0.5, 0.3, 0.2, 0.15, 0.1)  # widths of an interval, as shares of the ratio
 
 Table = Mapping[tuple[str, str], Ratio]  # by cell and metric
 Samples = Mapping[tuple[str, str], Series]
@@ -146,16 +146,25 @@ def _pairs(
 @dataclass(frozen=True, slots=True)
 class Race:
     """Samples that two plans took to the same confidence: no undecided comparison has an interval wider than `goal`,
-    as a share of the ratio."""
+    as a share of the ratio.
+
+    `least` is what every plan takes at least: the blocks of all cells without which no interval can be told.
+    """
 
     goal: float
     comparisons: int
+    least: int
     planned: int
     equal: int
 
     @property
     def share(self) -> float:
         return self.planned / self.equal
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a plan could have done with half of the samples at all."""
+        return self.equal >= 2 * self.least
 
 
 class _Replay:
@@ -279,7 +288,8 @@ def race(
         if block is None:
             break  # every row has all blocks that a run would ever give it
         planned.take(block.row, block.only)
-    return Race(goal, equal.comparisons(), planned.taken, equal.taken)
+    least = SMALLEST_DECIDABLE * equal.taken // max(equal.done.values())
+    return Race(goal, equal.comparisons(), least, planned.taken, equal.taken)
 
 
 def _progress(measured: _Measured, replay: _Replay, seconds: Mapping[str, float]) -> dict[Row, Progress]:

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import ask
@@ -48,6 +48,7 @@ class Prepared:
     log: str  # of its build
     diff_ids: tuple[str, ...]
     started: float  # s from the create call to the first valid answer, on a machine that may have been busy
+    key: str = ""  # of the image on the shelf; "" where it is not there
     kept: float = 0.0  # Unix time it was built, where that was an earlier run; 0: in this session
     profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
     inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
@@ -131,7 +132,8 @@ class Workshop:
             raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
         if key and self._lab.shelf:
             kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
-            self._lab.shelf.put(key, prepared.repository, kept)
+            if self._lab.shelf.put(key, prepared.repository, kept):
+                return replace(prepared, key=key)
         return prepared
 
     def is_kept(self, cell: Cell) -> bool:
@@ -191,6 +193,7 @@ class Workshop:
             log=kept.log,
             diff_ids=kept.diff_ids,
             started=started,
+            key=key,
             kept=kept.at,
         )
 

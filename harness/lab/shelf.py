@@ -3,6 +3,7 @@
     <cache>/shelf/<key>/record.json     what it is, and when it was built
     <cache>/shelf/<key>/repository/     the registry's folder of the repository: tags, revisions, layer links
     <cache>/shelf/<key>/blobs/<hex>     its blobs, hard links into the registry's storage
+    <cache>/shelf/<key>/notes/<name>    what was found out about it
 
 The key is a digest of everything an image is made of. What no key can tell is what packages an index would give
 today; so an image is kept no longer than the depot serves an index without asking. The layout of a storage is that
@@ -103,6 +104,22 @@ class Shelf:
 
     def drop(self, key: str) -> None:
         shutil.rmtree(self._folder / key, ignore_errors=True)
+
+    def note(self, key: str, name: str) -> bytes | None:
+        """What `add` has kept of this name with the image, None where there is nothing."""
+        entry = self._folder / key
+        with contextlib.suppress(OSError):
+            return (entry / "notes" / name).read_bytes() if _read(entry) else None
+        return None
+
+    def add(self, key: str, name: str, data: bytes) -> None:
+        """Keep something with an image that is kept."""
+        notes = self._folder / key / "notes"
+        new = notes / f"{name}.{secrets.token_hex(4)}.new"
+        with contextlib.suppress(OSError):
+            notes.mkdir(exist_ok=True)
+            new.write_bytes(data)
+            new.rename(notes / name)
 
     def _repository(self, name: str) -> Path:
         return self._storage / "repositories" / name

@@ -47,6 +47,7 @@ class Probe(ABC):
     blocks: ClassVar[int | None] = None  # 1 for what is the same every time; None: as many as the budget gives
     of_engine: ClassVar[bool] = False  # measures the engine itself, not a cell; its samples have the cell ""
     timed: ClassVar[bool] = True  # False: what else the machine does changes nothing, so cells are visited side by side
+    of_image: ClassVar[bool] = False  # True: the same image gives the same that day, so it is kept with a kept image
     late: ClassVar[bool] = False  # True, of one that is not timed: asked for when the first answer is complete
 
     def begin(self, cells: Sequence[Prepared]) -> None:  # noqa: B027 - most have nothing to choose

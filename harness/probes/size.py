@@ -21,6 +21,7 @@ class SizeProbe(CellProbe):
     reports: ClassVar = {"image": "size.transfer"}
     blocks = 1
     timed = False
+    of_image = True
     guess = 0.0  # part of preparing a cell
     metrics = (
         Metric(

@@ -43,6 +43,7 @@ class SurfaceProbe(CellProbe):
     reports: ClassVar = {"image": "surface.packages"}
     blocks = 1
     timed = False
+    of_image = True
     guess = 0.0  # part of preparing a cell
     metrics = (
         *(
