@@ -1,4 +1,4 @@
-"""Keep what simulations want of a run: `python tests/data/keep.py RUN NAME` writes the run folder NAME beside this file.
+"""Keep what simulations want of a run: `python tests/data/keep.py RUN NAME` writes the folder NAME beside this file.
 
 Headline durations and memory of tries that succeeded; no artefacts, and no notes of the machine.
 """
