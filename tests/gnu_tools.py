@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -111,7 +112,7 @@ def rows(surface: Mapping[str, object], size: Mapping[str, float], root: Path, c
         Row("waste, B", "tar -tv of all layers, less what is left", int(size["waste"]), content - left),
         Row("packages", "dpkg-query, or status.d", named("deb"), _debian(root)),
         Row("Python packages", "importlib.metadata", named("pypi"), _python(root)),
-        Row("programs", "find -perm /111, ELF or #!", _inodes(root, ours("executables")), _programs(root)),
+        Row("programs", "find -perm /111, #! or readelf", _first(root, ours("executables")), _programs(root)),
         Row("shells", "test -x in the folders of PATH", of_kind("shells", _SHELLS), _there(root, _SHELLS)),
         Row("download tools", "the same", of_kind("downloaders", _DOWNLOADERS), _there(root, _DOWNLOADERS)),
         Row("setuid, setgid", "find -perm -4000, -2010", ours("setuid"), _setuid(root)),
@@ -134,19 +135,26 @@ def _paths(root: Path, *expression: str) -> frozenset[str]:
     return frozenset(_find(root, *expression, "-printf", "%P\\n"))
 
 
-def _inodes(root: Path, paths: Iterable[str]) -> frozenset[str]:
-    """A file of several names is one program."""
-    return frozenset(str((root / path).lstat().st_ino) for path in paths)
+def _first(root: Path, paths: Iterable[str]) -> frozenset[str]:
+    """A file of several names is one program: the first of them."""
+    return frozenset({(root / path).lstat().st_ino: path for path in sorted(paths, reverse=True)}.values())
 
 
 def _programs(root: Path) -> frozenset[str]:
-    found = set()
-    for path in _paths(root, "-type", "f", "-perm", "/111"):
+    """Scripts, and of ELF files those that can be started; shared objects are none, though libc.so.6 can be."""
+    found, elf = set(), []
+    for path in sorted(_paths(root, "-type", "f", "-perm", "/111", "!", "-name", "*.so", "!", "-name", "*.so.[0-9]*")):
         with (root / path).open("rb") as file:
             start = file.read(4)
-        if start == b"\x7fELF" or start[:2] == b"#!":
+        if start[:2] == b"#!":
             found.add(path)
-    return _inodes(root, found)
+        elif start == b"\x7fELF":
+            elf.append(path)
+    for path in elf:
+        said = _lines("readelf", "--wide", "--file-header", "--program-headers", root / path)
+        if any(re.search(r"Type:\s+EXEC|Position-Independent Executable|^\s+INTERP\s", line) for line in said):
+            found.add(path)
+    return _first(root, found)
 
 
 def _debian(root: Path) -> frozenset[str]:
@@ -163,8 +171,14 @@ def _debian(root: Path) -> frozenset[str]:
 
 
 def _python(root: Path) -> frozenset[str]:
-    folders = {str((root / path).parent) for path in _paths(root, "-name", "*.dist-info", "-o", "-name", "*.egg-info")}
-    return frozenset(f"{found.metadata['Name']} {found.version}" for found in distributions(path=sorted(folders)))
+    folders = {
+        str((root / path).parent)
+        for path in _paths(root, "(", "-name", "*.dist-info", "-o", "-name", "*.egg-info", ")")
+    }
+    found = distributions(path=sorted(folders))
+    return frozenset(
+        f"{re.sub('[-_.]+', '-', each.metadata['Name']).lower()} {each.version}" for each in found
+    )  # PEP 503
 
 
 def _there(root: Path, names: Iterable[str]) -> frozenset[str]:
