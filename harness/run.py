@@ -61,6 +61,7 @@ class Runner:
         self._prepared: dict[str, Prepared] = {}
         self._to_prepare = len(cells)
         self._prepare_guess = PREPARE_GUESS
+        self._resumed = False  # with a first answer that an earlier session had completed
         self._settled = False
         self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
         self._patience = PATIENCE
@@ -78,6 +79,8 @@ class Runner:
             return  # every cell failed, and every reason is recorded
         for probe in self._probes.values():
             probe.begin(list(self._prepared.values()))
+        rows = self._standing.progress().values()
+        self._resumed = bool(rows) and all(row.done for row in rows)
         while block := next_block(self._plan, self._standing.progress(), elapsed=self._elapsed):
             if block.index and not self._settled:
                 self._settle()
@@ -88,7 +91,8 @@ class Runner:
 
     def _settle(self) -> None:
         """The first answer is complete; now what takes long and no clock."""
-        self._display.say(f"{clock(self._elapsed)}: the first answer is complete")
+        if not self._resumed:
+            self._display.say(f"{clock(self._elapsed)}: the first answer is complete")
         self._probe_late()
         for probe in self._probes.values():
             try:

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -75,8 +75,8 @@ def unpack(layers: Iterable[Path], root: Path) -> int:
         content += sum(int(line.split()[2]) for line in listed if line.startswith("-"))
         for name in _lines("tar", "-tzf", layer, "--quoting-style=literal"):
             folder, _, last = name.rstrip("/").rpartition("/")
-            if last == ".wh..wh..opq":
-                for entry in (root / folder).iterdir():
+            if last == ".wh..wh..opq":  # of a folder that may be this layer's own
+                for entry in (root / folder).glob("*"):
                     subprocess.run(["rm", "-rf", "--", entry], check=True)
             elif last.startswith(".wh."):
                 subprocess.run(["rm", "-rf", "--", root / folder / last.removeprefix(".wh.")], check=True)
@@ -87,7 +87,9 @@ def unpack(layers: Iterable[Path], root: Path) -> int:
 
 def rows(surface: Mapping[str, object], size: Mapping[str, float], root: Path, content: int) -> list[Row]:
     """`surface` is surface.json, `size` the metrics of the size probe, by their names after the last dot."""
-    regular = {line.split()[0]: int(line.split()[1]) for line in _find(root, "-type", "f", "-printf", "%i %s\\n")}
+    names = [line.split(" ", 2) for line in _find(root, "-type", "f", "-printf", "%i %s %P\\n")]
+    sizes = {inode: int(size) for inode, size, _ in names}
+    first = {path: min(others) for others in _by_inode(names).values() for path in others}  # a file may have several
     packages = surface["packages"]
     assert isinstance(packages, list)
 
@@ -105,14 +107,17 @@ def rows(surface: Mapping[str, object], size: Mapping[str, float], root: Path, c
         found = (item["package"] for item in packages)
         return frozenset(f"{each['name']} {each['version']}" for each in found if each["ecosystem"] == ecosystem)
 
-    left = sum(regular.values())
+    def one_each(paths: Iterable[str]) -> frozenset[str]:
+        return frozenset(first[path] for path in paths)
+
+    left = sum(sizes.values())
     return [
         Row("unpacked, B", "find -type f, each inode once", int(size["unpacked"]), left),
-        Row("files", "find -type f, each inode once", int(size["files"]), len(regular)),
+        Row("files", "find -type f", int(size["files"]), len(names)),
         Row("waste, B", "tar -tv of all layers, less what is left", int(size["waste"]), content - left),
         Row("packages", "dpkg-query, or status.d", named("deb"), _debian(root)),
         Row("Python packages", "importlib.metadata", named("pypi"), _python(root)),
-        Row("programs", "find -perm /111, #! or readelf", _first(root, ours("executables")), _programs(root)),
+        Row("programs", "find -perm /111, #! or readelf", one_each(ours("executables")), one_each(_programs(root))),
         Row("shells", "test -x in the folders of PATH", of_kind("shells", _SHELLS), _there(root, _SHELLS)),
         Row("download tools", "the same", of_kind("downloaders", _DOWNLOADERS), _there(root, _DOWNLOADERS)),
         Row("setuid, setgid", "find -perm -4000, -2010", ours("setuid"), _setuid(root)),
@@ -135,9 +140,12 @@ def _paths(root: Path, *expression: str) -> frozenset[str]:
     return frozenset(_find(root, *expression, "-printf", "%P\\n"))
 
 
-def _first(root: Path, paths: Iterable[str]) -> frozenset[str]:
-    """A file of several names is one program: the first of them."""
-    return frozenset({(root / path).lstat().st_ino: path for path in sorted(paths, reverse=True)}.values())
+def _by_inode(names: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+    """Paths by inode; `names` are inode, size and path."""
+    found: dict[str, list[str]] = {}
+    for inode, _, path in names:
+        found.setdefault(inode, []).append(path)
+    return found
 
 
 def _programs(root: Path) -> frozenset[str]:
@@ -154,7 +162,7 @@ def _programs(root: Path) -> frozenset[str]:
         said = _lines("readelf", "--wide", "--file-header", "--program-headers", root / path)
         if any(re.search(r"Type:\s+EXEC|Position-Independent Executable|^\s+INTERP\s", line) for line in said):
             found.add(path)
-    return _first(root, found)
+    return frozenset(found)
 
 
 def _debian(root: Path) -> frozenset[str]:

@@ -225,8 +225,10 @@ def test_a_late_probe_visits_every_cell_once_the_first_answer_is_complete(bench,
     assert [(failure.cell, failure.probe) for failure in run.failures] == [("b-slim", "look")]
     assert "b-slim: look once: error: cannot be looked at" in bench.out.getvalue()
 
+    bench.out.truncate(0)
     bench.run(blocks=blocks, resume=run.folder)
     assert len(late.calls) == 3  # what is recorded is not asked for again
+    assert "first answer" not in bench.out.getvalue()  # which is no news
 
 
 def test_a_late_probe_that_was_not_reached_is_made_up_for(bench):

@@ -77,7 +77,7 @@ class Examiner:
         found = tuple(listed(data)) if listed else ()
         hidden: tuple[Secret, ...] = ()
         if len(data) <= SMALL and b"\0" not in data[:512]:
-            hidden = tuple(secrets.in_file(path, data))
+            hidden = secrets.in_file(path, data)
         if not (found or hidden or program):
             return None
         return self._kept(Finding(packages=found, secrets=hidden, program=program))
