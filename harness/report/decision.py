@@ -6,18 +6,19 @@ and measurements that the decision rests on. Numbers link to their samples in re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.calibration import sentence
 from harness.claimjudge import judge
-from harness.claims import Claim, Judgement
+from harness.claims import Answer, Claim, Judgement
 from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.criteria import CRITERIA, Criterion
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
 from harness.report.figures import FLOOR, Figure, Figures, apps, figures, matrix, ratio_text, scale, select
-from harness.report.ranking import Choice, Confidence, choose
+from harness.report.ranking import RAISED, Choice, Confidence, choose
 from harness.report.table import contents_text
 from harness.report.verdicts import (
     MEANING,
@@ -33,7 +34,7 @@ from harness.report.verdicts import (
     traits,
     value_text,
 )
-from harness.statistics import PRACTICAL, Verdict
+from harness.statistics import PRACTICAL, Verdict, ratio
 from harness.store import CellInfo, Run
 
 PAGE = "report.html"
@@ -137,9 +138,13 @@ class _Page:
             rows.append([name, *cells, brief(choice)])
         lines = [_markdown(self._headers(), rows)]
         if command := self._more():
-            lines.append(f"“Ahead” is of the weighted score over all criteria. Surer with `{command}`.")
+            said = "“Ahead” is of the weighted score over all criteria. Surer with"
+            lines.append(f"{said} `{command}`: so many blocks in all.")
         if text := self._one_for_all():
             lines.append(text)
+        for app, alternatives in self.apps.items():
+            if text := contents_text(alternatives):
+                lines.append(f"Images of {app} are not alike: {text[0].lower()}{text[1:]}")
         if self.decision.constraints:
             lines.append(f"Constraints: {'; '.join(item.text for item in self.decision.constraints)}.")
         return "\n\n".join(lines)
@@ -211,7 +216,7 @@ class _Page:
         app, loss = max(losses.items(), key=lambda item: item[1])
         if loss <= 1 + PRACTICAL:
             name = whole.take.strategy
-            return f"One strategy for all: **{name}**, which by these weights gives nothing away in any app."
+            return f"One strategy for all: **{name}**, by these weights first in every app, or as good as the first."
         return (
             f"One strategy for all: **{whole.take.strategy}**. Against each app's own best it gives away most in {app},"
             f" {times(loss)} all in all."
@@ -223,8 +228,9 @@ class _Page:
         lines = [
             "## Context",
             f"{matrix(self.run)}, {len(self.run.manifest.cells)} cells; each built, pulled and started again and again"
-            " on a real engine,"
-            " one at a time, in randomly ordered blocks. Strategies of an app are compared within blocks.",
+            " on a real engine, one at a time, in randomly ordered blocks. Strategies of an app are compared within"
+            " blocks: × is the middle of the ratios of pairs, not the ratio of two medians. Pulls and deployments are"
+            " over a local link as fast as it is; slower ones are what `link.*` and the scenarios tell of.",
             f"Environment: {facts}.",
             sentence(self.run),
             "What counts, and how much:",
@@ -236,8 +242,8 @@ class _Page:
                 ],
             ),
             "An option's score is the weighted geometric mean of its ratios to the first strategy: 0.25× is a quarter,"
-            " all in all. Change weights with `--weight deploy=5`, ask for what an image must have with `--need shell`,"
-            " `--at-most size.transfer=100MB`.",
+            f" all in all; of counts, which may be 0, each plus {RAISED}. Change weights with `--weight deploy=5`,"
+            " ask for what an image must have with `--need shell`, `--at-most size.transfer=100MB`.",
         ]
         return "\n\n".join(lines)
 
@@ -333,20 +339,39 @@ class _Page:
             if not other or not part:
                 continue
             factor = other / part
-            text = f"{name} {times(max(factor, 1 / factor))}"
-            (same if abs(factor - 1) <= PRACTICAL else better if factor > 1 else worse).append(text)
+            text = f"{name} {times(max(factor, 1 / factor))}{'' if self._apart(choice, name) else ' (not sure)'}"
+            if abs(factor - 1) <= PRACTICAL:
+                same.append(name)
+            else:
+                (better if factor > 1 else worse).append(text)
         texts = []
         if better:
             texts.append(f"it is better in {', '.join(better)}")
         if worse:
             texts.append(f"worse in {', '.join(worse)}")
         if same:
-            texts.append(f"the same in {', '.join(text.rsplit(' ', 2)[0] for text in same)}")
+            texts.append(f"the same in {', '.join(same)}")
         lead = choice.lead
         return (
             f"Against {choice.rival.strategy}, the runner-up, {'; '.join(texts)}. All in all a lead of"
             f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high, lead.estimate)}."
         )
+
+    def _apart(self, choice: Choice, name: str) -> bool:
+        """Whether the two best of an app differ in a criterion beyond noise; of all apps together it is not asked."""
+        if choice.take is None or choice.rival is None or choice not in self._of_apps():
+            return True
+        criterion = next(item for item in self.decision.criteria if item.name == name)
+        metric = next((metric for metric in self._weighed() if metric.name in criterion.metrics), None)
+        series = self.run.series()
+        pair = [series.get((cell.id, metric.name)) for cell in (choice.take, choice.rival)] if metric else [None, None]
+        if metric is None or pair[0] is None or pair[1] is None:
+            return True
+        found = ratio(pair[0], pair[1], direction=metric.direction, deterministic=metric.deterministic)
+        return found is None or found.verdict is not Verdict.UNDECIDED
+
+    def _of_apps(self) -> list[Choice]:
+        return [choice for app, choice in self.decision.choices.items() if app]
 
     def consequences(self) -> str:
         lines = ["## Consequences"]
@@ -396,7 +421,8 @@ class _Page:
                 open_.setdefault(name, []).append(figure.ratio.more)
         for name, blocks in open_.items():
             lines.append(
-                f"- `{name}`: {len(blocks)} comparisons with the first strategy; about {_blocks(blocks)} more blocks."
+                f"- `{name}`: {len(blocks)} comparison{'s' * (len(blocks) > 1)} with the first strategy;"
+                f" about {_blocks(blocks)} more blocks."
             )
         missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]
         if missing:
@@ -425,7 +451,7 @@ class _Page:
     def claims(self) -> str:
         if not self.decision.claims:
             return ""
-        lines = [f"- **{each.answer}**: {each.claim.says}" for each in self.decision.claims]
+        lines = [f"- **{each.answer}**: {each.claim.says}{_readings(each)}" for each in self.decision.claims]
         said = "Held against this run; the readings and their numbers are in the page and in `tare claims`."
         return "\n".join(["## What people say", "", said, "", *lines])
 
@@ -444,13 +470,24 @@ class _Page:
         return "\n".join([lines[0], "", *filter(None, lines[1:])])
 
     def _link(self, cell: CellInfo, metric: Metric, text: str) -> str:
-        return f"[{text.replace('[', '').replace(']', '')}]({PAGE}#samples/{cell.id}/{metric.name})"
+        bare = text.replace("[", "(").replace("]", ")")  # a link's text has no brackets
+        return f"[{bare}]({PAGE}#samples/{cell.id}/{metric.name})"
 
 
 def _markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table whose source is not padded: its cells hold links."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)
+
+
+def _readings(judgement: Judgement) -> str:
+    """What each reading says, where there are several, and of how many cells or apps that is so."""
+    texts = []
+    for each in judgement.readings:
+        counts = Counter(finding.answer for finding in each.findings)
+        mixed = " and ".join(f"{count} {answer}" for answer, count in counts.items()) if len(counts) > 1 else ""
+        texts.append(f"{each.reading.title}: {each.answer}{f', {mixed}' if mixed else ''}")
+    return f" ({'; '.join(texts)})" if len(texts) > 1 or judgement.answer is Answer.UNDECIDED else ""
 
 
 def _blocks(counts: Sequence[int]) -> str:

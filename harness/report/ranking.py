@@ -30,7 +30,7 @@ from harness.store import CellInfo, Run, Series
 
 MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
 _THIN_ERROR = math.log(1.5)
-_RAISED = 10  # added to counts
+RAISED = 10  # added to counts
 NO_CHOICE = "only one strategy was measured, which leaves nothing to choose"
 
 
@@ -89,7 +89,7 @@ class _Column:
     def value(self, series: Series) -> float:
         """Natural logarithm, smaller is better."""
         median = float(np.median(series.value))
-        log = math.log(median + _RAISED if self.metric.unit is Unit.COUNT else median)
+        log = math.log(median + RAISED if self.metric.unit is Unit.COUNT else median)
         return -log if self.metric.direction is Direction.LARGER else log
 
 

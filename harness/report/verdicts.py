@@ -207,7 +207,7 @@ def _held(choice: Choice) -> str:
     if not choice.sensitivity or choice.take is None:
         return ""
     held = choice.sensitivity.anyhow.get(choice.take.strategy, 0.0)
-    return "; first whatever the weights" if held == 1 else f"; first under {share(held)} of all weightings"
+    return "; first under every weighting tried" if held == 1 else f"; first under {share(held)} of all weightings"
 
 
 def robust(choice: Choice) -> str:
