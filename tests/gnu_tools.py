@@ -222,8 +222,8 @@ def _capable(root: Path) -> frozenset[str]:
 
 
 def _keys(root: Path) -> frozenset[str]:
-    form = "^-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----$"
-    found = subprocess.run(["grep", "-rlIE", form, root], capture_output=True, text=True, check=False)
+    form = "-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----$"
+    found = subprocess.run(["grep", "-rlIE", "-e", form, root], capture_output=True, text=True, check=False)
     return frozenset(line.removeprefix(f"{root}/") for line in found.stdout.splitlines())
 
 
