@@ -210,7 +210,7 @@ class Checker:
         lab, app = self._lab, prepared.cell.app
         tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:rebuilt"
         with self._link(lab.registry.pull) as link:
-            self._push(prepared.image, f"{link.address}/{prepared.repository}:before")  # the engine knows what is there
+            self._push_unchanged(prepared, f"{link.address}/{prepared.repository}:before")
             if cold and lab.may_prune:
                 lab.engine.prune_builds()
             lab.monitor.wait()
@@ -227,6 +227,16 @@ class Checker:
                 return built.seconds + time.monotonic() - began
             finally:
                 lab.engine.remove_image(tag)
+
+    def _push_unchanged(self, prepared: Prepared, reference: str) -> None:
+        """Push the version before a change, built by the cache as it stands: where a build is not reproducible, an
+        image that was built before the cache was emptied shares nothing with what is built from it now."""
+        tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:unchanged"
+        self._workshop.build(prepared.cell, tag)
+        try:
+            self._push(tag, reference)
+        finally:
+            self._lab.engine.remove_image(tag)
 
     def _push(self, image: str, reference: str) -> None:
         engine = self._lab.engine
@@ -248,7 +258,7 @@ class Checker:
         with lab.keeper.scope() as scope, Registry(lab.settings, scope, address=lab.bind) as registry:
             for prepared in self._prepared.values():
                 repository = f"{registry.push}/{prepared.repository}"
-                self._push(prepared.image, f"{repository}:v1")
+                self._push_unchanged(prepared, f"{repository}:v1")
                 for version in range(2, versions + 1):
                     tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:version"
                     edit = prepared.cell.app.source_change

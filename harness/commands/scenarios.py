@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 HELP = "deploys, scale-out, CI rebuilds and storage for a link of your choice, from a stored run; --check measures them"
 
+NODES = 4
 CHECKED = ("go-multi-stage", "python-multi-stage")
 
 _SPEEDS = "Mbit/s of payload; of a link's nominal speed take 95 %%"
@@ -26,7 +28,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     parser.add_argument("--bandwidth", type=float, default=100.0, metavar="MBIT", help=f"{_SPEEDS} (default 100)")
     parser.add_argument("--rtt", type=float, default=5.0, metavar="MS", help="round-trip time, ms (default 5)")
-    parser.add_argument("--nodes", type=int, default=4, metavar="N", help="nodes of the scale-out (default 4)")
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help=f"nodes of the scale-out (default {NODES}; with --check as many as this machine has processors, at most)",
+    )
     parser.add_argument("--versions", type=int, default=10, metavar="V", help="versions that are stored (default 10)")
     parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
     parser.add_argument("--vectors", action="store_true", help="test vectors as JSON, for what computes the same")
@@ -42,12 +49,18 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         wire = Wire(bits_per_second=options.bandwidth * 1e6, rtt=options.rtt / 1e3)
-        question = Question(wire=wire, nodes=options.nodes, versions=options.versions)
+        nodes = options.nodes if options.nodes is not None else _nodes(check=options.check)
+        question = Question(wire=wire, nodes=nodes, versions=options.versions)
     except ValueError as error:
         raise UsageError(str(error), where="tare scenarios", fix="Try --bandwidth 100 --rtt 5 --nodes 4.") from error
     if options.check:
         return _check(question, options.cell or CHECKED)
     return _show(question, options)
+
+
+def _nodes(*, check: bool) -> int:
+    """Real nodes have processors of their own: more of them than this machine has would unpack in turns."""
+    return min(NODES, max(os.cpu_count() or 1, 2)) if check else NODES
 
 
 def _show(question: Question, options: argparse.Namespace) -> int:
