@@ -25,7 +25,7 @@ from harness.store import read_run
 from harness.workshop import Prepared
 
 _PILOT = 8  # blocks that say how long a plain start takes
-_FULL = {"start": WITHIN, "build": 10, "link": 6}  # blocks
+_FULL = {"start": WITHIN, "build": 8, "link": 6}  # blocks
 _SHORT = {"start": 10, "build": 2, "link": 1}
 _WHAT = {"build": (PLAIN, SLEEP), "link": (LAYER,)}
 

@@ -38,6 +38,11 @@ class Started:
     started: float
     ready: float
 
+    @property
+    def total(self) -> float:
+        """s from the create call to the first valid answer."""
+        return self.ready - self.called
+
 
 def start_and_ask(engine: Engine, spec: ContainerSpec, door: Door) -> Started:
     """Create and start a container and wait for its first valid answer; the caller removes it.

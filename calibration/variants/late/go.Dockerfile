@@ -5,6 +5,7 @@ ENV CGO_ENABLED=0 GOFLAGS=-trimpath GOTOOLCHAIN=local
 WORKDIR /src
 COPY go.mod main.go ./
 RUN go build -ldflags="-s -w" -o /server .
+RUN sleep 0
 
 FROM scratch
 COPY --from=build /server /server

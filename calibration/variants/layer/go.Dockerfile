@@ -6,6 +6,7 @@ WORKDIR /src
 RUN head -c 50000000 /dev/urandom > /random
 COPY go.mod main.go ./
 RUN go build -ldflags="-s -w" -o /server .
+RUN sleep 0
 
 FROM scratch
 COPY --from=build /server /server
