@@ -1,9 +1,7 @@
 """Preparing cells side by side, while nothing is timed: build, verify, push, and measure what needs no clock.
 
-Each worker has a stage of its own, so that two apps never meet on a port. Cells of one base are built one after the
-other: BuildKit, as Docker 20.10 has it, finds nothing in its cache for what follows a FROM that another build is using,
-so a changed image would be built from scratch and share no layer with the one before. What a worker has done is handed
-over in the order it ends, to be recorded by the thread that runs the plan.
+Each worker has a stage of its own, so that two apps never meet on a port. What a worker has done is handed over in the
+order it ends, to be recorded by the thread that runs the plan.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -78,9 +76,8 @@ class Crew:
         self._ready = ready or {}
         self._rebuilds = rebuilds
         # what takes longest first, so that no worker is left with it at the end: a Dockerfile that says more does more
-        self._waiting = sorted(cells, key=lambda cell: (cell.strategy.rank, -_length(cell)))
-        self._in_use: set[str] = set()  # bases from which something is being built
-        self._guard = threading.Condition()
+        self._waiting = deque(sorted(cells, key=lambda cell: (cell.strategy.rank, -_length(cell))))
+        self._guard = threading.Lock()
         self._stop = threading.Event()
         self._done: queue.SimpleQueue[Done | _Left] = queue.SimpleQueue()
         count = max(min(workers, len(cells)), 1)
@@ -113,27 +110,13 @@ class Crew:
                 thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _next(self) -> Cell | None:
-        """The first cell whose bases are free, which are its own until it is built; None where there is none left."""
-
-        def free(cell: Cell) -> bool:
-            return cell.id in self._ready or self._in_use.isdisjoint(cell.bases)
-
+        """The next cell; None where there is none left."""
         with self._guard:
-            while self._waiting and not self._stop.is_set():
-                cell = next(filter(free, self._waiting), None)
-                if cell:
-                    self._waiting.remove(cell)
-                    if cell.id not in self._ready:
-                        self._in_use.update(cell.bases)
-                    self.under_way[cell.id] = None
-                    return cell
-                self._guard.wait(_TICK)
-            return None
-
-    def _built(self, cell: Cell) -> None:
-        with self._guard:
-            self._in_use.difference_update(cell.bases)
-            self._guard.notify_all()
+            if not self._waiting or self._stop.is_set():
+                return None
+            cell = self._waiting.popleft()
+            self.under_way[cell.id] = None
+            return cell
 
     def _work(self) -> None:
         error: Exception | None = None
@@ -157,7 +140,7 @@ class Crew:
         at, began = time.time(), time.monotonic()
         prepared, outcome = None, Outcome()
         try:
-            prepared = workshop.prepare(cell, built=lambda: self._built(cell))
+            prepared = workshop.prepare(cell)
             if prepared.kept:
                 outcome = Outcome(
                     reading=Reading({}, notes={"image": f"built {time.ctime(prepared.kept)}, kept since"})

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,9 +69,19 @@ class Workshop:
         self.ledger = Ledger()  # of what this workshop spends its time on
 
     def build(
-        self, cell: Cell, tag: str, *, edit: Edit | None = None, number: int = 0, no_cache: bool = False
+        self,
+        cell: Cell,
+        tag: str,
+        *,
+        edit: Edit | None = None,
+        number: int = 0,
+        no_cache: bool = False,
+        names: Mapping[str, str] | None = None,
     ) -> BuildResult:
-        """Build a cell's Dockerfile from its app, with an edit applied. Raises BaseUnavailable or BuildFailed."""
+        """Build a cell's Dockerfile from its app, with an edit applied. `names` are other names of its bases, by role.
+
+        Raises BaseUnavailable or BuildFailed.
+        """
         lab = self._lab
         # engines whose BuildKit knows it date layers by it; others, and Dockerfiles that do not ask, ignore it
         epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
@@ -79,7 +90,7 @@ class Workshop:
         for role in cell.bases:
             base = self._base(role)  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
-            arguments[argument] = base.name
+            arguments[argument] = names[role] if names else base.name
             environs[argument] = self._environ(base.name)
         changed = edited(cell.app, edit, number) if edit else None
         text = cell.dockerfile.read_text(encoding="utf-8")
@@ -109,22 +120,18 @@ class Workshop:
         stated = info.config.get("Env") if info else None
         return dict(str(pair).split("=", 1) for pair in stated) if isinstance(stated, list) else {}
 
-    def prepare(self, cell: Cell, *, built: Callable[[], None] = lambda: None) -> Prepared:
+    def prepare(self, cell: Cell) -> Prepared:
         """An image of an earlier run is taken where it is kept and its inputs are the same.
 
-        `built` is called once nothing is being built any more, come what may. Raises TryFailed with the reason and
-        log tail where the cell cannot be built, answer rightly or be pushed.
+        Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed.
         """
         began = time.time()
-        try:
-            key = self._key(cell)
-            if key and (prepared := self._kept(cell, key, built)):
-                return prepared
-            image, changed, result = self._make(cell)
-        finally:
-            built()
+        key = self._key(cell)
+        if key and (prepared := self._kept(cell, key)):
+            return prepared
+        image, changed, result = self._make(cell)
         with self.ledger.spend("starts"):
-            started = max(self.verify(cell, name) for name in (image, changed))
+            started = max(self.verify(cell, image), self._verify_changed(cell, changed))
         try:
             with self.ledger.spend("push"):
                 prepared = self._push(cell, image, changed, result, started)
@@ -159,7 +166,7 @@ class Workshop:
             os.environ.get("SOURCE_DATE_EPOCH", ""),
         ))  # fmt: skip
 
-    def _kept(self, cell: Cell, key: str, built: Callable[[], None]) -> Prepared | None:
+    def _kept(self, cell: Cell, key: str) -> Prepared | None:
         """The cell with what the shelf has of it, verified; None where it has to be built."""
         lab, repository, image = self._lab, _repository(cell), _name(cell, "current")
         assert lab.shelf is not None
@@ -169,7 +176,6 @@ class Workshop:
         if self._rebuilds:
             for role in cell.bases:
                 self._base(role)
-        built()
         try:
             with self.ledger.spend("kept images"):
                 self._fetch(repository, image)
@@ -206,8 +212,9 @@ class Workshop:
             with self.ledger.spend("builds"):
                 if cell.archive:
                     return image, changed, self._loaded(cell.archive, image, changed)
-                result = self.build(cell, image)
-                self.build(cell, changed, edit=cell.app.source_change, number=1)
+                with self._own_names(cell) as names:
+                    result = self.build(cell, image, names=names)
+                    self.build(cell, changed, edit=cell.app.source_change, number=1, names=names)
                 return image, changed, result
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
@@ -217,6 +224,23 @@ class Workshop:
             raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
         except (BaseUnavailable, EngineError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
+
+    @contextmanager
+    def _own_names(self, cell: Cell) -> Iterator[Mapping[str, str]]:
+        """Names of the cell's bases that no other build uses meanwhile, by role.
+
+        BuildKit, as Docker 20.10 has it, finds nothing in its cache for what follows a FROM that another build names
+        at the same time: a changed image would be built from scratch and share no layer with the one before. What
+        two builds have in common is found by its content all the same.
+        """
+        engine, names = self._lab.engine, {role: _name(cell, f"on-{role}") for role in cell.bases}
+        try:
+            for role, name in names.items():
+                engine.tag(self._base(role).name, name)
+            yield names
+        finally:
+            for name in names.values():
+                engine.remove_image(name)
 
     def _loaded(self, archive: Path, image: str, changed: str) -> BuildResult:
         """A kept image under both names: what its source change would have made was not kept."""
@@ -241,6 +265,17 @@ class Workshop:
         finally:
             engine.remove(started.container)
         return started.ready - started.called
+
+    def _verify_changed(self, cell: Cell, image: str) -> float:
+        """The same of a changed image, in one strategy of each app: the change is the same in all; else 0 s."""
+        claims = self._lab.changed_by
+        if claims.setdefault(cell.app.name, cell.id) != cell.id:
+            return 0.0
+        try:
+            return self.verify(cell, image)
+        except TryFailed:
+            del claims[cell.app.name]  # so that every strategy that can tells what is wrong
+            raise
 
     def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:
         lab = self._lab

@@ -103,8 +103,7 @@ class Bench:
         self.out = io.StringIO()
         self.engine = SimpleNamespace(containers=list)
 
-        def prepare(_, cell, built):
-            built()
+        def prepare(_, cell):
             if cell.app.name in broken:
                 raise TryFailed(Status.ERROR, "build failed", log="the log")
             return SimpleNamespace(cell=cell, log="built", kept=0.0, id="sha256:1", diff_ids=("sha256:2",))
@@ -151,31 +150,53 @@ class Bench:
         return read_run(writer.folder)
 
 
-def test_cells_of_one_base_are_built_one_after_the_other(monkeypatch):
-    guard, building, most = threading.Lock(), [], []
+def test_cells_are_prepared_side_by_side_what_says_most_first(monkeypatch, tmp_path):
+    guard, building, most, order = threading.Lock(), [], [], []
 
-    def prepare(_, cell, built):
+    def prepare(_, cell):
         with guard:
             building.append(cell)
+            order.append(cell.id)
             most.append(len(building))
-            assert len({base for cell in building for base in cell.bases}) == sum(len(cell.bases) for cell in building)
         time.sleep(0.002)
         with guard:
             building.remove(cell)
-        built()
         return SimpleNamespace(cell=cell, kept=0.0)
 
     monkeypatch.setattr(harness.workshop.Workshop, "prepare", prepare)
-    bases = [("full",), ("full",), ("full", "sdk"), ("slim",), ("sdk", "slim"), ("slim",), ("sdk",), ()]
-    cells = [
-        SimpleNamespace(id=str(n), strategy=SimpleNamespace(rank=1), bases=roles, dockerfile=Path(__file__))
-        for n, roles in enumerate(bases * 3)
-    ]
+    cells = []
+    for number in range(12):
+        dockerfile = tmp_path / f"{number}.Dockerfile"
+        dockerfile.write_text("x" * number)
+        cells.append(SimpleNamespace(id=str(number), strategy=SimpleNamespace(rank=number % 2), dockerfile=dockerfile))
     lab = SimpleNamespace(engine=SimpleNamespace(containers=list))
     lab.apart = lambda: contextlib.nullcontext(lab)
-    done = [item for item in Crew(lab, cells, [], lambda *_: []).work() if item]
+    done = [item for item in Crew(lab, cells, [], lambda *_: [], workers=2).work() if item]
     assert sorted(int(item.cell.id) for item in done) == list(range(len(cells)))
-    assert max(most) > 1  # and others side by side
+    assert max(most) == 2
+    assert sorted(order[:2]) == ["10", "8"]
+
+
+def test_a_changed_image_has_to_answer_in_one_strategy_of_each_app(monkeypatch):
+    lab = SimpleNamespace(changed_by={})
+    workshop = harness.workshop.Workshop(lab)
+    started = []
+
+    def verify(_, cell, image):
+        started.append(image)
+        if "bad" in image:
+            raise TryFailed(Status.WRONG_ANSWER, "no")
+        return 2.0
+
+    monkeypatch.setattr(harness.workshop.Workshop, "verify", verify)
+    cells = [
+        SimpleNamespace(id=f"{a}-{s}", app=SimpleNamespace(name=a)) for a in ("good", "bad") for s in ("full", "slim")
+    ]
+    assert [workshop._verify_changed(cell, cell.id) for cell in cells[:2]] == [2.0, 0.0]
+    for cell in cells[2:]:  # then every strategy tells what is wrong
+        with pytest.raises(TryFailed):
+            workshop._verify_changed(cell, cell.id)
+    assert started == ["good-full", "bad-full", "bad-slim"]
 
 
 @pytest.fixture

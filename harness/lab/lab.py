@@ -64,6 +64,7 @@ class Lab:
     notes: dict[str, str]
     # cells share build stages, and a user's engine remembers other runs: no edit may be one that was built before
     edits: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000)))
+    changed_by: dict[str, str] = field(default_factory=dict)  # app → the cell whose changed image has to answer, too
 
     @property
     def may_prune(self) -> bool:
