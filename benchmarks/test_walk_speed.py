@@ -1,4 +1,4 @@
-"""How fast the layers of an image are read: the goal is 400 MB/s for layers without compression.
+"""How fast the layers of an image are read: at least 400 MB/s without compression, however small their files.
 
 Run by `tox -e selfbench -- -s`; -s shows the rates, which the table of pytest-benchmark
 does not know. Reading is all computing, so processor time is measured: it is right on a busy machine too.
@@ -19,6 +19,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness.layers import Account, account, read_image
 
 MB = 10**6
+GOAL = 400  # MB/s
 PIECE = 1 << 20  # bytes; an engine's answer comes in pieces of about that size
 SHAPES = {  # files, bytes of each
     "few-big-files": (4, 40 * MB),
@@ -72,3 +73,5 @@ def test_walk_speed(benchmark: BenchmarkFixture, shape: str, way: str) -> None:
     rate = len(tar) / MB / benchmark.stats.stats.median
     benchmark.extra_info["MB/s"] = round(rate)
     print(f"\n{shape}, {way}: {rate:.0f} MB/s")
+    if way == "as it is":
+        assert rate >= GOAL

@@ -28,6 +28,7 @@ _MAX_DOCUMENT = 8 << 20  # bytes of one JSON document …
 _MAX_DOCUMENTS = 64 << 20  # … and of all
 _MAX_LINKS = 40  # from one member to the next
 _WHITEOUT = ".wh."
+_FILE = Kind.FILE  # looking it up in the class takes longer than all else
 
 # Given a regular file that has content, the number of its bytes, and the source they may be read from (no byte
 # more); what it returns is kept by the file's path, unless that is None. A sparse file has fewer bytes than its size.
@@ -44,6 +45,7 @@ class Layer:
     content: int  # B of all its regular files
     files: int  # regular files, whiteouts not counted
     entries: tuple[Entry, ...]  # in the archive's order, whiteouts included
+    whiteouts: int = 0  # of the entries
     findings: Mapping[str, object] = field(default_factory=dict)  # what was found in files, by their entries' paths
 
 
@@ -78,6 +80,34 @@ def read_image(stream: Iterable[bytes], *, digests: bool = False, examine: Exami
     return archive.image()
 
 
+def read_layers(
+    config: Mapping[str, Any], streams: Iterable[Iterable[bytes]], *, examine: Examine | None = None
+) -> ImageContents:
+    """An image whose layers come one by one, lowest first, as a registry holds them. `config` is its document."""
+    layers = []
+    diff_ids = _diff_ids(config, "")
+    limit = MAX_ENTRIES
+    for number, stream in enumerate(streams):
+        source = Source(stream)
+        try:
+            layer = _layer(source.upto(BLOCK), source.rest(), digest=False, limit=limit, examine=examine)
+        except LayerError as error:
+            raise LayerError(error.what, where=f"layer {number}", fix=error.fix) from None
+        limit -= len(layer.entries)
+        layers.append(layer)
+    if len(diff_ids) != len(layers):
+        raise LayerError(f"{len(diff_ids)} diff_ids for {len(layers)} layers")
+    named = (replace(layer, diff_id=diff_id) for layer, diff_id in zip(layers, diff_ids, strict=True))
+    return ImageContents(layers=tuple(named), config=config)
+
+
+def _diff_ids(config: Any, where: str) -> list[str]:
+    try:
+        return [str(digest) for digest in config["rootfs"]["diff_ids"]]
+    except (KeyError, TypeError):
+        raise LayerError("not an image's config: no rootfs.diff_ids", where=where) from None
+
+
 def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int, examine: Examine | None) -> Layer:
     """`head` is the first block of the stored layer, or all of it where it is shorter."""
     stored = Source(chain([head], rest))
@@ -91,7 +121,8 @@ def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int,
     else:
         found = [entry for entry, _ in entries(source, limit=limit)]
     source.drain()  # the padding belongs to the digest, and a compressed stream is checked at its end
-    sizes = [entry.size for entry in found if entry.kind is Kind.FILE and not is_whiteout(entry)]
+    whiteouts = sum(map(is_whiteout, found))
+    sizes = [entry.size for entry in found if entry.kind is _FILE and not (whiteouts and is_whiteout(entry))]
     return Layer(
         diff_id=f"sha256:{hashed.hexdigest()}" if digest else "",
         packed=stored.offset if compressed else None,
@@ -99,6 +130,7 @@ def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int,
         content=sum(sizes),
         files=len(sizes),
         entries=tuple(found),
+        whiteouts=whiteouts,
         findings=findings,
     )
 
@@ -162,10 +194,7 @@ class _Archive:
         else:
             raise LayerError("no image: it has neither manifest.json nor index.json")
         config = self._json(config_name)
-        try:
-            diff_ids = [str(digest) for digest in config["rootfs"]["diff_ids"]]
-        except (KeyError, TypeError):
-            raise LayerError("not an image's config: no rootfs.diff_ids", where=config_name) from None
+        diff_ids = _diff_ids(config, config_name)
         if len(diff_ids) != len(layer_names):
             raise LayerError(f"{len(diff_ids)} diff_ids for {len(layer_names)} layers", where=config_name)
         layers = tuple(map(self._layer, layer_names, diff_ids))

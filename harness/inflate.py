@@ -1,4 +1,4 @@
-"""Compressed layers: gzip through the standard library, zstd where a module for it is there."""
+"""Compressed layers: gzip through ISA-L, twice as fast as zlib, and zstd where a module for it is there."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from isal import isal_zlib
+
 from harness.tarread import LayerError, Source
 
 _GZIP = b"\x1f\x8b\x08"  # RFC 1952
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878
-_INPUT = 1 << 14  # bytes given to zlib at a time: it copies what it leaves, so small pieces bound hostile input
+_GZIP_ONLY = 16 + zlib.MAX_WBITS  # as zlib's manual has it: no bare deflate
+_INPUT = 1 << 14  # bytes given to it at a time: it copies what it leaves, so small pieces bound hostile input
 _OUTPUT = 1 << 20  # bytes taken from a decompressor at a time, whatever the input expands to
 
 
@@ -31,16 +34,16 @@ def inflate(head: bytes, pieces: Iterable[memoryview]) -> Iterator[bytes]:
 
 def _gunzip(pieces: Iterable[memoryview]) -> Iterator[bytes]:
     """One gzip member or several in a row: pigz and estargz write many."""
-    inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    inflater = isal_zlib.decompressobj(wbits=_GZIP_ONLY)
     for piece in pieces:
         for start in range(0, len(piece), _INPUT):
             data: bytes | memoryview = piece[start : start + _INPUT]
             while data:
                 if inflater.eof:
-                    inflater = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+                    inflater = isal_zlib.decompressobj(wbits=_GZIP_ONLY)
                 try:
                     content = inflater.decompress(data, _OUTPUT)
-                except zlib.error as error:
+                except isal_zlib.error as error:  # type: ignore[misc]  # an instance, say its stubs
                     raise LayerError(f"broken gzip: {error}") from None
                 if content:
                     yield content

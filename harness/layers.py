@@ -130,12 +130,14 @@ class Tree:
         self._recent: tuple[str, Node] = ("", self.root)  # archives are written folder by folder
         for number, layer in enumerate(image.layers):
             # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
-            for entry in layer.entries:
-                if is_whiteout(entry):
-                    self._erase(entry.path)
-            for entry in layer.entries:
-                if not is_whiteout(entry):
-                    self._place(entry, number)
+            shown = layer.entries
+            if layer.whiteouts:
+                shown = tuple(entry for entry in layer.entries if not is_whiteout(entry))
+                for entry in layer.entries:
+                    if is_whiteout(entry):
+                        self._erase(entry.path)
+            for entry in shown:
+                self._place(entry, number)
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""

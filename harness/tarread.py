@@ -242,7 +242,7 @@ def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[
     name = name.split(b"\0", 1)[0]
     if prefix[0] and magic[:6] == _USTAR:
         name = prefix.split(b"\0", 1)[0] + b"/" + name
-    stored = _number_of(size)
+    stored = _number(size)
     user, group = _number(uid), _number(gid)
     unpacked = None
     if extended:
@@ -340,9 +340,10 @@ def _number_of(field: bytes) -> int:
 def _time(field: bytes) -> int:
     """A time before 1970 or without sense is none: nothing depends on it."""
     try:
-        return _number_of(field)
+        return _number(field)
     except LayerError:
         return 0
 
 
-_number = lru_cache(maxsize=4096)(_number_of)  # modes and owners: a handful of values, tens of thousands of times
+# modes, owners, sizes and times: rather few values, tens of thousands of times
+_number = lru_cache(maxsize=4096)(_number_of)

@@ -10,6 +10,7 @@ import json
 import random
 import tarfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -19,6 +20,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from harness.engine.docker import DockerEngine
+from harness.imageread import read_layers
 from harness.layers import (
     Entry,
     ImageContents,
@@ -328,6 +330,38 @@ def test_an_archive_cut_off_is_an_error_unless_the_whole_image_is_there(data: st
     except LayerError:
         return
     assert contents == whole
+
+
+@calm
+@given(st.data())
+def test_layers_from_a_registry_are_read_as_those_of_an_archive(data: st.DataObject) -> None:
+    tars = [tar(layer) for layer in LAYERS]
+    archived = read_image([bundle(docker_members(tars))])
+    packed = [gzip.compress(one) if data.draw(st.booleans()) else one for one in tars]
+    contents = read_layers(archived.config, (pieces(one, data.draw(cut_lists)) for one in packed))
+    assert [replace(layer, packed=None) for layer in contents.layers] == list(archived.layers)
+    assert [layer.packed for layer in contents.layers] == [
+        len(one) if one[:2] == b"\x1f\x8b" else None for one in packed
+    ]
+
+
+def test_a_broken_layer_of_a_registry_is_named() -> None:
+    tars = [tar(layer) for layer in LAYERS]
+    config = read_image([bundle(docker_members(tars))]).config
+    with pytest.raises(LayerError, match="layer 1: cut off"):
+        read_layers(config, [[tars[0]], [tars[1][:700]], *([one] for one in tars[2:])])
+    with pytest.raises(LayerError, match="4 diff_ids for 3 layers"):
+        read_layers(config, [[one] for one in tars[1:]])
+    with pytest.raises(LayerError, match=r"no rootfs\.diff_ids"):
+        read_layers({}, [[one] for one in tars])
+
+
+def test_all_layers_of_a_registry_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = tar([entry("a"), entry("b")])
+    config = {"rootfs": {"diff_ids": [digest(one)] * 2}}
+    monkeypatch.setattr("harness.imageread.MAX_ENTRIES", 3)
+    with pytest.raises(LayerError, match="layer 1: more entries"):
+        read_layers(config, [[one], [one]])
 
 
 def without(members: list[tuple[str, bytes | str]], name: str) -> list[tuple[str, bytes | str]]:

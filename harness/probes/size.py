@@ -77,7 +77,7 @@ class SizeProbe(CellProbe):
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        image = inspected(lab.engine, cell)
+        image = inspected(lab.registry, cell)
         tree = image.account
         of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
         beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]

@@ -68,7 +68,7 @@ class SurfaceProbe(CellProbe):
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        found = inspected(lab.engine, cell)
+        found = inspected(lab.registry, cell)
         values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
         notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
         documents = found.documents()

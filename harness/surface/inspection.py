@@ -1,4 +1,4 @@
-"""One walk of a saved image, and everything it tells: the numbers of the tree, the inventory, the layers, the SBOMs."""
+"""One walk of an image, and everything it tells: the numbers of the tree, the inventory, the layers, the SBOMs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from harness.layers import Account, Tree, account, read_image, unpacked
+from harness.collector import held_back
+from harness.imageread import ImageContents, read_image, read_layers
+from harness.layers import Account, Tree, account, unpacked
 from harness.records import encode
 from harness.surface import layerreport, sbom
 from harness.surface.examine import Examiner
@@ -15,7 +17,7 @@ from harness.surface.inventory import Inventory, take
 from harness.surface.layerreport import LayerReport
 
 if TYPE_CHECKING:
-    from harness.engine.contract import Engine
+    from harness.lab.registry import Registry
     from harness.workshop import Prepared
 
 SURFACE = "surface.json"
@@ -49,18 +51,27 @@ class Inspection:
         }
 
 
-def inspected(engine: Engine, cell: Prepared) -> Inspection:
-    """The inspection of a cell's image, which is saved and walked once for all probes that ask."""
+def inspected(registry: Registry, cell: Prepared) -> Inspection:
+    """The inspection of a cell's image, which is walked once for all probes that ask.
+
+    From the layers the registry holds: to save an image an engine writes all of it to its disk first.
+    """
     if not cell.inspections:
         layers = cell.manifest.layers
         of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
-        found = inspect(
-            engine.save(cell.image),
-            name=cell.cell.id,
-            image=cell.id,
-            packed=[layer.size for layer in layers],
-            base=sum(layer.digest in of_base for layer in layers),
-        )
+        with held_back():
+            contents = read_layers(
+                registry.config(cell.repository, cell.manifest.digest),
+                (registry.blob(cell.repository, layer.digest) for layer in layers),
+                examine=Examiner(),
+            )
+            found = _inspection(
+                contents,
+                name=cell.cell.id,
+                image=cell.id,
+                packed=[layer.size for layer in layers],
+                base=sum(layer.digest in of_base for layer in layers),
+            )
         cell.inspections.append(found)
     return cell.inspections[0]
 
@@ -71,7 +82,12 @@ def inspect(stream: Iterable[bytes], *, name: str, image: str, packed: Sequence[
     `name` and `image` (its id) are what the documents call it, `packed` are the compressed sizes of its layers (B),
     the lowest `base` of which are those of the base it stands on. Raises LayerError for what is broken or hostile.
     """
-    contents = read_image(stream, examine=Examiner())
+    with held_back():
+        contents = read_image(stream, examine=Examiner())
+        return _inspection(contents, name=name, image=image, packed=packed, base=base)
+
+
+def _inspection(contents: ImageContents, *, name: str, image: str, packed: Sequence[int], base: int) -> Inspection:
     tree = Tree(contents)
     numbers = account(contents, tree)
     created = str(contents.config.get("created") or "")

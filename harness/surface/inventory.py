@@ -174,9 +174,12 @@ class _Taker:
         path = next((pair[5:] for pair in _environment(config) if pair.startswith("PATH=")), tools.DEFAULT_PATH)
         folders = {folder.strip("/") for folder in path.split(":")}
         seen: dict[str, dict[str, list[str]]] = {kind: {} for kind in tools.KINDS}
+        recent, is_one = "/", False  # a folder (no path has this one), and whether programs are started from it
         for place, node in self.tree.walk():
             folder, _, name = place.rpartition("/")
-            if not (folder in folders or posixpath.basename(folder) in ("bin", "sbin")):
+            if folder != recent:
+                recent, is_one = folder, folder in folders or posixpath.basename(folder) in ("bin", "sbin")
+            if not is_one:
                 continue
             if not (kinds := tools.kinds_of(name)):
                 continue

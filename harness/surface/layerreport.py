@@ -21,6 +21,7 @@ from typing import Any
 from harness.imageread import ImageContents, Layer, is_whiteout
 from harness.layers import Account, Kind
 
+_DIRECTORY = Kind.DIRECTORY
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh."  # and other names dive passes over
 _FOLDERS = 8  # that are told of each layer
@@ -55,7 +56,7 @@ def report(image: ImageContents, account: Account, packed: Sequence[int] = ()) -
             content=layer.content,
             waste=account.hidden[number],
             files=layer.files,
-            deleted=sum(map(is_whiteout, layer.entries)),
+            deleted=layer.whiteouts,
             folders=largest_folders(layer),
         )
         for number, layer in enumerate(image.layers)
@@ -66,7 +67,7 @@ def largest_folders(layer: Layer, count: int = _FOLDERS) -> tuple[tuple[str, int
     """The folders with the most bytes below them; not one whose bytes nearly all lie in a single folder below it."""
     sizes: dict[str, int] = {}
     for entry in layer.entries:
-        if entry.size and not is_whiteout(entry):
+        if entry.size and not (layer.whiteouts and is_whiteout(entry)):
             folder = entry.path.rpartition("/")[0]
             sizes[folder] = sizes.get(folder, 0) + entry.size
     inner: dict[str, int] = {}  # of each folder: bytes of the largest folder in it
@@ -98,22 +99,22 @@ def efficiency(image: ImageContents) -> float:
         gone = []
         for entry in layer.entries:
             path = entry.path
-            if is_whiteout(entry):
+            if layer.whiteouts and is_whiteout(entry):
                 folder, _, name = path.rpartition("/")
                 if not name.startswith(_OPAQUE):
                     path = f"{folder}/{name.removeprefix(_WHITEOUT)}".removeprefix("/")
                     gone.append(path)
                     sizes[path] = below.size(path)
-            elif entry.kind is not Kind.DIRECTORY or path not in parents:
+            elif entry.kind is not _DIRECTORY or path not in parents:
                 sizes[path] = entry.size
         for path, size in sizes.items():
             total += size
             smallest[path] = min(size, smallest.get(path, size))
         below.remove(gone)
         for entry in layer.entries:
-            if not is_whiteout(entry):
+            if not (layer.whiteouts and is_whiteout(entry)):
                 stacked[entry.path] = entry.size
-                if entry.kind is Kind.DIRECTORY:
+                if entry.kind is _DIRECTORY:
                     folders.add(entry.path)
     return sum(smallest.values()) / total if total else 1.0
 

@@ -50,6 +50,7 @@ class Owners:
         self._by_node: dict[Node, int] = {}
         self._by_path: dict[str, int] = {}  # of the distribution's lists, as they are written
         self._folders: dict[str, int] = {}  # of Node.js packages
+        self._recent = "/", -1  # a folder (at first one that no path has), and whose it is
         self._distribution(texts)
         self._libraries(texts, found)
 
@@ -57,11 +58,18 @@ class Owners:
         """The index (in `installed`) of the package a file belongs to, -1 for none."""
         index = self._by_node.get(node, -1)
         if index < 0 and self._folders:
-            folder = path
-            while folder and index < 0:
-                folder = folder.rpartition("/")[0]
-                index = self._folders.get(folder, -1)
+            folder = path.rpartition("/")[0]
+            if folder != self._recent[0]:  # files come folder by folder
+                self._recent = folder, self._of_folder(folder)
+            index = self._recent[1]
         return index
+
+    def _of_folder(self, folder: str) -> int:
+        while folder:
+            if (index := self._folders.get(folder, -1)) >= 0:
+                return index
+            folder = folder.rpartition("/")[0]
+        return self._folders.get("", -1)
 
     def of_path(self, path: str) -> int:
         """The same for a path that may not be in the tree any more: by the distribution's lists alone."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from harness.surface.finding import Secret
@@ -74,7 +75,8 @@ _SECRET_NAME = re.compile(r"(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIALS
 def in_file(path: str, data: bytes) -> tuple[Secret, ...]:
     """The secrets of a text file, at most a hundred; `data` is its whole content."""
     # almost every file of an image can have none, and an image has tens of thousands
-    if _KEY not in data and path.rpartition("/")[2] not in _NAMES and not _where_people_leave_things(path):
+    folder, _, name = path.rpartition("/")
+    if _KEY not in data and name not in _NAMES and not _where_people_leave_things(folder):
         return ()
     return tuple(islice(_in_file(path, data), 100))
 
@@ -87,7 +89,7 @@ def _in_file(path: str, data: bytes) -> Iterator[Secret]:
         for ending, kind, form in _FILES:
             if path.endswith(ending) and (first := form.search(data)):
                 yield Secret(kind, _line(data, first))
-    if _where_people_leave_things(path):
+    if _where_people_leave_things(path.rpartition("/")[0]):
         for token in _TOKENS:
             for needle in token.needles:
                 if needle in data:
@@ -111,11 +113,12 @@ def in_history(steps: Iterable[Mapping[str, object]]) -> Iterator[str]:
             yield from in_environment(match[1].split())
 
 
-def _where_people_leave_things(path: str) -> bool:
-    if path.startswith(("usr/", "lib/", "var/lib/")) and not path.startswith(("usr/src/", "usr/local/")):
-        return False
-    rooted = "/" + path  # not of what packages brought
-    return "/node_modules/" not in rooted and "/site-packages/" not in rooted and "/dist-packages/" not in rooted
+@lru_cache(maxsize=256)  # files come folder by folder
+def _where_people_leave_things(folder: str) -> bool:
+    inside = f"/{folder}/"
+    if inside.startswith(("/usr/", "/lib/", "/var/lib/")) and not inside.startswith(("/usr/src/", "/usr/local/")):
+        return False  # not of what packages brought
+    return "/node_modules/" not in inside and "/site-packages/" not in inside and "/dist-packages/" not in inside
 
 
 def _line(data: bytes, match: re.Match[bytes]) -> int:
