@@ -19,6 +19,7 @@ from harness.settings import Settings
 
 _PROGRAMS = {
     "dockerd": ("docker.io", "an engine of our own, and empty nodes to pull into"),
+    "unpigz": ("pigz", "with it an engine unpacks what it pulls, as most engines do"),
     "nginx": ("nginx", "the depot: builds fetch packages through it"),
     "docker-registry": ("docker-registry", "the registry nodes pull from"),
     "mmdebstrap": ("mmdebstrap", "bases from distribution packages"),

@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 from harness.lab.lab import Lab, can_drop_page_cache
+from harness.lab.undo import find_program
 from harness.model import Environment
 from harness.probes.link import MEASURED
 
@@ -36,7 +37,7 @@ def environment(lab: Lab) -> Environment:
         "node": lab.nodes.kind or "none",
         "start path": lab.stage.path,
         "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
-        "unpigz": _yes(shutil.which("unpigz") is not None),
+        "unpigz": _yes(find_program("unpigz") is not None and not os.environ.get("MOBY_DISABLE_PIGZ")),
         "link": f"{MEASURED} Mbit/s",
     }
     notes = {

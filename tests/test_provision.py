@@ -110,6 +110,25 @@ def test_missing_docker_is_installed_where_that_is_ours_to_do(tmp_path, monkeypa
     assert asked == [{"dockerd": "docker.io"}]
 
 
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("ours", ["", "it takes root"])
+@pytest.mark.parametrize("there", [None, "/usr/bin/unpigz"])
+def test_an_engine_of_ours_unpacks_as_most_do_where_that_can_be_had(monkeypatch, there, ours, fails):
+    asked, said = [], []
+
+    def ensure(wanted, **_):
+        asked.append(wanted)
+        if fails:
+            raise LabError("apt could not install")
+
+    monkeypatch.setattr(provision_module, "find_program", lambda _: there)
+    monkeypatch.setattr(packages, "installable", lambda: ours)
+    monkeypatch.setattr(packages, "ensure", ensure)
+    provision_module._recommended(None, said.append)
+    assert asked == ([] if there or ours else [{"unpigz": "pigz"}])
+    assert said == (["the engine goes without pigz: apt could not install"] if asked and fails else [])
+
+
 # Packages
 
 

@@ -21,6 +21,9 @@ from harness.lab.undo import find_program
 from harness.settings import Settings
 
 _PACKAGES = {"dockerd": "docker.io"}
+# Docker's own package recommends it (docker-ce-packaging, deb/common/control), so that most engines unpack what they
+# pull with it; the distribution's package does not.
+_RECOMMENDED = {"unpigz": "pigz"}
 
 
 def provision(
@@ -50,6 +53,7 @@ def provision(
             packages.ensure(_PACKAGES, announce=announce, keeper=keeper)
         except LabError as error:
             raise EngineUnavailable(error.what, fix=error.fix) from error
+    _recommended(keeper, announce)
     if reason := Daemon.impossible() or ("" if network else Network.impossible() or "no private network"):
         raise _unavailable(reason)
     assert network is not None
@@ -62,6 +66,16 @@ def provision(
     engine = DockerEngine(daemon.endpoint, origin="private")
     announce(f"engine: private dockerd {engine.info.version}, ready in {daemon.ready:.1f} s")
     return engine
+
+
+def _recommended(keeper: Scope, announce: Callable[[str], None]) -> None:
+    """What an engine of ours should have, where that is ours to install: it runs without, and its runs say so."""
+    if all(map(find_program, _RECOMMENDED)) or packages.installable():
+        return
+    try:
+        packages.ensure(_RECOMMENDED, announce=announce, keeper=keeper)
+    except LabError as error:
+        announce(f"the engine goes without {', '.join(_RECOMMENDED.values())}: {error.what}")
 
 
 def _unavailable(reason: str) -> EngineUnavailable:
