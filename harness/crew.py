@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from harness.errors import EngineError, EngineUnavailable, TareError
 from harness.keptreading import keep, recall
+from harness.lab.bases import BaseImage
 from harness.lab.lab import Lab
 from harness.ledger import HARNESS
 from harness.model import Cell
@@ -75,8 +76,7 @@ class Crew:
         self._wanted = wanted
         self._ready = ready or {}
         self._rebuilds = rebuilds
-        # what takes longest first, so that no worker is left with it at the end: a Dockerfile that says more does more
-        self._waiting = deque(sorted(cells, key=lambda cell: (cell.strategy.rank, -_length(cell))))
+        self._waiting = deque(sorted(cells, key=lambda cell: _weight(lab, cell), reverse=True))
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._done: queue.SimpleQueue[Done | _Left] = queue.SimpleQueue()
@@ -180,8 +180,14 @@ class Crew:
             self._done.put(Done(cell, probe.name, state, at, time.monotonic() - began, Outcome.of(error)))
 
 
-def _length(cell: Cell) -> int:
-    return cell.dockerfile.stat().st_size
+def _weight(lab: Lab, cell: Cell) -> tuple[bool, int, int]:
+    """Larger for what takes longer, which goes first, so that no worker is left with it at the end.
+
+    What installs its tools by itself takes longest, then what has the largest ones; a Dockerfile that says more does
+    more.
+    """
+    tools = sum(base.packed for role in cell.bases if isinstance(base := lab.bases[role], BaseImage))
+    return len(cell.bases) == 1, tools, cell.dockerfile.stat().st_size
 
 
 class EngineLost(EngineUnavailable):
