@@ -134,9 +134,10 @@ class DockerEngine:
         known = {name: image["Id"] for image in self._images() for name in image.get("RepoTags") or ()}
         try:
             with archive.open("rb") as data:
+                pieces = iter(lambda: data.read(_CHUNK), b"")  # a file would go out in 16 kB at a time
                 said = "".join(
                     str(message.get("stream", ""))
-                    for message in self._http.stream("/images/load", params={"quiet": "1"}, data=data, timeout=900.0)
+                    for message in self._http.stream("/images/load", params={"quiet": "1"}, data=pieces, timeout=900.0)
                 )
         except OSError as error:
             raise EngineError(f"cannot be read: {error.strerror}", where=str(archive)) from error

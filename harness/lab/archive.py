@@ -240,6 +240,7 @@ def write_archive(out: Path, *, config: bytes, layers: Sequence[Path], name: str
             member = tarfile.TarInfo(member_name)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
+        tar.copybufsize = _BLOCK  # type: ignore[attr-defined]  # not in its stubs; 16 kB otherwise
         for layer in dict.fromkeys(layers):
             member = tarfile.TarInfo(f"{layer.stem}/layer.tar")
             member.size = layer.stat().st_size
