@@ -301,9 +301,10 @@ def _pax(data: bytes) -> dict[bytes, bytes]:
     while at < len(data):
         space = data.find(b" ", at, at + 10)
         digits = data[at:space]
-        end = at + int(digits) if space > 0 and digits.isdigit() else 0
+        end = at + int(digits) if space > at and digits.isdigit() else 0
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if not space < end <= len(data) or data[end - 1] != ord("\n") or not equals:
+        # a length of nothing, or one that leads back, would be read forever
+        if not at < space < end <= len(data) or data[end - 1] != ord("\n") or not equals:
             raise LayerError("a broken pax header")
         records[key] = value
         at = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import importlib.util
@@ -330,6 +331,26 @@ def test_an_archive_cut_off_is_an_error_unless_the_whole_image_is_there(data: st
     except LayerError:
         return
     assert contents == whole
+
+
+def pax_layer(records: bytes) -> bytes:
+    """A layer whose one file has these bytes for a pax header."""
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, len(records)
+    return header.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % 512) + tar([entry("a")], form="ustar")
+
+
+@pytest.mark.parametrize("records", [b"=\n", b"a=b\n", b" =\n", b"0 a=\n", b"1 a=\n", b"9999999999 a=b\n", b"6 a=b"])
+def test_a_broken_pax_header_is_an_error_and_not_read_forever(records: bytes) -> None:
+    with pytest.raises(LayerError, match="a broken pax header"):
+        read_layer([pax_layer(records)])
+
+
+@calm
+@given(st.text(alphabet="0123456789 =\nab", max_size=40))
+def test_whatever_a_pax_header_says_it_is_read_to_its_end(records: str) -> None:
+    with contextlib.suppress(LayerError):
+        assert [one.path for one in read_layer([pax_layer(records.encode())]).entries] == ["a"]
 
 
 @calm
