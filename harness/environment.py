@@ -14,6 +14,7 @@ from harness.model import Environment
 from harness.probes.link import MEASURED
 
 _GIB = 1 << 30
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")  # as Go's strconv.ParseBool has it, by which the engine reads it
 
 
 def environment(lab: Lab) -> Environment:
@@ -37,7 +38,7 @@ def environment(lab: Lab) -> Environment:
         "node": lab.nodes.kind or "none",
         "start path": lab.stage.path,
         "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
-        "unpigz": _yes(find_program("unpigz") is not None and not os.environ.get("MOBY_DISABLE_PIGZ")),
+        "unpigz": _yes(find_program("unpigz") is not None and os.environ.get("MOBY_DISABLE_PIGZ") not in _TRUE),
         "link": f"{MEASURED} Mbit/s",
     }
     notes = {
