@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.status import Status
 
 _EVERY = 20.0  # s between plain lines about what is going on
+_PACE = 3.0  # s between lines about blocks: sixty of the floor take half a minute, and would push all else away
 _REFRESH = 4  # a second; tox passes on what has no line end only after a tenth of a second of silence
 
 
@@ -21,6 +22,7 @@ class Display:
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
         self._status: Status | None = None
         self._last = 0.0
+        self._block = -_PACE
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
@@ -40,8 +42,11 @@ class Display:
             self.say(line)
 
     def block(self, what: str, left: float) -> None:
-        """A block is done: worth a line that stays."""
-        self._last = time.monotonic()
+        """A block is done: worth a line that stays, unless another one stands there that is hardly older."""
+        if time.monotonic() - self._block < _PACE:
+            self.now(what, left)
+            return
+        self._block = self._last = time.monotonic()
         self.say(self._with_times(what, left))
 
     def _with_times(self, what: str, left: float | None) -> str:
