@@ -25,7 +25,7 @@ from harness.probes.base import Probe, Reading
 from harness.workshop import Prepared, Workshop
 
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
-WORKERS = 4  # two cores' worth of building and compressing, one to wait for the disk or a start, one for the network
+WORKERS = 3  # two cores' worth of building and compressing, and one to wait for the disk or a start
 _TICK = 1.0  # s between looks of who waits
 _PATIENCE = 10.0  # s for workers to end what they are at once they are told to stop
 

@@ -28,7 +28,7 @@ from harness.model import Base
 Result = Made | BaseUnavailable
 
 _RECIPES = 1  # counts up when the code of a recipe gives other bytes: what was made before is then made anew
-_WORKERS = 3  # two cores' worth of unpacking and compressing, and one to wait for packages
+_WORKERS = 2
 _ROOT_OPTIONS = ("links", "pick", "ldconfig", "truststore")  # options that change files; the others are configuration
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # Debian and OCI call these the same
 
