@@ -113,6 +113,12 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert "&lt;/script&gt;&lt;b onclick=x&gt;&amp;" in text
 
 
+def test_the_title_tells_of_which_durations_there_are_fewer_blocks(tmp_path: Path) -> None:
+    """Here every second block has a build; in a default run, one has a pull where fifteen have a start."""
+    run = read_run(write(tmp_path, apps={"go": APPS["go"]}, blocks=5))
+    assert "on a real engine, 3 to 5 blocks,\n" in render(decide([run], now=run.manifest.started))
+
+
 def test_a_run_without_samples_has_a_page(tmp_path: Path) -> None:
     assert len(write_documents(write(tmp_path, blocks=0))) == 2
 

@@ -19,7 +19,7 @@ from harness.calibration import HEADERS, effects, newest, rows, sentence
 from harness.claims import Answer, Judged
 from harness.model import Metric, Unit
 from harness.report.decision import Decision
-from harness.report.doubts import STALE_DAYS, when
+from harness.report.doubts import STALE_DAYS, blocks, when
 from harness.report.figures import Figure, Scale, apps, interval_text, matrix, ratio_text, scale
 from harness.report.pagedata import Json, page_data
 from harness.report.ranking import Choice, Confidence
@@ -110,8 +110,10 @@ class _Page:
 
     def title(self) -> str:
         manifest = self.run.manifest
-        blocks = max((int(series.block.max()) + 1 for series in self.run.series().values()), default=0)
-        many = "1 block" if blocks == 1 else f"{blocks} blocks"
+        counts = blocks(self.run).values()
+        low, high = min(counts, default=0), max(counts, default=0)
+        span = f"{high}" if low == high else f"{low} to {high}"
+        many = f"{span} block{'s' * (high != 1)}" if high else "no durations"
         return f"""<h1>Which image strategy to take</h1>
 <p class="soft">{matrix(self.run)} on a real engine, {many},
 {_h(when(manifest.started))}. Run <a href="#environment">{_h(self.run.id)}</a>, environment
