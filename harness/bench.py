@@ -139,7 +139,7 @@ def describe(plan: Plan, probes: Sequence[Probe]) -> str:
         bounds.append(f"at most {plan.blocks} blocks")
     names = ", ".join(probe.name for probe in probes)
     return (
-        f"{cells} cells, probes {names}; {' and '.join(bounds)}. "
+        f"{cells} cell{'s' * (cells != 1)}, probes {names}; {' and '.join(bounds)}. "
         f"The first complete answer is expected after about {clock(first)} (bases come on top where none are cached)."
     )
 

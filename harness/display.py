@@ -13,6 +13,7 @@ from rich.status import Status
 _EVERY = 20.0  # s between plain lines about what is going on
 _PACE = 3.0  # s between lines about blocks: sixty of the floor take half a minute, and would push all else away
 _REFRESH = 4  # a second; tox passes on what has no line end only after a tenth of a second of silence
+_SILENCE = 0.2  # s after the living line is erased, so that tox passes that on before what others write
 
 
 class Display:
@@ -57,6 +58,7 @@ class Display:
         if self._status:
             self._status.stop()
             self._status = None
+            time.sleep(_SILENCE)
 
 
 def clock(seconds: float) -> str:

@@ -134,8 +134,8 @@ class Runner:
             self._prepare_guess += (KEPT_GUESS - PREPARE_GUESS) * kept / len(self._cells)
             sooner = clock(kept * (PREPARE_GUESS - KEPT_GUESS))
             self._display.say(
-                f"{kept} of {len(self._cells)} images are kept from earlier runs, so that the first complete answer "
-                f"comes about {sooner} sooner (TARE_IMAGES=anew builds every image)"
+                f"images kept from earlier runs: {kept} of {len(self._cells)}, so that the first complete answer comes "
+                f"about {sooner} sooner (TARE_IMAGES=anew builds every image)"
             )
         at_once = [probe for probe in self._untimed() if not probe.late]
         rebuilds = any(probe.activity == "builds" for probe in self._probes.values())

@@ -17,7 +17,7 @@ from harness.model import Metric, Status
 from harness.report.constraints import Constraint
 from harness.report.criteria import CRITERIA, Criterion
 from harness.report.doubts import Doubt, doubts, fewest, joined, planned_once, when, withheld
-from harness.report.figures import FLOOR, Figure, Figures, apps, figures, matrix, ratio_text, scale, select
+from harness.report.figures import FLOOR, Figure, Figures, apps, counted, figures, matrix, ratio_text, scale, select
 from harness.report.ranking import RAISED, Choice, Confidence, choose
 from harness.report.table import contents_text
 from harness.report.verdicts import (
@@ -223,11 +223,11 @@ class _Page:
         )
 
     def context(self) -> str:
-        environment = self.run.manifest.environment
+        environment, count = self.run.manifest.environment, len(self.run.manifest.cells)
         facts = "; ".join(f"{key} {value}" for key, value in environment.facts.items())
         lines = [
             "## Context",
-            f"{matrix(self.run)}, {len(self.run.manifest.cells)} cells; each built, pulled and started again and again"
+            f"{matrix(self.run)}, {counted(count, 'cell')}; each built, pulled and started again and again"
             " on a real engine, one at a time, in randomly ordered blocks. Strategies of an app are compared within"
             " blocks: × is the middle of the ratios of pairs, not the ratio of two medians. Pulls and deployments are"
             " over a local link as fast as it is; slower ones are what `link.*` and the scenarios tell of.",
@@ -421,7 +421,7 @@ class _Page:
                 open_.setdefault(name, []).append(figure.ratio.more)
         for name, blocks in open_.items():
             lines.append(
-                f"- `{name}`: {len(blocks)} comparison{'s' * (len(blocks) > 1)} with the first strategy;"
+                f"- `{name}`: {counted(len(blocks), 'comparison')} with the first strategy;"
                 f" about {_blocks(blocks)} more blocks."
             )
         missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]

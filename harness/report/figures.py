@@ -55,8 +55,13 @@ def apps(run: Run) -> dict[str, tuple[CellInfo, ...]]:
 
 def matrix(run: Run) -> str:
     """`7 apps × 5 strategies`."""
-    names = len(apps(run)), len({cell.strategy for cell in run.manifest.cells})
-    return f"{names[0]} app{'s' * (names[0] > 1)} × {names[1]} {'strategies' if names[1] > 1 else 'strategy'}"
+    strategies = len({cell.strategy for cell in run.manifest.cells})
+    return f"{counted(len(apps(run)), 'app')} × {strategies} {'strategies' if strategies > 1 else 'strategy'}"
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 cell`, `35 cells`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def figures(run: Run, metrics: Iterable[Metric]) -> dict[tuple[str, str], Figure]:

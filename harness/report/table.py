@@ -18,6 +18,7 @@ from harness.report.figures import (
     Figures,
     Scale,
     apps,
+    counted,
     figures,
     interval_text,
     ratio_text,
@@ -134,7 +135,7 @@ class _Page:
         git = f"git {manifest.git[:12]}" if manifest.git else ""
         environment = manifest.environment
         facts = [f"{key} {value}" for key, value in environment.facts.items()]
-        items = [begun, f"{len(manifest.cells)} cells", self._blocks(), f"seed {manifest.seed}", git]
+        items = [begun, counted(len(manifest.cells), "cell"), self._blocks(), f"seed {manifest.seed}", git]
         lines = [
             self._items(f"Run {self.run.id}", items),
             self._items(f"Environment {environment.fingerprint}", facts),
@@ -220,7 +221,7 @@ class _Page:
                 counts[key] = max(counts.get(key, 0), int(series.block.max()) + 1)
         most = max(counts.values(), default=0)
         fewer = ", ".join(f"{key} {count}" for key, count in counts.items() if count < most)
-        return f"{most} blocks" + (f" ({fewer})" if fewer else "")
+        return counted(most, "block") + (f" ({fewer})" if fewer else "")
 
     def _failed_row(self, cell: CellInfo, metrics: Sequence[Metric], notes: _Notes) -> str:
         """Status and reason where not one column of the row has a figure."""
