@@ -276,6 +276,7 @@ def test_a_build_cannot_reach_services_of_this_machine(depot, upstream):
 def test_cut_upstreams(depot, upstream):
     upstream.put("/npm/x", "x")
     get(depot, public("npm", "/x"))
+    eventually(depot, 1)  # an answer is out a moment before it is in the cache
     depot.offline(True)
     assert get(depot, public("npm", "/x")) == (200, "x")
     assert get(depot, public("npm", "/y"))[0] == 502
