@@ -329,7 +329,7 @@ class _Page:
                     found += len(summary.outliers)
         lines = []
         if outliers:
-            named = ", ".join(outliers) if self.apart else f"{found} samples"
+            named = ", ".join(outliers) if self.apart else counted(found, "sample")
             lines.append(self._wrap(f"Outliers, kept in the figures: {named}."))
         if changing:
             lines.append(self._wrap("Should always be equal and was not: " + ", ".join(changing)))
