@@ -9,8 +9,9 @@ import pytest
 from synthetic import APPS, run, write
 
 from harness.cli import main
+from harness.report.adr import render
 from harness.report.constraints import need
-from harness.report.decision import decide, render
+from harness.report.decision import decide
 from harness.report.doubts import DAY
 from harness.store import Run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.claims import Claim, read_claims
 from harness.errors import CatalogueError, StoreError, TareError
 from harness.probes import all_probes
-from harness.report import decision, page
+from harness.report import adr, page
 from harness.report.constraints import Constraint
 from harness.report.criteria import CRITERIA, Criterion
 from harness.report.decision import PAGE, Decision, decide
@@ -61,7 +61,7 @@ def _claims() -> tuple[Claim, ...]:
 def write(made: Decision, *, markdown: Path | None = None, html: Path | None = None) -> list[Path]:
     """Write what is asked for; each file is replaced whole. Raises StoreError."""
     paths = []
-    for path, render in ((markdown, decision.render), (html, page.render)):
+    for path, render in ((markdown, adr.render), (html, page.render)):
         if path is not None:
             _replace(path, render(made))
             paths.append(path)
