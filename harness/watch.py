@@ -76,6 +76,7 @@ class Watched:
     suspicion: Suspicion | None
     alarm: Alarm | None
     current: bool  # belongs to the newest environment of its lane
+    answer: Confirmation | None = None  # of the A/B of the newest night, whatever it said
 
     @property
     def key(self) -> Key:
@@ -234,6 +235,7 @@ def _judge(
         suspicion=suspicion,
         alarm=alarm,
         current=current,
+        answer=next((item for item in reversed(confirmed) if item.night == line.runs[-1]), None),
     )
 
 

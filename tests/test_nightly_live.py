@@ -20,7 +20,7 @@ budget = "5m"
 lanes = ["pinned"]
 cells = ["go-slim"]
 probes = ["size", "start"]
-confirm_pairs = 6
+confirm_pairs = 12  # with six, one hiccup of the machine leaves even 300 ms undecided
 confirm_budget = "5m"
 """
 

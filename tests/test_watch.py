@@ -174,7 +174,13 @@ def test_a_duration_is_suspect_until_an_a_b_confirms_it():
     assert (alarm.cause, alarm.index) == (Cause.SLOWER, 21)
     assert alarm.ratio == pytest.approx(1.1, rel=0.03)
     for verdict in (Verdict.SAME, Verdict.UNDECIDED, Verdict.BETTER):
-        assert judged(line(slow(22), WARM), confirmations=[confirmation("n021", 1.1, verdict)]).exit_code == 0
+        found = judged(line(slow(22), WARM), confirmations=[confirmation("n021", 1.1, verdict)])
+        assert found.exit_code == 0
+        assert found.series[0].suspicion is not None
+        assert found.series[0].answer is not None
+        assert found.series[0].answer.ratio.verdict is verdict
+    earlier = judged(line(slow(22), WARM), confirmations=[confirmation("n020", 1.1, Verdict.SAME)])
+    assert earlier.series[0].answer is None  # tonight's was not asked
 
 
 def test_a_confirmed_duration_stays_open_until_it_recovers_or_is_accepted():

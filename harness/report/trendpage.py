@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from harness.errors import StoreError
 from harness.history import History, Key
-from harness.report.trends import amount, causes, causes_of, date, describe, nights_of, percent, span, told
+from harness.report.trends import amount, answered, causes, causes_of, date, describe, nights_of, percent, span, told
 from harness.trend import Change, Kind
 from harness.watch import Watch, Watched, is_worse
 
@@ -181,7 +181,8 @@ def _how(item: Watched) -> str:
         return f'{said}. If it is meant: tare accept {item.key.cell} {item.key.metric} --reason "…"'
     if item.suspicion and item.urgency[0] == 2:
         nights = item.suspicion.nights
-        return "One night jumped; not confirmed." if nights == 1 else f"The last {nights} nights; not confirmed."
+        since = "One night jumped" if nights == 1 else f"The last {nights} nights"
+        return f"{since}; {answered(item) or 'not confirmed'}."
     change = told(item)[1]
     kinds = {c.index: c.kind for c in item.changes}
     return {

@@ -14,6 +14,7 @@ from harness.errors import StoreError
 from harness.inputs import Difference, differences
 from harness.model import Metric
 from harness.report.figures import Scale, scale
+from harness.statistics import Ratio, Verdict
 from harness.trend import Change, Kind
 from harness.watch import STOPPED_WITHIN, Cause, Watch, Watched
 
@@ -98,6 +99,29 @@ def _place(difference: Difference) -> tuple[int, int]:
     return (0 if weight >= _TRIFLE else 1 if not weight else 2), -weight
 
 
+_ANSWERS = {
+    Verdict.WORSE: "its A/B finds it worse, within its budget",
+    Verdict.BETTER: "its A/B finds it better",
+    Verdict.DIFFERENT: "its A/B finds it different",
+    Verdict.SAME: "its A/B finds no practical difference",
+    Verdict.UNDECIDED: "its A/B is undecided",
+}
+
+
+def answered(item: Watched) -> str:
+    """What the A/B of the newest night said of a series that has no alarm; "" where there was none."""
+    if not item.answer:
+        return ""
+    ratio = item.answer.ratio
+    more = f"; about {ratio.more} more would decide" if ratio.verdict is Verdict.UNDECIDED and ratio.more else ""
+    return f"{_ANSWERS[ratio.verdict]} ({_pairs(ratio)}{more})"
+
+
+def _pairs(ratio: Ratio) -> str:
+    bounds = f" [{ratio.low:.3f}–{ratio.high:.3f}]" if ratio.low and ratio.high else ""
+    return f"{ratio.estimate:.3f}×{bounds}, {ratio.n} pairs"
+
+
 def describe(change: Change, metric: Metric) -> str:
     """`312 → 316 MB (+1.3 %)`."""
     return f"{span(metric, change.before, change.after)} ({percent(change.before, change.after)})"
@@ -171,13 +195,13 @@ def _entry(item: Watched, results: Path) -> Iterator[str]:
     if item.alarm:
         how = f": {item.alarm.cause}"
         if item.alarm.confirmation and (ratio := item.alarm.confirmation.ratio):
-            bounds = f" [{ratio.low:.3f}–{ratio.high:.3f}]" if ratio.low and ratio.high else ""
-            how += f" ({ratio.estimate:.3f}×{bounds}, {ratio.n} pairs)"
+            how += f" ({_pairs(ratio)})"
         elif item.alarm.cause is Cause.LIMIT:
             levels = f"{amount(item.line.metric, after, before)}, limit {amount(item.line.metric, before, after)}"
     elif item.suspicion and word == "suspect":
         p = item.suspicion.p
         how = ": one night jumped" if p is None else f": {item.suspicion.nights} nights, p = {p:.3f}"
+        how += f"; {said}" if (said := answered(item)) else ""
     yield f"{word:<7} {item.key.cell or 'engine'} {item.key.metric}{lane}: {levels} {since}{how}"
     found = causes(item, index, results)
     for cause in found[:_MOST_CAUSES]:
