@@ -103,7 +103,7 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
             display.say(f"time: {ledger.line()}")
             if lab.depot:
                 display.say(f"depot: {lab.depot.stats()}")
-            if lab.engine.info.origin == "private":
+            if lab.engine.info.origin == "private" and not lab.lasting:
                 display.say("removing the engine of this run, with its images")  # which takes a while
             return writer.folder
 

@@ -140,6 +140,7 @@ class Workshop:
         if key and self._lab.shelf:
             kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
             if self._lab.shelf.put(key, prepared.repository, kept):
+                self._lab.lasting.add(image)
                 return replace(prepared, key=key)
         return prepared
 
@@ -178,8 +179,11 @@ class Workshop:
                 self._base(role)
         try:
             with self.ledger.spend("kept images"):
-                self._fetch(repository, image)
-                if (info := lab.engine.inspect(image)) is None or info.id != kept.image:
+                if not lab.shelf.sound(repository):  # nodes pull it, though the engine may have it from an earlier run
+                    raise LabError("the kept image is damaged", where=cell.id)
+                if self._id(image) != kept.image:
+                    self._fetch(repository, image)
+                if self._id(image) != kept.image:
                     raise LabError("the kept image is another one", where=cell.id)
                 manifests = [lab.registry.manifest(repository, name) for name in ("current", "changed")]
                 base = lab.registry.manifest(repository, "base") if cell.base else None
@@ -188,6 +192,7 @@ class Workshop:
             return None
         with self.ledger.spend("starts"):
             started = self.verify(cell, image)
+        lab.lasting.add(image)
         return Prepared(
             cell=cell,
             id=kept.image,
@@ -316,6 +321,11 @@ class Workshop:
         """Fetch the cell's image back where a pull on this very engine has removed it (node kind "layers")."""
         if self._lab.engine.inspect(prepared.image) is None:
             self._fetch(prepared.repository, prepared.image)
+
+    def _id(self, image: str) -> str:
+        """The id of what the engine has under a name; "" where that is nothing."""
+        info = self._lab.engine.inspect(image)
+        return info.id if info else ""
 
     def _fetch(self, repository: str, image: str) -> None:
         engine, reference = self._lab.engine, f"{self._lab.registry.push}/{repository}:current"

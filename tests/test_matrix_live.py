@@ -171,6 +171,7 @@ def test_an_image_is_kept_for_later_runs_as_long_as_it_is_sound(tmp_path, live_s
     said, *again = run()
     assert "kept from" in said
     assert again == first
+    assert list((live_settings.cache / "engines").glob("kept-*"))  # so that it is not unpacked again
 
     shelf = live_settings.cache / "shelf"
     newest = max(shelf.iterdir(), key=lambda entry: entry.stat().st_mtime)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -23,7 +24,8 @@ from harness.workshop import Workshop
 ROOT = Path(__file__).parents[1]
 
 REPOSITORY = "tare.local/go-slim"
-BASE, LAYER, CONFIG, MANIFEST = (letter * 64 for letter in "abcd")
+CONTENT = {hashlib.sha256(text.encode()).hexdigest(): text for text in ("base", "layer", "config", "manifest")}
+BASE, LAYER, CONFIG, MANIFEST = CONTENT
 
 
 def kept(age: float = 0.0) -> Kept:
@@ -44,7 +46,7 @@ class Registry:
         repository = self.root / "repositories" / REPOSITORY
         for name in (BASE, LAYER, CONFIG, MANIFEST):
             self.blob(name).parent.mkdir(parents=True)
-            self.blob(name).write_text(f"content of {name}")
+            self.blob(name).write_text(CONTENT[name])
         for name in (BASE, LAYER, CONFIG):
             (repository / "_layers/sha256" / name).mkdir(parents=True)
             (repository / "_layers/sha256" / name / "link").write_text(f"sha256:{name}")
@@ -88,9 +90,24 @@ def test_blobs_are_linked_and_what_a_push_rewrites_is_copied(tmp_path, shelf):
 def test_a_blob_that_another_cell_has_brought_is_no_obstacle(tmp_path, shelf):
     later = Registry(tmp_path / "later")
     later.blob(BASE).parent.mkdir(parents=True)
-    later.blob(BASE).write_text(f"content of {BASE}")
+    later.blob(BASE).write_text(CONTENT[BASE])
     assert Shelf(shelf, later.storage).take("key", REPOSITORY)
     assert later.files() == Registry(tmp_path / "before").files()
+
+
+@pytest.mark.parametrize("name", CONTENT, ids=CONTENT.values())
+def test_a_damaged_blob_is_found(tmp_path, shelf, name):
+    later = Registry(tmp_path / "later")
+    again = Shelf(shelf, later.storage)
+    again.take("key", REPOSITORY)
+    assert again.sound(REPOSITORY)
+    damaged = Registry(tmp_path / "before")
+    damaged.blob(name).write_text(CONTENT[name] + "?")
+    assert again.sound(REPOSITORY)  # read once in a run
+    assert not Shelf(shelf, later.storage).sound(REPOSITORY)
+    later.blob(name).unlink()
+    assert not Shelf(shelf, later.storage).sound(REPOSITORY)
+    assert not again.sound("tare.local/never-pushed")
 
 
 def old(shelf: Path) -> None:

@@ -9,7 +9,7 @@ HELP = "end and remove what killed runs left; --cache empties the cache too"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cache", action="store_true", help="also remove cached bases and packages")
+    parser.add_argument("--cache", action="store_true", help="also remove cached bases, packages and images")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -11,9 +11,11 @@ numbers of our pid namespace. A --cgroup-parent of our own, to find the folders 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +29,7 @@ from harness.lab.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
 from harness.lab.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
 
 _READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
+_STOP_TIMEOUT = 15.0  # s; it takes 0.1 without containers
 _POLL = 0.005  # s
 _LOG_TAIL = 12  # lines
 
@@ -69,10 +72,12 @@ class Daemon:
         before: Sequence[str] = (),
         attach: Callable[[Scope, int], None] | None = None,
         prepare: str = "",
+        kept: Path | None = None,
     ) -> Daemon:
         """Start a dockerd and wait until it answers.
 
-        `data` is its data root: made here and removed with it. `network` are dockerd's network arguments.
+        `data` is its data root: made here and removed with it; what there is of `kept`, that of another daemon that
+        has ended, becomes it. `network` are dockerd's network arguments.
         `registries` is a subnet whose registries are spoken to in plain HTTP and without a proxy. `before` is a
         command that runs the rest (in a network namespace, say) in the same process, and `attach` is called with
         that process and the scope to register in. `prepare` is shell that runs in the new mount namespace, with the
@@ -83,7 +88,7 @@ class Daemon:
             raise EngineUnavailable(f"no engine of our own: {reason}")
         scope = keeper.scope()
         try:
-            return cls._start(scope, data, network, registries, before, attach, prepare)
+            return cls._start(scope, data, network, registries, before, attach, prepare, kept)
         except BaseException:
             scope.close()
             raise
@@ -98,9 +103,13 @@ class Daemon:
         before: Sequence[str],
         attach: Callable[[Scope, int], None] | None,
         prepare: str,
+        kept: Path | None,
     ) -> Daemon:
         folder = scope.short_folder()
         scope.folder(data)
+        if kept:
+            with contextlib.suppress(OSError):  # another harness was quicker
+                kept.rename(data)
         cgroup = f"tare-{secrets.token_hex(4)}"
         scope.cgroup(cgroup)
         scope.bridges(data)
@@ -161,6 +170,15 @@ class Daemon:
             return "it takes root" if os.geteuid() else "this container lacks CAP_SYS_ADMIN or CAP_NET_ADMIN"
         missing = [program for program in ("dockerd", "unshare", "mount") if not find_program(program)]
         return f"not installed: {', '.join(missing)}" if missing else ""
+
+    def stop(self) -> bool:
+        """Ask dockerd to end, so that all it has is on disk; whether it did. Its data root stays until `close`."""
+        inner = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            for child in inner.read_text().split():  # unshare itself ignores SIGTERM
+                os.kill(int(child), signal.SIGTERM)
+            self.process.wait(_STOP_TIMEOUT)
+        return self.process.returncode == 0
 
     def close(self) -> None:
         """End it and remove all it had. Harmless when repeated."""

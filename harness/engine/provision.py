@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine, answering
+from harness.engine.keptroot import KeptRoots
 from harness.errors import EngineUnavailable, LabError
 from harness.lab import packages
 from harness.lab.keeper import Scope
@@ -27,11 +29,17 @@ _RECOMMENDED = {"unpigz": "pigz"}
 
 
 def provision(
-    settings: Settings, keeper: Scope, network: Network | None, *, announce: Callable[[str], None]
+    settings: Settings,
+    keeper: Scope,
+    network: Network | None,
+    *,
+    announce: Callable[[str], None],
+    roots: KeptRoots | None = None,
 ) -> DockerEngine:
     """An engine as the settings want it; says in one line which. One of our own ends with `keeper`.
 
-    `network` is where our own engine's containers live; None where there can be no such network.
+    `network` is where our own engine's containers live; None where there can be no such network. Our own engine takes
+    the newest data root of `roots`, and is theirs to keep.
     Raises EngineUnavailable with what to do about it.
     """
     if settings.engine == "off":
@@ -57,15 +65,25 @@ def provision(
     if reason := Daemon.impossible() or ("" if network else Network.impossible() or "no private network"):
         raise _unavailable(reason)
     assert network is not None
+    kept = roots.newest(keeper) if roots else None
     daemon = Daemon.start(
         keeper,
-        data=settings.cache / "engines" / secrets.token_hex(4),
+        data=roots_of(settings) / secrets.token_hex(4),
         network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
         registries=str(network.subnet),
+        kept=kept,
     )
+    if roots:
+        roots.daemon = daemon
     engine = DockerEngine(daemon.endpoint, origin="private")
-    announce(f"engine: private dockerd {engine.info.version}, ready in {daemon.ready:.1f} s")
+    what = ", with images of earlier runs" if kept else ""
+    announce(f"engine: private dockerd {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
     return engine
+
+
+def roots_of(settings: Settings) -> Path:
+    """The folder of our own engines' data roots."""
+    return settings.cache / "engines"
 
 
 def _recommended(keeper: Scope, announce: Callable[[str], None]) -> None:

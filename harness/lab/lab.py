@@ -9,13 +9,14 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engine.provision import provision
+from harness.engine.keptroot import KeptRoots
+from harness.engine.provision import provision, roots_of
 from harness.errors import BaseUnavailable, EngineError, LabError
 from harness.lab.bases import BaseImage, Bases
 from harness.lab.depot import Depot
@@ -27,7 +28,7 @@ from harness.lab.registry import Registry
 from harness.lab.security import Security
 from harness.lab.services import Services
 from harness.lab.shelf import Shelf
-from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, Holder, Stage, have_tool, shell_holder
+from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, Stage, have_tool, shell_holder
 
 if TYPE_CHECKING:
     from harness.engine.contract import Engine
@@ -65,6 +66,7 @@ class Lab:
     # cells share build stages, and a user's engine remembers other runs: no edit may be one that was built before
     edits: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000)))
     changed_by: dict[str, str] = field(default_factory=dict)  # app → the cell whose changed image has to answer, too
+    lasting: set[str] = field(default_factory=set)  # names of images that a later run may have use for
 
     @property
     def may_prune(self) -> bool:
@@ -125,8 +127,12 @@ def open_lab(
                 say(f"removed what an earlier run had left: {', '.join(swept)}")
             keeper = stack.enter_context(Keeper(settings.cache))
             network = _network(keeper, stack, notes)
-            engine = provision(settings, keeper, network, announce=say)
+            roots = KeptRoots(roots_of(settings)) if settings.images != "anew" else None
+            engine = provision(settings, keeper, network, announce=say, roots=roots)
             stack.callback(engine.close)
+            lasting: set[str] = set()
+            if roots:
+                stack.callback(_keep, roots, engine, lasting, say)
             if engine.info.origin == "system":
                 stack.enter_context(_claimed(settings, engine))
             bind = network.address if network else _LOOPBACK
@@ -159,6 +165,9 @@ def open_lab(
                 dind.name if isinstance(dind, BaseImage) else None,
                 registry_port=int(registry.pull.rpartition(":")[2]),
             )
+            shelf = _shelf(settings, registry, depot)
+            if shelf:
+                lasting |= {TOOL_IMAGE, *(base.name for base in _had(bases, *bases))}
         yield Lab(
             settings=settings,
             catalogue=catalogue,
@@ -167,7 +176,7 @@ def open_lab(
             engine=engine,
             depot=depot,
             registry=registry,
-            shelf=_shelf(settings, registry, depot),
+            shelf=shelf,
             nodes=nodes,
             store=store,
             bases=bases,
@@ -178,7 +187,16 @@ def open_lab(
             monitor=Monitor(),
             bind=bind,
             notes=notes,
+            lasting=lasting,
         )
+
+
+def _keep(roots: KeptRoots, engine: Engine, names: Collection[str], say: Callable[[str], None]) -> None:
+    """Keep the images of our own engine where a later run may have use for them; else it ends with all it has."""
+    if names and engine.info.origin == "private":
+        say("keeping the images of this run's engine for the next")
+        if not roots.keep(engine, names):
+            say("they could not be kept: the next run unpacks them again")
 
 
 def _network(keeper: Keeper, stack: ExitStack, notes: dict[str, str]) -> Network | None:

@@ -59,6 +59,7 @@ class Shelf:
     def __init__(self, folder: Path, storage: Path) -> None:
         self._folder = folder
         self._storage = storage / _STORE
+        self._sound: set[str] = set()  # blobs that have been read; each is there once, however many cells have it
         with contextlib.suppress(OSError):
             for entry in list(folder.iterdir()):
                 if _read(entry) is None:
@@ -101,6 +102,20 @@ class Shelf:
             self.drop(key)
             return None
         return kept
+
+    def sound(self, repository: str) -> bool:
+        """Whether every blob that the registry has of a repository still has the content that it is named by."""
+        try:
+            for name in _held(self._repository(repository)):
+                if name in self._sound:
+                    continue
+                with self._blob(name).open("rb") as file:
+                    if hashlib.file_digest(file, "sha256").hexdigest() != name:
+                        return False
+                self._sound.add(name)
+        except OSError:
+            return False
+        return True
 
     def drop(self, key: str) -> None:
         shutil.rmtree(self._folder / key, ignore_errors=True)
