@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from synthetic import APPS, STRATEGIES, run
 
 from harness.errors import UsageError
+from harness.report.choice import NO_CHOICE, Confidence, Lead, judge
 from harness.report.constraints import limit, need
 from harness.report.criteria import CRITERIA, Criterion, weighted
 from harness.report.doubts import DAY, Kind, doubts, joined, withheld
-from harness.report.ranking import NO_CHOICE, Confidence, Lead, choose, judge
+from harness.report.overall import choose
 from harness.report.sensitivity import sensitivity_of
 from harness.store import Run
 

@@ -29,7 +29,7 @@ _RECORD = "tare.json"
 _FORMAT = 1  # of the folder; raise it and what is kept is removed
 # What of a data root is not images and layers (daemon/daemon.go of moby): of containers and networks that are gone.
 _OTHERS = ("containerd", "containers", "network", "plugins", "runtimes", "swarm", "tmp", "trust", "volumes")
-_ROOM = 16 << 30  # B that stay free beside it; the default matrix of 35 cells takes half of that
+_ROOM = 16 << 30  # B that must be free beside it: as much again as the default matrix of 35 cells takes (du: 14 GiB)
 
 
 class KeptRoots:

@@ -10,11 +10,12 @@ from harness.calibration import sentence
 from harness.model import Metric
 from harness.report.adrbody import Body
 from harness.report.adrview import View, markdown
+from harness.report.choice import Choice, Confidence
 from harness.report.criteria import CRITERIA, Criterion
 from harness.report.decision import Decision
 from harness.report.doubts import when
 from harness.report.figures import counted, matrix
-from harness.report.ranking import RAISED, Choice, Confidence
+from harness.report.ranking import RAISED
 from harness.report.table import contents_text
 from harness.report.verdicts import (
     WORD,

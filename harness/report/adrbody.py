@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from harness.claims import Answer, Judgement
 from harness.model import Status
 from harness.report.adrview import View, markdown
+from harness.report.choice import Choice, Confidence
 from harness.report.decision import PAGE
 from harness.report.doubts import planned_once
 from harness.report.figures import counted, ratio_text, scale
-from harness.report.ranking import Choice, Confidence
 from harness.report.table import contents_text
 from harness.report.verdicts import (
     MEANING,
@@ -36,7 +36,8 @@ class Body(View):
     def measurements(self) -> str:
         parts = ["## Measurements", f"Medians with 95 % intervals; × is the ratio to the first row. {_legend()}"]
         for app, cells in self.apps.items():
-            columns = [metric for metric in self._weighed() if any(self._figure(cell, metric) for cell in cells)]
+            weighed = self.decision.weighed()
+            columns = [metric for metric in weighed if any(self._figure(cell, metric) for cell in cells)]
             measures = {
                 metric.name: scale(
                     metric,
@@ -127,7 +128,7 @@ class Body(View):
         if choice.take is None or choice.rival is None or choice not in self._of_apps():
             return True
         criterion = next(item for item in self.decision.criteria if item.name == name)
-        metric = next((metric for metric in self._weighed() if metric.name in criterion.metrics), None)
+        metric = next((metric for metric in self.decision.weighed() if metric.name in criterion.metrics), None)
         series = self.run.series()
         pair = [series.get((cell.id, metric.name)) for cell in (choice.take, choice.rival)] if metric else [None, None]
         if metric is None or pair[0] is None or pair[1] is None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from harness.model import Metric
+from harness.report.choice import Choice, Confidence
 from harness.report.decision import PAGE, Decision
 from harness.report.doubts import fewest
 from harness.report.figures import Figure, apps
-from harness.report.ranking import Choice, Confidence
 from harness.store import CellInfo
 
 
@@ -40,11 +40,6 @@ class View:
         leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
         more = max((lead.more for lead in leads), default=0)
         return f"tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}" if more else ""
-
-    def _weighed(self) -> list[Metric]:
-        names = [next((n for n in item.metrics if self._any(n)), "") for item in self.decision.criteria]
-        known = {metric.name: metric for metric in self.decision.metrics}
-        return [known[name] for name in names if name in known]
 
     def _figure(self, cell: CellInfo, metric: Metric) -> Figure | None:
         figure = self.decision.shown.get((cell.id, metric.name))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from harness.claimjudge import judge
 from harness.claims import Claim, Judgement
 from harness.model import Metric
+from harness.report.choice import Choice
 from harness.report.constraints import Constraint
 from harness.report.criteria import CRITERIA, Criterion
 from harness.report.doubts import Doubt, doubts, joined, withheld
 from harness.report.figures import FLOOR, Figures, figures, select
-from harness.report.ranking import Choice, choose
+from harness.report.overall import choose
 from harness.store import Run
 
 PAGE = "report.html"
@@ -31,6 +32,13 @@ class Decision:
     doubts: tuple[Doubt, ...]
     now: float  # Unix time, s
     claims: tuple[Judgement, ...] = ()
+
+    def weighed(self) -> list[Metric]:
+        """The metric that each criterion rests on: the first of its metrics that was measured."""
+        measured = {name for _, name in self.run.series()}
+        names = [next((n for n in item.metrics if n in measured), "") for item in self.criteria]
+        known = {metric.name: metric for metric in self.metrics}
+        return [known[name] for name in dict.fromkeys(names) if name in known]
 
 
 def decide(

@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from harness.model import Environment, Unit
-from harness.report.ranking import Choice, Confidence
+from harness.report.choice import Choice, Confidence
 from harness.statistics import PRACTICAL, SMALLEST_DECIDABLE
 from harness.store import Run, Series
 

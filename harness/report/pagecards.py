@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from harness.report.choice import Choice, Confidence
 from harness.report.doubts import blocks, when
 from harness.report.figures import matrix
 from harness.report.pageview import View, anchor, badge, esc
-from harness.report.ranking import Choice, Confidence
 from harness.report.verdicts import MEANING, WORD, Gain, gain, robust, sureness, traits
 
 

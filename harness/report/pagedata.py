@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from harness.errors import StoreError
 from harness.measured import measured_parts
 from harness.model import Metric, Phase, Unit
+from harness.report.choice import Choice
 from harness.report.decision import Decision
 from harness.report.figures import FLOOR, Figure, apps, figures
-from harness.report.ranking import Choice
 from harness.report.verdicts import WORD, gain, robust, sureness
 from harness.scenarios import SCENARIOS, Parts, plain, storage
 from harness.statistics import Ratio, ratio

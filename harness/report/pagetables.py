@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.model import Metric, Unit
+from harness.report.choice import Confidence
 from harness.report.figures import Scale, interval_text
 from harness.report.pageview import View, anchor, esc, times
-from harness.report.ranking import Confidence
 from harness.report.table import contents_text
 from harness.report.verdicts import WORD, robust, sureness
 from harness.statistics import PRACTICAL
@@ -18,7 +18,7 @@ class Tables(View):
     """All figures of all cells; each leads to its samples."""
 
     def matrix(self) -> str:
-        metrics = self._weighed()
+        metrics = self.decision.weighed()
         head = "".join(f'<th scope="col"><button type="button">{esc(metric.name)}</button></th>' for metric in metrics)
         options = "".join(f"<option>{esc(app)}</option>" for app in self.apps_)
         rows = []

@@ -6,9 +6,9 @@ import html
 from collections.abc import Iterable, Sequence
 
 from harness.model import Metric
+from harness.report.choice import Choice, Confidence
 from harness.report.decision import Decision
 from harness.report.figures import Figure, Scale, apps, ratio_text, scale
-from harness.report.ranking import Choice, Confidence
 from harness.report.verdicts import WORD
 from harness.statistics import Verdict
 from harness.store import CellInfo, Run
@@ -33,12 +33,6 @@ class View:
     def _median(self, cell: CellInfo, metric: Metric) -> float:
         figure = self.decision.shown[cell.id, metric.name]
         return figure.summary.median if figure.summary else 0.0
-
-    def _weighed(self) -> list[Metric]:
-        measured = {name for _, name in self.run.series()}
-        names = [next((n for n in item.metrics if n in measured), "") for item in self.decision.criteria]
-        known = {metric.name: metric for metric in self.decision.metrics}
-        return [known[name] for name in dict.fromkeys(names) if name in known]
 
     def _measures(self, cells: Sequence[CellInfo], metrics: Iterable[Metric]) -> dict[str, Scale]:
         return {

@@ -1,84 +1,29 @@
-"""Which strategy to take: options scored by weighted criteria under constraints, and how sure that is. Pure.
+"""The options of one app, scored by weighted criteria under constraints. Pure.
 
 The score of an option is the weighted geometric mean of its ratios to the app's reference (the strategy of lowest
 rank), so 0.25 reads "a quarter of full, all in all". Of means of ratios only the geometric one ranks the same whatever
 the reference is (Fleming & Wallace, How Not to Lie with Statistics, CACM 29(3), 1986). Counts are raised by ten, so
-that none is not infinitely better than a few.
-
-How sure: the lead over the runner-up is the weighted sum of paired log ratios. Criteria come from different tries, so
-their 95 % half widths add in quadrature. What rests on fewer than six blocks may be wrong by all of itself, or by a
-half where that is more, and is added in full. A choice is decided where the lead exceeds its error and the practical
-threshold, and at most a fifth of the weight lies on criteria that are thin or were not measured.
+that none is not infinitely better than a few. How sure a lead is: harness/report/choice.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 
 from harness.model import Direction, Metric, Unit
+from harness.report.choice import NO_CHOICE, Choice, Confidence, Lead, Option, judge, listed
 from harness.report.constraints import Constraint
 from harness.report.criteria import Criterion
-from harness.report.figures import apps
-from harness.report.sensitivity import BAND, Floats, Sensitivity, sensitivity_of
+from harness.report.sensitivity import BAND, Sensitivity, sensitivity_of
 from harness.statistics import SMALLEST_DECIDABLE, ratio
 from harness.store import CellInfo, Run, Series
 
-MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
 _THIN_ERROR = math.log(1.5)
 RAISED = 10  # added to counts
-NO_CHOICE = "only one strategy was measured, which leaves nothing to choose"
-
-
-class Confidence(StrEnum):
-    """What may be said of a choice."""
-
-    DECIDED = "decided"
-    TIE = "no practical difference"
-    LEANING = "leaning"
-    OPEN = "open"  # nothing can be recommended
-    WITHHELD = "withheld"  # the data may not be concluded from: stale, or of mixed environments
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lead:
-    """The runner-up's score ÷ the winner's: above 1. The bounds are of its 95 % interval."""
-
-    estimate: float
-    low: float
-    high: float
-    thin: tuple[str, ...] = ()  # criteria that rest on too few blocks
-    more: int = 0  # about how many blocks more would decide; 0 where decided
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
-    """A cell as a candidate. `parts` are its ratios to the reference by criterion, `score` their weighted mean."""
-
-    cell: CellInfo
-    parts: Mapping[str, float]
-    score: float | None  # None where it is not ranked
-    out: str = ""  # why it is not ranked: a constraint it fails, or a failure
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """What to take for one app, or for all (`app` is "")."""
-
-    app: str
-    title: str
-    options: tuple[Option, ...]  # ranked ones first, best first
-    take: CellInfo | None
-    rival: CellInfo | None
-    lead: Lead | None
-    confidence: Confidence
-    sensitivity: Sensitivity | None
-    dropped: Mapping[str, str]  # criteria that do not count here, and why
-    reasons: tuple[str, ...] = ()  # what keeps the choice from being decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +38,7 @@ class _Column:
         return -log if self.metric.direction is Direction.LARGER else log
 
 
-def choose(run: Run, criteria: Sequence[Criterion], constraints: Sequence[Constraint] = ()) -> dict[str, Choice]:
-    """The choice of each app, in the run's order, and over all apps under ""."""
-    rankings = {app: _Ranking(run, app, cells, criteria, constraints) for app, cells in apps(run).items()}
-    choices = {app: ranking.choice() for app, ranking in rankings.items()}
-    if len(rankings) > 1:
-        choices[""] = _overall(list(rankings.values()))
-    return choices
-
-
-class _Ranking:
+class Ranking:
     """One app: which options stand, their logs by criterion, and leads between two of them."""
 
     def __init__(
@@ -142,7 +78,7 @@ class _Ranking:
             failed = [cell for cell in missing if self._failure(cell, metric)]
             waiting = [cell for cell in missing if cell not in failed]
             if waiting:
-                self.dropped[criterion.name] = f"not measured for {_listed([cell.strategy for cell in waiting])}"
+                self.dropped[criterion.name] = f"not measured for {listed([cell.strategy for cell in waiting])}"
                 continue
             for cell in failed:
                 self.out.setdefault(cell.id, self._failure(cell, metric))
@@ -178,7 +114,7 @@ class _Ranking:
                 if holds.doubtful:
                     self.doubtful.append(f"{cell.strategy}: {holds.because} is not surely on one side")
             if unknown:
-                self.unknown.append(f"{constraint.text}: not measured for {_listed(unknown)}")
+                self.unknown.append(f"{constraint.text}: not measured for {listed(unknown)}")
 
     def _log(self, cell: CellInfo, column: _Column) -> float:
         return column.value(self.series[cell.id, column.metric.name])
@@ -254,7 +190,7 @@ class _Ranking:
         ranked = [self.standing[i] for i in order]
         take, rival = ranked[0], ranked[1] if len(ranked) > 1 else None
         sensitivity = sensitivity_of(
-            self.logs, self.weights, [cell.strategy for cell in self.standing], self._names(), take.strategy
+            self.logs, self.weights, [cell.strategy for cell in self.standing], self.names(), take.strategy
         )
         if rival is None:
             reason = ["the only option that stands", *self.doubtful]
@@ -271,7 +207,7 @@ class _Ranking:
         solid = sum(column.criterion.weight for column in self.columns if column.criterion.name not in lead.thin)
         return 1 - solid / self.asked
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
         return [column.criterion.name for column in self.columns]
 
     def _options(self, order: Sequence[int]) -> tuple[Option, ...]:
@@ -314,108 +250,3 @@ class _Ranking:
             dropped=self.dropped,
             reasons=tuple(reasons),
         )
-
-
-def judge(lead: Lead, shaky: float, missing: Sequence[str] = ()) -> tuple[Confidence, list[str]]:
-    """What a lead allows to say, `shaky` being the share of the weight on criteria that are thin or `missing`."""
-    reasons = []
-    if lead.thin:
-        reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {_listed(lead.thin)}")
-    if shaky > MOST_SHAKY:
-        if missing:
-            reasons.append(f"{_listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured everywhere")
-        return Confidence.LEANING, reasons
-    if -BAND <= math.log(lead.low) <= math.log(lead.high) <= BAND:
-        return Confidence.TIE, reasons
-    if lead.low > 1 and math.log(lead.estimate) > BAND:
-        return Confidence.DECIDED, reasons
-    return Confidence.LEANING, [*reasons, "the lead is within its own error"]
-
-
-def _overall(rankings: Sequence[_Ranking]) -> Choice:
-    """One strategy for all apps: the mean of the apps' scores, over the strategies that stand in every app."""
-    common = [
-        cell.strategy
-        for cell in rankings[0].cells
-        if all(any(item.strategy == cell.strategy for item in ranking.standing) for ranking in rankings)
-    ]
-    names = [name for name in rankings[0]._names() if all(name in ranking._names() for ranking in rankings)]
-    cells = {cell.strategy: cell for cell in rankings[0].cells}
-    unknown = [text for ranking in rankings for text in ranking.unknown]
-    if all(len(ranking.cells) == 1 for ranking in rankings):
-        unknown = [NO_CHOICE]
-    dropped = {name: why for ranking in rankings for name, why in ranking.dropped.items()}
-    empty = Choice(
-        app="",
-        title="All apps",
-        options=(),
-        take=None,
-        rival=None,
-        lead=None,
-        confidence=Confidence.OPEN,
-        sensitivity=None,
-        dropped=dropped,
-        reasons=tuple(dict.fromkeys(unknown)) or ("no strategy stands in every app",),
-    )
-    if unknown or not common or not names:
-        return empty
-    weights = np.array([column.criterion.weight for column in rankings[0].columns if column.criterion.name in names])
-    logs = np.mean([_relative(ranking, common, names) for ranking in rankings], axis=0)
-    scores = logs @ weights / weights.sum()
-    order = sorted(range(len(common)), key=lambda i: (scores[i], cells[common[i]].rank))
-    take, rival = common[order[0]], common[order[1]] if len(order) > 1 else None
-    options = tuple(
-        Option(
-            cell=cells[common[i]],
-            parts={name: math.exp(log) for name, log in zip(names, logs[i], strict=True)},
-            score=math.exp(scores[i]),
-        )
-        for i in order
-    )
-    lead, confidence, reasons = None, Confidence.LEANING, ["the only strategy that stands in every app"]
-    if rival:
-        lead = _pooled([_between(ranking, take, rival) for ranking in rankings])
-        confidence, reasons = judge(lead, max(ranking.shaky(lead) for ranking in rankings), list(dropped))
-    return Choice(
-        app="",
-        title="All apps",
-        options=options,
-        take=cells[take],
-        rival=cells[rival] if rival else None,
-        lead=lead,
-        confidence=confidence,
-        sensitivity=sensitivity_of(logs, weights, common, names, take),
-        dropped=dropped,
-        reasons=tuple(reasons),
-    )
-
-
-def _relative(ranking: _Ranking, strategies: Sequence[str], names: Sequence[str]) -> Floats:
-    """Logs of the strategies' ratios to the first of them, strategies × criteria."""
-    rows = [next(i for i, cell in enumerate(ranking.standing) if cell.strategy == name) for name in strategies]
-    columns = [ranking._names().index(name) for name in names]
-    logs = ranking.logs[np.ix_(rows, columns)]
-    relative: Floats = logs - logs[0]
-    return relative
-
-
-def _between(ranking: _Ranking, first: str, second: str) -> Lead:
-    cells = {cell.strategy: cell for cell in ranking.cells}
-    return ranking.lead(cells[first], cells[second])
-
-
-def _pooled(leads: Sequence[Lead]) -> Lead:
-    """The geometric mean of leads of different apps, whose errors are independent."""
-    centre = sum(math.log(lead.estimate) for lead in leads) / len(leads)
-    half = math.sqrt(sum((math.log(lead.high / lead.low) / 2) ** 2 for lead in leads)) / len(leads)
-    return Lead(
-        estimate=math.exp(centre),
-        low=math.exp(centre - half),
-        high=math.exp(centre + half),
-        thin=tuple(dict.fromkeys(name for lead in leads for name in lead.thin)),
-        more=max(lead.more for lead in leads),
-    )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

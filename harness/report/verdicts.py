@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.model import Direction, Metric, Unit
+from harness.report.choice import Choice, Confidence
 from harness.report.figures import Figure, Figures, Scale, interval_text, scale
-from harness.report.ranking import Choice, Confidence
 from harness.statistics import Ratio, Verdict
 from harness.store import CellInfo, Run
 
