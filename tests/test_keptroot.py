@@ -14,7 +14,7 @@ import docker
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_provision import archive, make_network, start_server  # noqa: F401 - archive is a fixture
+from test_provision import make_network, server_archive, start_server
 
 from harness.engine import keptroot
 from harness.engine.contract import ContainerSpec
@@ -168,7 +168,8 @@ def test_what_cannot_be_kept_in_order_is_not_kept(tmp_path, monkeypatch, trouble
 
 
 @pytest.mark.live
-def test_the_next_engine_has_the_images_and_nothing_else(tmp_path, archive):  # noqa: F811
+def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
+    archive = server_archive(tmp_path)
     settings = Settings(cache=tmp_path, engine="private")
     with Keeper(tmp_path) as keeper, Network(keeper) as network:
         roots = KeptRoots(tmp_path / "engines")
@@ -198,3 +199,20 @@ def test_the_next_engine_has_the_images_and_nothing_else(tmp_path, archive):  # 
         assert engine.state(container).running
         engine.close()
     assert list((tmp_path / "engines").iterdir()) == []  # nobody asked to keep it
+
+
+@pytest.mark.live
+def test_a_data_root_that_no_dockerd_can_read_is_none(tmp_path):
+    broken = root(tmp_path / "engines", "a", HOUR, version=keptroot._version())
+    (broken / "image/overlay2").mkdir(parents=True)
+    (broken / "image/overlay2/repositories.json").write_text("{torn")
+    said: list[str] = []
+    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+        roots = KeptRoots(tmp_path / "engines")
+        settings = Settings(cache=tmp_path, engine="private")
+        engine = provision(settings, keeper, network, announce=said.append, roots=roots)
+        assert not engine.images()
+        engine.close()
+    assert "cannot be used" in said[0]
+    assert "with images" not in said[1]
+    assert list((tmp_path / "engines").iterdir()) == []

@@ -3,8 +3,9 @@
     <cache>/engines/kept-<token>/             a data root after an orderly end: images, and nothing else
     <cache>/engines/kept-<token>/tare.json    of which dockerd, its images, and when a run last had them
 
-Nothing is believed of it: an image of it is used where its id, a digest of all it is made of, is the one that is
-asked for. It changes its name to be taken, so that of two runs one has it; a killed run leaves none.
+No name in it is believed: an image is used where its id, a digest of all it is made of, is the one that is asked for,
+and once it has given all the right answers. It changes its name to be taken, so that of two runs one has it; a killed
+run leaves none.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ class KeptRoots:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._images: Mapping[str, float] = {}  # ids in the data root that was taken, and when a run last had them
+        self._version = ""  # of the dockerd that is there
         self.daemon: Daemon | None = None  # of this run
 
     def newest(self, keeper: Scope) -> Path | None:
         """The newest data root that is fresh and of this dockerd, where there is one; all others end with `keeper`."""
-        version = _version()
-        known = {entry: _read(entry, version) for entry in self._folder.glob(f"{_PREFIX}*")}
+        self._version = _version()
+        known = {entry: _read(entry, self._version) for entry in self._folder.glob(f"{_PREFIX}*")}
         best = max(known, key=lambda entry: max(known[entry].values(), default=0.0), default=None)
         for entry in known:
             if entry != best or not known[entry]:
@@ -71,7 +73,7 @@ class KeptRoots:
                 return False
             for name in _OTHERS:
                 shutil.rmtree(daemon.data / name, ignore_errors=True)
-            record = {"format": _FORMAT, "dockerd": _version(), "images": images}
+            record = {"format": _FORMAT, "dockerd": self._version, "images": images}
             (daemon.data / _RECORD).write_text(json.dumps(record), encoding="utf-8")
             daemon.data.rename(self._folder / f"{_PREFIX}{secrets.token_hex(4)}")
         except (EngineError, OSError):

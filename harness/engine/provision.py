@@ -66,19 +66,30 @@ def provision(
         raise _unavailable(reason)
     assert network is not None
     kept = roots.newest(keeper) if roots else None
-    daemon = Daemon.start(
-        keeper,
-        data=roots_of(settings) / secrets.token_hex(4),
-        network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
-        registries=str(network.subnet),
-        kept=kept,
-    )
+    try:
+        daemon = _start(settings, keeper, network, kept)
+    except EngineUnavailable as error:
+        if not kept:
+            raise
+        announce(f"the images of earlier runs cannot be used: {error.what}")
+        kept = None
+        daemon = _start(settings, keeper, network, kept)
     if roots:
         roots.daemon = daemon
     engine = DockerEngine(daemon.endpoint, origin="private")
     what = ", with images of earlier runs" if kept else ""
     announce(f"engine: private dockerd {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
     return engine
+
+
+def _start(settings: Settings, keeper: Scope, network: Network, kept: Path | None) -> Daemon:
+    return Daemon.start(
+        keeper,
+        data=roots_of(settings) / secrets.token_hex(4),
+        network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
+        registries=str(network.subnet),
+        kept=kept,
+    )
 
 
 def roots_of(settings: Settings) -> Path:

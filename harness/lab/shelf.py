@@ -104,14 +104,19 @@ class Shelf:
         return kept
 
     def sound(self, repository: str) -> bool:
-        """Whether every blob that the registry has of a repository still has the content that it is named by."""
+        """Whether every blob that the registry has of a repository still has the content that it is named by.
+
+        One that has not is taken away, or a push would find it there and leave it.
+        """
         try:
             for name in _held(self._repository(repository)):
                 if name in self._sound:
                     continue
                 with self._blob(name).open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != name:
-                        return False
+                    whole = hashlib.file_digest(file, "sha256").hexdigest() == name
+                if not whole:
+                    self._blob(name).unlink()
+                    return False
                 self._sound.add(name)
         except OSError:
             return False
