@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.bench import Job, measure
-from harness.catalogue import read
-from harness.display import Display
+from harness.catalogue.read import read
+from harness.cell.prepare import Workshop
+from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec
 from harness.lab.lab import open_lab
 from harness.ledger import HARNESS, Ledger
 from harness.plugin import Replay
 from harness.probes import all_probes
+from harness.run.job import Job, measure
 from harness.settings import Settings
-from harness.startup import Door, start_and_ask
-from harness.workshop import Workshop
+from harness.text.display import Display
 
 ROOT = Path(__file__).parents[1]
 CELLS = ("go-scratch", "python-slim")

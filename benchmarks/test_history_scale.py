@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.history import History, Key, stamp_of
 from harness.model import Environment, Metric, Status, Try, Unit
-from harness.store import CellInfo, Manifest, Run, RunWriter, Series
-from harness.trend import changes
+from harness.nights.history import History, Key, stamp_of
+from harness.stats.changepoints import changes
+from harness.store.run import CellInfo, Manifest, Run, RunWriter, Series
 
 NIGHTS, CELLS, METRICS, SAMPLES = 1095, 35, 30, 10
 FIRST, DAY = 1.7e9, 86400.0
@@ -26,8 +26,8 @@ CELL_IDS = tuple(f"app{number // 5}-s{number % 5}" for number in range(CELLS))
 TELL = """
 import re, sys, time
 from pathlib import Path
-from harness.history import History
-from harness.watch import watch
+from harness.nights.history import History
+from harness.nights.watch import watch
 began = time.monotonic()
 with History.open(Path(sys.argv[1])) as history:
     found = watch(history.lines(), history.nights(), budgets=())

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from harness.selftest import GOALS, races
-from harness.store import read_run
+from harness.experiments.selftest import GOALS, races
+from harness.store.run import read_run
 
 STORED = sorted((Path(__file__).parents[1] / "tests" / "data").glob("real-samples*"))
 

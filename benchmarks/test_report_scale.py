@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness.model import Environment, Metric, Unit
 from harness.report.documents import write_documents
 from harness.report.table import render
-from harness.store import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, RunWriter, read_run
 
 SAMPLES = 1_000_000
 APPS = ("go", "python", "java", "spring", "node", "rust", "shop")
@@ -34,7 +34,7 @@ REPORT = """
 import re, sys
 from pathlib import Path
 from harness.report.table import render
-from harness.store import read_run
+from harness.store.run import read_run
 render(read_run(Path(sys.argv[1])), full=True)
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])  # ru_maxrss would be the parent's
 """

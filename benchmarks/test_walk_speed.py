@@ -16,7 +16,7 @@ import time
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from harness.layers import Account, account, read_image
+from harness.image.tree import Account, account, read_image
 
 MB = 10**6
 GOAL = 400  # MB/s

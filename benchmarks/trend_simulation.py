@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import trend
 from harness.model import Direction
-from harness.statistics import Verdict, confirm, ratio
-from harness.store import Series
+from harness.stats import changepoints as trend
+from harness.stats.intervals import Verdict, confirm, ratio
+from harness.store.run import Series
 
 SERIES = 1000
 NOISE = 0.02

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.errors import CatalogueError
+    pass
 
 
 class Unit(StrEnum):
@@ -238,18 +238,6 @@ class Cell:
     def roles(self) -> tuple[str, ...]:
         """Every base that measuring the cell takes: of its stages, and of the services beside it."""
         return tuple(dict.fromkeys((*self.bases, *(service.base for service in self.beside))))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
-    """Everything apps/ and variants/ say, already checked."""
-
-    apps: tuple[App, ...]
-    strategies: tuple[Strategy, ...]  # by rank
-    bases: Mapping[str, Base]  # by role
-    release: str  # distribution release all strategies share
-    cells: tuple[Cell, ...]  # by app, then strategy rank
-    problems: tuple[CatalogueError, ...] = ()  # mistakes; what they break is not in the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

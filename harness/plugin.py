@@ -14,18 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.bench import DEFAULT_BUDGET, Job, measure
-from harness.catalogue import read
-from harness.crew import PREPARE
-from harness.display import Display
+from harness.catalogue.catalogue import Catalogue
+from harness.catalogue.read import read
 from harness.errors import TareError, UsageError
-from harness.model import Catalogue, Cell, Status, Try, Unit
-from harness.plan import parse_budget
+from harness.model import Cell, Status, Try, Unit
 from harness.probes import all_probes
 from harness.report.documents import write_documents
 from harness.report.table import render
+from harness.run.job import DEFAULT_BUDGET, Job, measure
+from harness.run.plan import parse_budget
+from harness.run.workers import PREPARE
 from harness.settings import Settings
-from harness.store import Run, latest, read_run
+from harness.store.run import Run, latest, read_run
+from harness.text.display import Display
 
 if TYPE_CHECKING:
     pass

@@ -21,6 +21,10 @@ from harness.errors import UsageError
 LABEL = "dev.tare"  # every image, container and network of ours carries it; nothing else is ever touched
 IMAGE_PREFIX = "tare.local/"  # names of images we make; never a registry that could be asked for them
 
+# s: for how long indexes of packages and built images are used again. Longer than a run, so that no index is asked
+# for again between two timed builds.
+FRESH = 12 * 3_600
+
 _CHOICES = {
     "engine": ("auto", "system", "private", "off"),
     "lane": ("auto", "upstream", "packages"),

@@ -9,6 +9,8 @@ from dataclasses import replace
 import hypothesis
 import pytest
 
+from support.servers import server_archive
+
 # the machine may be shared and slow: an example that takes long is no failure
 hypothesis.settings.register_profile("tare", deadline=None)
 hypothesis.settings.load_profile("tare")
@@ -27,7 +29,7 @@ def live_settings():
 
 @pytest.fixture(scope="session")
 def live_keeper(live_settings):
-    from harness.lab.keeper import Keeper
+    from harness.host.keeper import Keeper
 
     with Keeper(live_settings.cache) as keeper:
         yield keeper
@@ -35,7 +37,7 @@ def live_keeper(live_settings):
 
 @pytest.fixture(scope="session")
 def live_network(live_keeper):
-    from harness.lab.network import Network
+    from harness.host.network import Network
 
     with Network(live_keeper) as network:
         yield network
@@ -55,11 +57,15 @@ def live_endpoint(live_settings, live_keeper, live_network):
 @pytest.fixture(scope="module")
 def live_engine(live_endpoint):
     """A client of that engine, which must be left as it was found."""
-    from engine_contract import leaving_nothing
-
     from harness.engine.docker import DockerEngine
+    from support.engine_contract import leaving_nothing
 
     engine = DockerEngine(live_endpoint, origin="private")
     with leaving_nothing(engine):
         yield engine
     engine.close()
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    return server_archive(tmp_path_factory.mktemp("server"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from harness.watch import Watch
+    from harness.nights.watch import Watch
 
 
 def add_budgets(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +19,10 @@ def watched(results: Path, budgets: Path, *, now: float | None = None) -> Watch:
     """The state of the history. Raises TareError; folders that cannot be read are stale data."""
     from dataclasses import replace
 
-    from harness.accepted import read_accepted
-    from harness.budgets import read_budgets
-    from harness.history import History
-    from harness.watch import Stale, watch
+    from harness.nights.accepted import read_accepted
+    from harness.nights.budgets import read_budgets
+    from harness.nights.history import History
+    from harness.nights.watch import Stale, watch
 
     with History.open(results) as history:
         found = watch(

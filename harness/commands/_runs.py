@@ -17,7 +17,7 @@ def find_run(name: str | None, results: Path) -> Path:
 
     Raises UsageError, or StoreError where no run is stored.
     """
-    from harness.store import latest, list_runs
+    from harness.store.run import latest, list_runs
 
     if name is None:
         return latest(results)

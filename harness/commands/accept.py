@@ -23,11 +23,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from harness.accepted import accept
     from harness.commands._runs import find_run
     from harness.errors import UsageError
+    from harness.nights.accepted import accept
+    from harness.nights.watch import Acceptance
     from harness.report.trends import told
-    from harness.watch import Acceptance
 
     found = watched(options.results, options.budgets)
     wanted = Acceptance(cell=options.cell, metric=options.metric, since="", at=time.time(), reason=options.reason)

@@ -20,11 +20,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
-    from harness.calibrate import calibrate
-    from harness.calibration import HEADERS, Outcome, document, effects, rows, summary
-    from harness.display import Display
+    from harness.experiments.calibrate import calibrate
+    from harness.experiments.effects import HEADERS, Outcome, document, effects, rows, summary
     from harness.settings import Settings
-    from harness.store import read_run
+    from harness.store.run import read_run
+    from harness.text.display import Display
 
     folder = options.show
     if folder is None:

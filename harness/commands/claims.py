@@ -21,13 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.catalogue import read
-    from harness.claimjudge import judge
-    from harness.claims import read_claims
+    from harness.catalogue.read import read
+    from harness.claims.judge import judge
+    from harness.claims.read import read_claims
     from harness.errors import UsageError
     from harness.probes import all_probes
     from harness.report.claims import render
-    from harness.store import list_runs, read_run
+    from harness.store.run import list_runs, read_run
 
     metrics = [metric for probe in all_probes() for metric in probe.metrics]
     files = [*([FILE] if FILE.exists() or not options.file else []), *(options.file or ())]

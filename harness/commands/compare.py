@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.report.compare import compare_cells, compare_runs, render, worse
-    from harness.store import read_run
+    from harness.store.run import read_run
 
     try:
         folders = [find_run(name, options.results) for name in (options.a, options.b)]

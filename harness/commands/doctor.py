@@ -12,7 +12,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:  # noqa: ARG001 - the same for every command
-    from harness.doctor import examine
+    from harness.run.doctor import examine
     from harness.settings import Settings
 
     print(examine(Settings.from_environ()))

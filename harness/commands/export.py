@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.errors import StoreError
     from harness.export import exporters
-    from harness.store import list_runs, read_run
+    from harness.store.run import list_runs, read_run
 
     exporter = exporters()[options.format]
     folders = list_runs(options.results) if options.all else [find_run(name, options.results) for name in options.run]

@@ -21,11 +21,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Exit code: 0 passes, 1 a hard budget is broken, 3 something was not measured."""
-    from harness.budgets import read_budgets
     from harness.errors import UsageError
-    from harness.history import Confirmation, History
+    from harness.nights.budgets import read_budgets
+    from harness.nights.history import Confirmation, History
     from harness.report.gate import gate, render
-    from harness.store import read_run
+    from harness.store.run import read_run
 
     base, head = (find_run(name, options.results) for name in (options.base, options.head))
     if base.resolve() == head.resolve():

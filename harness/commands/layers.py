@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.report.inside import layers_text
-    from harness.store import read_run
+    from harness.store.run import read_run
     from harness.surface.stored import stored_image
 
     stored = read_run(find_run(options.run, options.results))

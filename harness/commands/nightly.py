@@ -21,13 +21,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Exit code: 0 fine, 1 a regression is confirmed, 2 could not measure, 3 data is stale or missing."""
-    from harness.catalogue import read
-    from harness.display import Display
-    from harness.nightly import Nightly, read_config, summary
+    from harness.catalogue.read import read
+    from harness.nights.nightly import Nightly, read_config, summary
     from harness.probes import all_probes
-    from harness.report.trendpage import write_page
+    from harness.report.page.trends import write_page
     from harness.report.trends import render, render_markdown
     from harness.settings import Settings
+    from harness.text.display import Display
 
     root = Path.cwd()
     display = Display()

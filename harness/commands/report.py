@@ -38,12 +38,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.report.constraints import limit, need
-    from harness.report.criteria import weighted
-    from harness.report.decision import PAGE
+    from harness.decision.constraints import limit, need
+    from harness.decision.criteria import weighted
+    from harness.decision.decide import PAGE
     from harness.report.documents import DECISION, make, write
     from harness.report.table import render
-    from harness.store import read_run
+    from harness.store.run import read_run
 
     runs = [read_run(find_run(name, options.results)) for name in options.run or [None]]
     markdown, page = options.decision, options.html

@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
-    from harness.store import list_runs, read_run
+    from harness.store.run import list_runs, read_run
 
     rows = []
     for folder in list_runs(options.results):

@@ -22,10 +22,10 @@ def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from harness.errors import UsageError
-    from harness.records import encode
-    from harness.store import read_run
+    from harness.store.documents import CYCLONEDX, SPDX
+    from harness.store.format import encode
+    from harness.store.run import read_run
     from harness.surface import scanners
-    from harness.surface.inspection import CYCLONEDX, SPDX
 
     stored = read_run(find_run(options.run, options.results))
     names = scanners.installed()

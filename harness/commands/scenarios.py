@@ -13,7 +13,7 @@ from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.scenarios import Question
+    from harness.scenarios.formulas import Question
 
 HELP = "deploys, scale-out, CI rebuilds and storage for a link of your choice, from a stored run; --check measures them"
 
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.scenarios import Question, Wire
+    from harness.scenarios.formulas import Question, Wire
 
     try:
         wire = Wire(bits_per_second=options.bandwidth * 1e6, rtt=options.rtt / 1e3)
@@ -66,10 +66,10 @@ def _nodes(*, check: bool) -> int:
 def _show(question: Question, options: argparse.Namespace) -> int:
     import json
 
-    from harness.measured import measured_parts
     from harness.report.scenarios import render
-    from harness.scenarios import vectors
-    from harness.store import read_run
+    from harness.scenarios.formulas import vectors
+    from harness.scenarios.measured import measured_parts
+    from harness.store.run import read_run
 
     stored = read_run(find_run(options.run, options.results))
     parts = measured_parts(stored)
@@ -83,9 +83,9 @@ def _show(question: Question, options: argparse.Namespace) -> int:
 
 def _check(question: Question, cells: Sequence[str]) -> int:
     """Exit code 1 where a formula is further off than it may be."""
-    from harness.display import Display
+    from harness.experiments.play_scenarios import check
     from harness.report.scenarios import render_checks
-    from harness.scenariocheck import check
+    from harness.text.display import Display
 
     display = Display()
     try:

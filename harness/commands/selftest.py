@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.commands._runs import add_results, find_run
 
 if TYPE_CHECKING:
-    from harness.store import Run
+    from harness.store.run import Run
 
 HELP = "aa: is a cell called different from itself? plan: how many samples the planner saves"
 _FOLDER = "selftest"  # beside the runs of apps, under results/
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.store import read_run
+    from harness.store.run import read_run
 
     if options.test == "plan":
         return _plan(read_run(find_run(options.run, options.results)), options.seed)
@@ -40,13 +40,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace) -> Path:
-    from harness.bench import Job, measure
-    from harness.catalogue import read
-    from harness.display import Display
+    from harness.catalogue.read import read
     from harness.errors import UsageError
+    from harness.experiments.selftest import twins
     from harness.probes import all_probes
-    from harness.selftest import twins
+    from harness.run.job import Job, measure
     from harness.settings import Settings
+    from harness.text.display import Display
 
     catalogue = read(Path())
     known = {cell.id: cell for cell in catalogue.cells}
@@ -79,8 +79,8 @@ def _measured(run: Run, options: argparse.Namespace) -> int:
     """The table as measured, and the same with the twins exchanged at random within blocks."""
     from tabulate import tabulate
 
-    from harness.report.figures import figures
-    from harness.selftest import CLAIMS, compared, relabelled
+    from harness.decision.figures import figures
+    from harness.experiments.selftest import CLAIMS, compared, relabelled
 
     found = [(key, item.ratio) for key, item in figures(run, compared(run.manifest.metrics)).items() if item.ratio]
     rows = [
@@ -107,7 +107,7 @@ def _stored(run: Run, options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from harness.errors import UsageError
-    from harness.selftest import Count, against_itself
+    from harness.experiments.selftest import Count, against_itself
 
     found = against_itself(run.series(), run.manifest.metrics, seed=options.seed, tables=options.tables)
     total = sum(found.values(), Count())
@@ -128,7 +128,7 @@ def _plan(run: Run, seed: int) -> int:
     from tabulate import tabulate
 
     from harness.errors import UsageError
-    from harness.selftest import races
+    from harness.experiments.selftest import races
 
     found = races(run, seeds=range(seed, seed + 5))
     if not found:

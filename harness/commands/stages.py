@@ -19,9 +19,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.display import Display
     from harness.report.stages import documents, render
-    from harness.store import read_run
+    from harness.store.run import read_run
+    from harness.text.display import Display
 
     display = Display()
     try:
@@ -39,13 +39,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _measure(options: argparse.Namespace, display: object) -> Path:
-    from harness.catalogue import read
-    from harness.display import Display
+    from harness.catalogue.read import read
     from harness.errors import UsageError
+    from harness.experiments.stages import BASE, measure
     from harness.lab.lab import open_lab
     from harness.ledger import Ledger
     from harness.settings import Settings
-    from harness.stages import BASE, measure
+    from harness.text.display import Display
 
     assert isinstance(display, Display)
     if options.blocks < 1:

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
 
     found = watched(options.results, options.budgets)
     if options.html:
-        from harness.report.trendpage import write_page
+        from harness.report.page.trends import write_page
 
         write_page(found, options.results, options.html)
     width = shutil.get_terminal_size((100, 40)).columns

@@ -24,9 +24,9 @@ from pathlib import Path
 
 from harness.engine.endpoint import Endpoint
 from harness.errors import EngineUnavailable
-from harness.lab.keeper import Scope
-from harness.lab.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
-from harness.lab.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
+from harness.host.keeper import Scope
+from harness.host.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
+from harness.host.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
 
 _READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
 _STOP_TIMEOUT = 15.0  # s; it takes 0.1 without containers

@@ -23,8 +23,8 @@ from harness.engine.contract import (
     PullResult,
 )
 from harness.engine.endpoint import Endpoint, find_endpoint
-from harness.engine.names import ours, split
-from harness.engine.pulled import PullLog
+from harness.engine.image_names import ours, split
+from harness.engine.pull_progress import PullLog
 from harness.engine.session import Session
 from harness.engine.trace import Trace
 from harness.engine.transport import BrokenOff, Refused, TimedOut, Transport

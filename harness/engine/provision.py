@@ -14,12 +14,12 @@ from pathlib import Path
 
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine, answering
-from harness.engine.keptroot import KeptRoots
+from harness.engine.kept_root import KeptRoots
 from harness.errors import EngineUnavailable, LabError
-from harness.lab import packages
-from harness.lab.keeper import Scope
-from harness.lab.network import Network
-from harness.lab.undo import find_program
+from harness.host import packages
+from harness.host.keeper import Scope
+from harness.host.network import Network
+from harness.host.undo import find_program
 from harness.settings import Settings
 
 _PACKAGES = {"dockerd": "docker.io"}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from harness.store import Run
+from harness.store.run import Run
 
 
 class Exporter(Protocol):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from harness.statistics import summarise
-from harness.store import Run
+from harness.stats.intervals import summarise
+from harness.store.run import Run
 
 HELP = "Bencher Metric Format (JSON), of the newest run"
 SUFFIX = "json"

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.history import lane_of
-from harness.store import Run
+from harness.nights.history import lane_of
+from harness.store.run import Run
 
 HELP = "a row per sample"
 SUFFIX = "csv"

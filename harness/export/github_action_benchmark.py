@@ -13,8 +13,8 @@ from pathlib import Path
 import orjson
 
 from harness.model import Direction
-from harness.statistics import summarise
-from harness.store import Run
+from harness.stats.intervals import summarise
+from harness.store.run import Run
 
 HELP = "customSmallerIsBetter (JSON), of the newest run"
 SUFFIX = "json"

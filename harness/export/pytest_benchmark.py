@@ -17,7 +17,7 @@ import orjson
 from pytest_benchmark.stats import Stats
 
 from harness.model import Unit
-from harness.store import Run
+from harness.store.run import Run
 
 HELP = "pytest-benchmark's JSON, of the newest run"
 SUFFIX = "json"

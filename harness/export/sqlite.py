@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from harness.history import lane_of
-from harness.store import Run
+from harness.nights.history import lane_of
+from harness.store.run import Run
 
 HELP = "a database of runs, facts, metrics, samples and failures"
 SUFFIX = "sqlite"

@@ -15,25 +15,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.engine.keptroot import KeptRoots
+from harness.engine.kept_root import KeptRoots
 from harness.engine.provision import provision, roots_of
 from harness.errors import BaseUnavailable, EngineError, LabError
-from harness.lab.bases import BaseImage, Bases
-from harness.lab.depot import Depot
-from harness.lab.keeper import Keeper, sweep
-from harness.lab.network import Network
+from harness.host.keeper import Keeper, sweep
+from harness.host.network import Network
+from harness.host.quiet import Monitor
+from harness.lab.apt.security import Security
+from harness.lab.bases.bases import BaseImage, Bases
+from harness.lab.depot.depot import Depot
+from harness.lab.kept_images import Shelf
 from harness.lab.node import Nodes
-from harness.lab.quiet import Monitor
 from harness.lab.registry import Registry
-from harness.lab.security import Security
 from harness.lab.services import Services
-from harness.lab.shelf import Shelf
-from harness.lab.stage import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, Stage, have_tool, shell_holder
+from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, Stage, have_tool, shell_holder
 
 if TYPE_CHECKING:
+    from harness.catalogue.catalogue import Catalogue
     from harness.engine.contract import Engine
     from harness.ledger import Ledger
-    from harness.model import Catalogue, Cell
+    from harness.model import Cell
     from harness.settings import Settings
 
 _DROP_CACHES = Path("/proc/sys/vm/drop_caches")

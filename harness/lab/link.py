@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 from harness.errors import LabError
 
 if TYPE_CHECKING:
-    from harness.lab.keeper import Scope
+    from harness.host.keeper import Scope
 
 _PROXY = Path(__file__).with_name("proxy.py")
 _READY = 10.0  # s

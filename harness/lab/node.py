@@ -20,9 +20,9 @@ from harness.engine.contract import ContainerSpec, Engine
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine
 from harness.errors import EngineError, EngineUnavailable, LabError
-from harness.lab.keeper import Scope
-from harness.lab.network import Network
-from harness.lab.undo import run
+from harness.host.keeper import Scope
+from harness.host.network import Network
+from harness.host.undo import run
 from harness.settings import LABEL, Settings
 
 _KINDS = ("namespace", "dind", "layers")

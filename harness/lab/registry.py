@@ -16,16 +16,16 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import LabError
+from harness.image.manifest import Manifest, parse_manifest
 from harness.settings import Settings
 
 if TYPE_CHECKING:
-    from harness.lab.keeper import Scope
+    from harness.host.keeper import Scope
 
 LOOPBACK = "127.0.0.1"
 
@@ -42,47 +42,6 @@ _PIECE = 1 << 20  # B
 _READY = 10.0  # s
 _PATIENCE = 60.0  # s of silence
 _PORT_TRIES = 5  # a port found free may be taken by somebody else before the registry has it
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """What a manifest says of a blob. `size` is what crosses the wire, B: compressed where the layer is."""
-
-    digest: str
-    size: int
-    media_type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """An image's manifest. `digest` is its own, of the platform's manifest where the name led to an index."""
-
-    digest: str
-    media_type: str
-    config: Blob
-    layers: tuple[Blob, ...]  # lowest first
-
-    @property
-    def transfer_bytes(self) -> int:
-        """What an engine that has nothing fetches: config and layers as the manifest states them, each distinct blob
-        once, without the manifest itself and the protocol's overhead."""
-        return sum({blob.digest: blob.size for blob in (self.config, *self.layers)}.values())
-
-
-def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) -> Manifest:
-    """A Docker v2 or OCI image manifest, decoded. Raises LabError where it is neither."""
-    try:
-        config, *layers = (
-            Blob(str(item["digest"]), int(item["size"]), str(item.get("mediaType", "")))
-            for item in (document["config"], *document["layers"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise LabError(
-            f"a manifest of type {media_type or 'unknown'} cannot be read: {error!r}",
-            where=digest,
-            fix="Push the image again with an engine that writes Docker v2 or OCI manifests.",
-        ) from error
-    return Manifest(digest, media_type, config, tuple(layers))
 
 
 def choose_platform(document: Mapping[str, Any], architecture: str) -> str:
@@ -136,7 +95,7 @@ class Registry:
         return f"{self._addresses[-1]}:{self.port}"
 
     def __enter__(self) -> Self:
-        from harness.lab.packages import ensure
+        from harness.host.packages import ensure
 
         program = "docker-registry"  # the Debian package has the same name
         binary = ensure({program: program}, announce=self._announce, keeper=self._keeper)[program]

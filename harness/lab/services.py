@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import BaseUnavailable, EngineError, TryFailed
-from harness.lab.bases import BaseImage, Bases
-from harness.lab.keeper import Scope
+from harness.host.keeper import Scope
+from harness.lab.bases.bases import BaseImage, Bases
 from harness.lab.link import Link
 from harness.model import Cell, Service, Status
 

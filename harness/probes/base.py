@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared
 from harness.lab.lab import Lab
 from harness.model import Metric, Phase
-from harness.workshop import Prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared, Workshop
 from harness.engine.contract import BuildResult
 from harness.lab.lab import Lab
 from harness.model import Direction, Edit, Metric, Phase, Unit
@@ -17,7 +18,6 @@ from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.settings import IMAGE_PREFIX
 from harness.surface.reproduce import FILE as UNLIKE
 from harness.surface.reproduce import unlike
-from harness.workshop import Prepared, Workshop
 
 _STATES = {
     "cold": "an empty build cache and a warm package depot",

@@ -14,14 +14,14 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared
+from harness.cell.trial import as_it_is, peak, running, tool_program, with_program
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
 from harness.model import Direction, Metric, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.records import encode
-from harness.trial import as_it_is, peak, running, tool_program, with_program
-from harness.workshop import Prepared
+from harness.store.format import encode
 
 FILE = "harden.json"
 SPARE = 1.2  # memory limit over measured peak

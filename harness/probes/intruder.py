@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared
+from harness.cell.trial import PROGRAM, as_it_is, peak, running, tool_program, with_program
 from harness.engine.contract import ExecResult
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
 from harness.model import Metric, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.records import encode
-from harness.trial import PROGRAM, as_it_is, peak, running, tool_program, with_program
-from harness.workshop import Prepared
+from harness.store.format import encode
 
 FILE = "intruder.json"
 _NOT_STARTED = (126, 127)

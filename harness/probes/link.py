@@ -1,7 +1,8 @@
 """Link: how long a pull takes over wires of given speed, by the pull model, and the model checked by real pulls.
 
-The model needs layer sizes and one unshaped pull (harness/pullmodel.py). So that its word can be trusted it is checked
-in every run: three cells of the smaller two thirds, whose pulls take seconds, are pulled over a shaped link as well.
+The model needs layer sizes and one unshaped pull (harness/scenarios/pull_model.py). So that its word can be trusted it
+is checked in every run: three cells of the smaller two thirds, whose pulls take seconds, are pulled over a shaped link
+as well.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared
 from harness.engine.contract import Engine
 from harness.lab.lab import Lab
 from harness.lab.link import Link
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.probes.pull import reading
-from harness.pullmodel import predict, profile
-from harness.workshop import Prepared
+from harness.scenarios.pull_model import predict, profile
 
 MEASURED = 100  # Mbit/s
 MODELLED = (20, MEASURED, 300, 1000)  # Mbit/s

@@ -9,15 +9,15 @@ from __future__ import annotations
 import time
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared
+from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec, PullResult
+from harness.image.manifest import Manifest
 from harness.lab.lab import Lab
 from harness.lab.node import Node
-from harness.lab.registry import Manifest
 from harness.model import Metric, Phase, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.pullmodel import profile
-from harness.startup import Door, start_and_ask
-from harness.workshop import Prepared
+from harness.scenarios.pull_model import profile
 
 _STATES = {
     "empty": "an empty node",

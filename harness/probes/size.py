@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.cell.inspect import inspected
+from harness.cell.prepare import Prepared
 from harness.lab.lab import Lab
 from harness.model import Direction, Metric, Unit
-from harness.parts import FILE as PARTS
-from harness.parts import CellParts, ImageParts
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.surface.inspection import inspected
-from harness.workshop import Prepared
+from harness.scenarios.layer_sizes import FILE as PARTS
+from harness.scenarios.layer_sizes import CellParts, ImageParts
 
 
 class SizeProbe(CellProbe):

@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
+from harness.cell.prepare import Prepared
+from harness.cell.start import Door, Started, start_and_ask
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
 from harness.lab.lab import Lab
-from harness.lab.stage import FLOOR_PORT, TOOL_IMAGE
+from harness.lab.test_bed import FLOOR_PORT, TOOL_IMAGE
 from harness.model import Metric, Phase, Request, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.startup import Door, Started, start_and_ask
-from harness.workshop import Prepared
 
 STARTS = 3  # warm starts of a visit, the middle one of which counts, …
 SHORT = 0.15  # s … where the first takes no longer: the engine alone varies by some 8 ms, a tenth of such a start

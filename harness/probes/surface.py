@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from harness.cell.inspect import inspected
+from harness.cell.prepare import Prepared
 from harness.errors import LabError
 from harness.lab.lab import Lab
 from harness.model import Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.records import encode
-from harness.surface.inspection import inspected
+from harness.store.format import encode
 from harness.surface.inventory import Inventory
 from harness.surface.pending import Index, Pending, pending
-from harness.workshop import Prepared
 
 PENDING = "pending.json"
 _HEADLINES = ("packages", "shells")

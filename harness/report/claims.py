@@ -6,12 +6,12 @@ import textwrap
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from harness.claims import Answer, Finding, Follows, Judged, Judgement, Less, Reading
-from harness.model import Catalogue
+from harness.catalogue.catalogue import Catalogue
+from harness.claims.read import Answer, Finding, Follows, Judged, Judgement, Less, Reading
 
 _SHOWN = 12  # findings of a reading that are listed; more are counted
 _LOG_LINES = 4
-_ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had (harness/statistics.py)
+_ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had (harness/stats/intervals.py)
 
 
 def render(

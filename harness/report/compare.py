@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from tabulate import tabulate
 
+from harness.decision.figures import FLOOR, select
 from harness.errors import UsageError
 from harness.model import Direction, Metric, Unit
-from harness.report.figures import FLOOR, interval_text, ratio_text, scale, select
-from harness.statistics import Ratio, Verdict, confirm, ratio, summarise
-from harness.store import Run, Series
+from harness.stats.intervals import Ratio, Verdict, confirm, ratio, summarise
+from harness.store.run import Run, Series
+from harness.text.units import interval_text, ratio_text, scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

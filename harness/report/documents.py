@@ -7,14 +7,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.claims import Claim, read_claims
+from harness.claims.read import Claim, read_claims
+from harness.decision.constraints import Constraint
+from harness.decision.criteria import CRITERIA, Criterion
+from harness.decision.decide import PAGE, Decision, decide
 from harness.errors import CatalogueError, StoreError, TareError
 from harness.probes import all_probes
-from harness.report import adr, page
-from harness.report.constraints import Constraint
-from harness.report.criteria import CRITERIA, Criterion
-from harness.report.decision import PAGE, Decision, decide
-from harness.store import Run, read_run
+from harness.report.markdown import decision as adr
+from harness.report.page import page
+from harness.store.run import Run, read_run
 
 DECISION = "decision.md"
 CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in

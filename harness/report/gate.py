@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from harness.budgets import Budget, Severity, budget_for
-from harness.history import Confirmation
-from harness.inputs import differences, slower_phase
 from harness.model import Direction, Metric, Unit
+from harness.nights.blame import differences, slower_phase
+from harness.nights.budgets import Budget, Severity, budget_for
+from harness.nights.history import Confirmation
+from harness.nights.watch import is_worse
 from harness.report.trends import amount, percent
-from harness.statistics import Ratio, Verdict, confirm, ratio, summarise
-from harness.store import Run
-from harness.watch import is_worse
+from harness.stats.intervals import Ratio, Verdict, confirm, ratio, summarise
+from harness.store.run import Run
 
 _MOST_BLAMED = 3
 

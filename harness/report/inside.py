@@ -8,7 +8,7 @@ from statistics import median
 
 from tabulate import tabulate
 
-from harness.store import Run
+from harness.store.run import Run
 from harness.surface.difference import Change, Difference
 from harness.surface.stored import StoredImage
 

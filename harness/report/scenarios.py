@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Literal
 
 from tabulate import tabulate
 
-from harness.breakeven import Crossing, Pull, break_even, deploy_curve
+from harness.decision.figures import apps
 from harness.model import Metric, Unit
-from harness.report.figures import Scale, apps, interval_text, scale
-from harness.scenarios import SCENARIOS, Estimate, Parts, Question, Storage, storage
-from harness.statistics import SMALLEST_DECIDABLE, Method, Summary
-from harness.store import Run
+from harness.scenarios.break_even import Crossing, Pull, break_even, deploy_curve
+from harness.scenarios.formulas import SCENARIOS, Estimate, Parts, Question, Storage, storage
+from harness.stats.intervals import SMALLEST_DECIDABLE, Method, Summary
+from harness.store.run import Run
+from harness.text.units import Scale, interval_text, scale
 
 if TYPE_CHECKING:
-    from harness.scenariocheck import Check
+    from harness.experiments.play_scenarios import Check
 
 Style = Literal["terminal", "markdown"]
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from scipy import stats
 from tabulate import tabulate
 
-from harness.report.figures import interval_text, scale
-from harness.stages import COUNTS, METRICS, SHAPES
-from harness.statistics import CONFIDENCE, Summary, summarise
-from harness.store import Run
+from harness.experiments.stages import COUNTS, METRICS, SHAPES
+from harness.stats.intervals import CONFIDENCE, Summary, summarise
+from harness.store.run import Run
+from harness.text.units import interval_text, scale
 
 # Okabe & Ito, Color Universal Design, 2008: told apart with every kind of colour vision
 _COLOURS = {"copy": "#009E73", "serial": "#D55E00", "parallel": "#0072B2"}

@@ -10,24 +10,13 @@ from typing import Literal
 
 from tabulate import tabulate
 
-from harness.calibration import sentence
+from harness.decision.figures import FLOOR, Figures, apps, figures, select, successes
 from harness.errors import UsageError
+from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
-from harness.report.figures import (
-    FLOOR,
-    Figures,
-    Scale,
-    apps,
-    counted,
-    figures,
-    interval_text,
-    ratio_text,
-    scale,
-    select,
-    successes,
-)
-from harness.statistics import PRACTICAL, Method, Verdict, summarise
-from harness.store import CellInfo, Run
+from harness.stats.intervals import PRACTICAL, Method, Verdict, summarise
+from harness.store.run import CellInfo, Run
+from harness.text.units import Scale, counted, interval_text, ratio_text, scale
 
 Style = Literal["terminal", "markdown"]
 

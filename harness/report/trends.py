@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.budgets import Severity
 from harness.errors import StoreError
-from harness.inputs import Difference, differences
 from harness.model import Metric
-from harness.report.figures import Scale, scale
-from harness.statistics import Ratio, Verdict
-from harness.trend import Change, Kind
-from harness.watch import STOPPED_WITHIN, Cause, Watch, Watched
+from harness.nights.blame import Difference, differences
+from harness.nights.budgets import Severity
+from harness.nights.watch import STOPPED_WITHIN, Cause, Watch, Watched
+from harness.stats.changepoints import Change, Kind
+from harness.stats.intervals import Ratio, Verdict
+from harness.text.units import Scale, scale
 
 _MOST_CAUSES = 5
 _TRIFLE = 1024  # B: what dates in a layer make of its size

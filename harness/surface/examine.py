@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from harness.image.tar import Entry, Source
 from harness.surface import elf, jars, packages, secrets
 from harness.surface.finding import Finding, Package, Program, Secret
-from harness.tarread import Entry, Source
 
 SMALL = 1 << 20  # B; a file up to this size is read whole, and looked through for secrets if it is text
 LARGE = 64 << 20  # B; no program or jar above this size is read …
@@ -38,7 +38,7 @@ _READERS: dict[str, Callable[[bytes], Iterable[Package]]] = {
 
 
 class Examiner:
-    """`harness.imageread.Examine` for one image. Its limits are of the whole image, not of a layer."""
+    """`harness.image.read.Examine` for one image. Its limits are of the whole image, not of a layer."""
 
     def __init__(self) -> None:
         self._room = KEPT

@@ -7,23 +7,18 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from harness.collector import held_back
-from harness.imageread import ImageContents, read_image, read_layers
-from harness.layers import Account, Tree, account, unpacked
-from harness.records import encode
+from harness.host.collector import held_back
+from harness.image.read import ImageContents, read_image
+from harness.image.tree import Account, Tree, account, unpacked
+from harness.store.documents import CYCLONEDX, SPDX, STEPS, SURFACE
+from harness.store.format import encode
 from harness.surface import layerreport, sbom
 from harness.surface.examine import Examiner
 from harness.surface.inventory import Inventory, take
 from harness.surface.layerreport import LayerReport
 
 if TYPE_CHECKING:
-    from harness.lab.registry import Registry
-    from harness.workshop import Prepared
-
-SURFACE = "surface.json"
-STEPS = "steps.json"
-CYCLONEDX = "sbom.cyclonedx.json"
-SPDX = "sbom.spdx.json"
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,31 +46,6 @@ class Inspection:
         }
 
 
-def inspected(registry: Registry, cell: Prepared) -> Inspection:
-    """The inspection of a cell's image, which is walked once for all probes that ask.
-
-    From the layers the registry holds: to save an image an engine writes all of it to its disk first.
-    """
-    if not cell.inspections:
-        layers = cell.manifest.layers
-        of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
-        with held_back():
-            contents = read_layers(
-                registry.config(cell.repository, cell.manifest.digest),
-                (registry.blob(cell.repository, layer.digest) for layer in layers),
-                examine=Examiner(),
-            )
-            found = _inspection(
-                contents,
-                name=cell.cell.id,
-                image=cell.id,
-                packed=[layer.size for layer in layers],
-                base=sum(layer.digest in of_base for layer in layers),
-            )
-        cell.inspections.append(found)
-    return cell.inspections[0]
-
-
 def inspect(stream: Iterable[bytes], *, name: str, image: str, packed: Sequence[int] = (), base: int = 0) -> Inspection:
     """Walk an image's saved stream once.
 
@@ -84,10 +54,11 @@ def inspect(stream: Iterable[bytes], *, name: str, image: str, packed: Sequence[
     """
     with held_back():
         contents = read_image(stream, examine=Examiner())
-        return _inspection(contents, name=name, image=image, packed=packed, base=base)
+        return inspection_of(contents, name=name, image=image, packed=packed, base=base)
 
 
-def _inspection(contents: ImageContents, *, name: str, image: str, packed: Sequence[int], base: int) -> Inspection:
+def inspection_of(contents: ImageContents, *, name: str, image: str, packed: Sequence[int], base: int) -> Inspection:
+    """Everything that walked contents tell; the parameters are those of `inspect`."""
     tree = Tree(contents)
     numbers = account(contents, tree)
     created = str(contents.config.get("created") or "")

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.imageread import ImageContents
-from harness.layers import Kind, Node, Tree
+from harness.image.read import ImageContents
+from harness.image.tree import Kind, Node, Tree
 from harness.surface import capabilities, packages, secrets, tools
 from harness.surface.finding import Finding
 from harness.surface.ownership import Installed, Owners

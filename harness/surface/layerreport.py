@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from harness.imageread import ImageContents, Layer, is_whiteout
-from harness.layers import Account, Kind
+from harness.image.read import ImageContents, Layer, is_whiteout
+from harness.image.tree import Account, Kind
 
 _DIRECTORY = Kind.DIRECTORY
 _WHITEOUT = ".wh."

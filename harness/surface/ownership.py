@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.layers import Node, Tree
+from harness.image.tree import Node, Tree
 from harness.surface import packages
 from harness.surface.examine import APK, INFO, STATUS, STATUS_D
 from harness.surface.finding import DISTRIBUTION, Ecosystem, Finding, Package

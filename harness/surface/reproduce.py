@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
-from harness.imageread import ImageContents, Layer, read_image
-from harness.records import encode
-from harness.tarread import Entry, Source
+from harness.image.read import ImageContents, Layer, read_image
+from harness.image.tar import Entry, Source
+from harness.store.format import encode
 
 FILE = "reproducible.json"
 _TOLD = 50  # files of a layer that are told by name

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from harness.records import encode
+from harness.store.format import encode
 from harness.surface.finding import DISTRIBUTION, Ecosystem, Package
 from harness.surface.inventory import Inventory
 

@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 
 from harness.errors import StoreError, UsageError
-from harness.store import Run
-from harness.surface.inspection import STEPS, SURFACE
-from harness.tomlread import suggest
+from harness.store.documents import STEPS, SURFACE
+from harness.store.run import Run
+from harness.tomlfile import suggest
 
 _MEASURE = "Measure it: `tox -e bench -- -m surface`."
 

@@ -1,0 +1,1 @@
+"""What apps/, variants/ and calibration/ say, read and checked."""

@@ -1,0 +1,330 @@
+"""Reads apps/ and variants/ into the records of harness/model.py.
+
+    apps/<app>/app.toml                   what the service is, how it proves that it works, what its edits are
+    apps/<app>/<strategy>.Dockerfile      only where the app needs one of its own
+    variants/<strategy>/variant.toml      what the strategy is and what it trades
+    variants/<strategy>/<language>.Dockerfile
+    variants/bases.toml                   the roles images are built from
+
+Every mistake is a CatalogueError with file, line and fix. A mistake in an app, a strategy or a Dockerfile costs
+the cells that need it and is told in `Catalogue.problems`; one in bases.toml, which every cell needs, is raised.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.catalogue.catalogue import Catalogue
+from harness.catalogue.cells import cells
+from harness.errors import CatalogueError
+from harness.model import App, Base, Edit, Request, Service, Strategy
+from harness.tomlfile import Document, Table, read_text, shown, suggest
+
+RECIPES = ("full", "slim", "layer", "distroless")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_NAME_RULE = "Use lower-case letters, digits and single hyphens."
+
+
+def read(root: Path, *, extra_apps: Sequence[Path] = ()) -> Catalogue:
+    """The catalogue of `root`, the folder that holds apps/ and variants/, and of app folders that lie elsewhere.
+
+    Paths in records and messages begin as `root` does. Raises CatalogueError for mistakes in bases.toml.
+    """
+    problems: list[CatalogueError] = []
+    release, bases = _bases(root / "variants" / "bases.toml")
+    strategies = _strategies(root / "variants", problems)
+    known = [folder.name for folder in _folders(root / "variants")]  # a strategy with mistakes is one all the same
+    apps = _apps([*_folders(root / "apps"), *extra_apps], bases, known, problems)
+    return Catalogue(
+        apps=apps,
+        strategies=strategies,
+        bases=bases,
+        release=release,
+        cells=cells(apps, strategies, bases, known, problems),
+        problems=tuple(problems),
+    )
+
+
+# ---- bases
+
+
+def _bases(path: Path) -> tuple[str, Mapping[str, Base]]:
+    document = Document(path)
+    root = document.root
+    release = root.text("release")
+    table = root.table("base")
+    root.close()
+    tables = {role: inner for role in table.names() if (inner := table.table(role))} if table else {}
+    bases = {role: _base(role, inner) for role, inner in tables.items()}
+    for role, base in bases.items():
+        inner = tables[role]
+        if not _NAME.fullmatch(role):
+            inner.problem(f"base.{role} is not a name for a base", fix=_NAME_RULE)
+        if base.recipe in RECIPES and base.recipe != "layer" and base.parent:
+            inner.problem(f"parent is for the recipe layer, not {base.recipe}", key="parent", fix="Remove it.")
+        elif base.recipe == "layer" and not base.parent:
+            inner.problem("the recipe layer needs a parent", fix="Add parent = …, the base whose layers come below.")
+        elif base.parent and base.parent not in bases:
+            fix = suggest(base.parent, bases, "Use one of")
+            inner.problem(f"parent {base.parent} is not a base", key="parent", fix=fix)
+        elif _stands_on_itself(role, bases):
+            inner.problem(f"base.{role} stands on itself", key="parent", fix="Choose a parent below it.")
+    if document.problems:
+        raise _joined(document.told())
+    return release, bases
+
+
+def _base(role: str, table: Table) -> Base:
+    return Base(
+        role=role,
+        title=table.text("title"),
+        upstream=table.text("upstream"),
+        recipe=table.choice("recipe", RECIPES),
+        packages=table.texts("packages"),
+        parent=table.text("parent", default=""),
+        options=table.rest(),
+    )
+
+
+def _stands_on_itself(role: str, bases: Mapping[str, Base]) -> bool:
+    below = bases[role].parent
+    seen = set()
+    while below in bases and below not in seen:
+        if below == role:
+            return True
+        seen.add(below)
+        below = bases[below].parent
+    return False
+
+
+def _joined(problems: Sequence[CatalogueError]) -> CatalogueError:
+    """The first mistake, with where the others of the same file are."""
+    first, *others = problems
+    if not others:
+        return first
+    lines = ", ".join(f"{error.line or '–'} ({error.what})" for error in others)
+    return CatalogueError(first.what, path=first.path, line=first.line, fix=f"{first.fix} Also line {lines}.")
+
+
+# ---- strategies
+
+
+def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strategy, ...]:
+    found: list[Strategy] = []
+    for folder in _folders(variants):
+        document = _document(folder / "variant.toml", problems)
+        if document is None:
+            continue
+        root = document.root
+        strategy = Strategy(
+            name=_name(folder, "a strategy", document),
+            title=root.text("title"),
+            summary=root.text("summary"),
+            trades=root.text("trades"),
+            path=folder,
+            rank=root.integer("rank", low=0, high=9999),
+            default=root.flag("default", default=True),
+            fails=root.text("fails", default=""),
+        )
+        root.close()
+        if not document.problems:
+            for other in found:
+                if other.rank == strategy.rank:  # a mistake, but both can be measured: their names decide the order
+                    fix = "Give each strategy a rank of its own."
+                    root.problem(f"rank {strategy.rank} is also that of {other.name}", key="rank", fix=fix)
+            found.append(strategy)
+        problems += document.told()
+    return tuple(sorted(found, key=lambda strategy: (strategy.rank, strategy.name)))
+
+
+# ---- apps
+
+
+def _apps(
+    folders: Sequence[Path], bases: Mapping[str, Base], known: Sequence[str], problems: list[CatalogueError]
+) -> tuple[App, ...]:
+    found: dict[str, App] = {}
+    for folder in folders:
+        document = _document(folder / "app.toml", problems)
+        if document is None:
+            continue
+        app = _app(folder, document, bases, known)
+        if other := found.get(app.name):
+            document.root.problem(f"app {app.name} is {other.path} already", fix="Rename one of the two folders.")
+        problems += document.told()
+        if not document.problems:
+            found[app.name] = app
+    return tuple(found.values())
+
+
+def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Sequence[str]) -> App:
+    """What app.toml says; worth nothing where `document.problems` is not empty afterwards."""
+    root = document.root
+    app = App(
+        name=_name(folder, "an app", document),
+        title=root.text("title"),
+        language=root.text("language"),
+        path=folder,
+        port=root.integer("port", low=1, high=65535),
+        env=_env(root),
+        services=tuple(_service(table, bases, known) for table in root.tables("service", optional=True)),
+        ready=_request(root.table("ready")),
+        verify=tuple(_request(table) for table in root.tables("verify")),
+        source_change=_edit(folder, root.table("source_change")),
+        dependency_change=_edit(folder, root.table("dependency_change")),
+        start_timeout=root.seconds("start_timeout", default=30.0),
+        default=root.flag("default", default=True),
+    )
+    if app.language and not _NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
+        root.problem(f'language is "{app.language}"', key="language", fix=_NAME_RULE)
+    names = [service.name for service in app.services]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        root.problem(f"service {name} is there twice", key="service", fix="Give each a name of its own.")
+    for key, value in app.env.items():
+        for name in _PLACEHOLDER.findall(str(value)):
+            if name not in names:
+                fix = suggest(name, names, "Services:") if names else "Add a [[service]] of this name."
+                root.problem(f"env.{key} names {{{name}}}, which is no service", key="env", fix=fix)
+    root.close()
+    return app
+
+
+def _service(table: Table, bases: Mapping[str, Base], known: Sequence[str]) -> Service:
+    service = Service(
+        name=table.text("name"),
+        title=table.text("title"),
+        base=table.text("base"),
+        port=table.integer("port", low=1, high=65535),
+        command=table.texts("command"),
+        env=_env(table),
+        inside=table.texts("inside"),
+        start_timeout=table.seconds("start_timeout", default=60.0),
+    )
+    table.close()
+    if service.name and not _NAME.fullmatch(service.name):
+        table.problem(f"name is {shown(service.name)}", key="name", fix=_NAME_RULE)
+    if service.base and service.base not in bases:
+        table.problem(f"{service.base} is no base", key="base", fix=suggest(service.base, bases, "Use one of"))
+    for name in service.inside:
+        if name not in known:
+            table.problem(f"{name} is no strategy", key="inside", fix=suggest(name, known, "Strategies:"))
+    return service
+
+
+def _env(root: Table) -> dict[str, str]:
+    values = root.plain("env") or {}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            root.problem(f"env.{name} is not text", key="env", fix=f'Write {name} = "…".')
+    return values
+
+
+def _request(table: Table | None, *, followed: bool = False) -> Request:
+    """`followed`: what another answer leads to, so that it has no path of its own."""
+    if table is None:
+        return Request(path="/")
+    request = Request(
+        path="" if followed else table.text("path"),
+        method=table.choice("method", METHODS, default="GET"),
+        status=table.integer("status", low=100, high=599, default=200),
+        equals=table.text("equals", default=None, empty=True),
+        contains=table.text("contains", default=None),
+        json=table.plain("json"),
+        body=table.text("body", default="", empty=True),
+        follow=table.text("follow", default=""),
+        then=_request(table.table("then"), followed=True) if "then" in table else None,
+    )
+    table.close()
+    _check_follow(request, table)
+    if request.path.strip() and not request.path.startswith("/"):
+        table.problem(f'path is "{request.path}"', key="path", fix="Begin it with /.")
+    expected = [key for key in ("equals", "contains", "json") if key in table]
+    if len(expected) > 1:
+        table.problem(f"{' and '.join(expected)} together", key=expected[1], fix="Keep one of them.")
+    if not _is_json(request.json):
+        table.problem("json holds what JSON cannot say", key="json", fix="Write dates as text, and no inf or nan.")
+    return request
+
+
+def _check_follow(request: Request, table: Table) -> None:
+    if bool(request.follow) != (request.then is not None):
+        key, other = ("follow", "then") if request.follow else ("then", "follow")
+        table.problem(f"{key} without {other}", key=key, fix=f"Add {other}: follow finds a path, then is asked there.")
+    if request.follow:
+        try:
+            groups = re.compile(request.follow).groups
+        except re.error as error:
+            table.problem(f"follow is no regular expression: {error}", key="follow", fix="Correct it.")
+        else:
+            if groups != 1:
+                table.problem(f"follow has {groups} groups", key="follow", fix="Put one group round the path.")
+
+
+def _is_json(value: Any) -> bool:
+    """Whether a TOML value has a JSON equal: no dates, no times, no infinities."""
+    if isinstance(value, dict):
+        return all(_is_json(inner) for inner in value.values())
+    if isinstance(value, list):
+        return all(_is_json(inner) for inner in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)
+
+
+def _edit(folder: Path, table: Table | None) -> Edit:
+    if table is None:
+        return Edit(file="", find="", replace="")
+    edit = Edit(file=table.text("file"), find=table.text("find"), replace=table.text("replace", empty=True))
+    table.close()
+    if edit.replace and "{n}" not in edit.replace:
+        fix = "Put {n}, the number of the edit, into it: each try must build a text never built before."
+        table.problem("replace lacks {n}", key="replace", fix=fix)
+    target = folder / edit.file
+    if not edit.file:
+        return edit
+    if not target.resolve().is_relative_to(folder.resolve()):
+        table.problem(f"{edit.file} is outside the app", key="file", fix=f"Name a file inside {folder}.")
+        return edit
+    try:
+        text = read_text(target)
+    except CatalogueError as error:
+        table.problem(f"{edit.file}: {error.what}", key="file", fix=f"Name a text file inside {folder}.")
+        return edit
+    if edit.find and edit.find not in text:
+        fix = "Copy a piece of the file, white space included."
+        table.problem(f"{shown(edit.find)} is not in {edit.file}", key="find", fix=fix)
+    return edit
+
+
+# ---- folders and names
+
+
+def _folders(parent: Path) -> list[Path]:
+    """The folders in `parent` by name, but for those of tools (__pycache__) and empty ones, which git leaves behind."""
+    if not parent.is_dir():
+        return []
+    found = (path for path in parent.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
+    return sorted(path for path in found if any(path.iterdir()))
+
+
+def _document(path: Path, problems: list[CatalogueError]) -> Document | None:
+    """None, and a problem, where the file is missing or not TOML."""
+    try:
+        return Document(path)
+    except CatalogueError as error:
+        problems.append(error)
+        return None
+
+
+def _name(folder: Path, what: str, document: Document) -> str:
+    name = folder.resolve().name
+    if not _NAME.fullmatch(name):
+        fix = f"Rename the folder: {_NAME_RULE[0].lower()}{_NAME_RULE[1:]}"
+        document.root.problem(f"{name} is not a name for {what}", fix=fix)
+    return name

@@ -1,0 +1,39 @@
+"""What is inside a prepared cell's image, read from the layers that the registry holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.host.collector import held_back
+from harness.image.read import read_layers
+from harness.surface.examine import Examiner
+from harness.surface.inspection import Inspection, inspection_of
+
+if TYPE_CHECKING:
+    from harness.cell.prepare import Prepared
+    from harness.lab.registry import Registry
+
+
+def inspected(registry: Registry, cell: Prepared) -> Inspection:
+    """The inspection of a cell's image, which is walked once for all probes that ask.
+
+    From the layers the registry holds: to save an image an engine writes all of it to its disk first.
+    """
+    if not cell.inspections:
+        layers = cell.manifest.layers
+        of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
+        with held_back():
+            contents = read_layers(
+                registry.config(cell.repository, cell.manifest.digest),
+                (registry.blob(cell.repository, layer.digest) for layer in layers),
+                examine=Examiner(),
+            )
+            found = inspection_of(
+                contents,
+                name=cell.cell.id,
+                image=cell.id,
+                packed=[layer.size for layer in layers],
+                base=sum(layer.digest in of_base for layer in layers),
+            )
+        cell.inspections.append(found)
+    return cell.inspections[0]

@@ -1,0 +1,343 @@
+"""Making a cell ready to be measured: build it, prove that it answers, push it, and keep it there.
+
+What is built here is what pulls and starts measure; the build probe builds anew beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from harness.cell import ask
+from harness.cell.start import LOG_TAIL, Door, start_and_ask
+from harness.engine.contract import BuildResult, ContainerSpec
+from harness.errors import BaseUnavailable, BuildFailed, EngineError, LabError, TryFailed
+from harness.image.context import edited, pack
+from harness.image.manifest import Manifest
+from harness.lab.bases.bases import BaseImage
+from harness.lab.kept_images import Kept, key_of
+from harness.lab.lab import Lab
+from harness.ledger import Ledger
+from harness.model import Cell, Edit, Status
+from harness.scenarios.pull_model import PullProfile
+from harness.settings import IMAGE_PREFIX
+from harness.surface.inspection import Inspection
+
+_DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A cell whose image is built, verified and pushed.
+
+    `image` is the app as it stands, and in the registry as `repository:current`; what its source change makes of it is
+    `repository:changed`, and the base of the last stage `repository:base`.
+    """
+
+    cell: Cell
+    id: str  # image id
+    image: str
+    repository: str
+    manifest: Manifest
+    changed_manifest: Manifest
+    base_manifest: Manifest | None  # None for scratch, and for an archive
+    log: str  # of its build
+    diff_ids: tuple[str, ...]
+    started: float  # s from the create call to the first valid answer, on a machine that may have been busy
+    key: str = ""  # of the image on the shelf; "" where it is not there
+    kept: float = 0.0  # Unix time it was built, where that was an earlier run; 0: in this session
+    profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
+    inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
+    peaks: list[int] = field(default_factory=list)  # B of memory, read after all right answers
+
+
+class Workshop:
+    """Builds, verifies and pushes cells in a lab.
+
+    Where it `rebuilds`, the bases of a kept image are loaded with it: what a load leaves the disk to write would
+    otherwise disturb the build that is timed next.
+    """
+
+    def __init__(self, lab: Lab, *, rebuilds: bool = False) -> None:
+        self._lab = lab
+        self._rebuilds = rebuilds
+        self.ledger = Ledger()  # of what this workshop spends its time on
+
+    def build(
+        self,
+        cell: Cell,
+        tag: str,
+        *,
+        edit: Edit | None = None,
+        number: int = 0,
+        no_cache: bool = False,
+        names: Mapping[str, str] | None = None,
+    ) -> BuildResult:
+        """Build a cell's Dockerfile from its app, with an edit applied. `names` are other names of its bases, by role.
+
+        Raises BaseUnavailable or BuildFailed.
+        """
+        lab = self._lab
+        # engines whose BuildKit knows it date layers by it; others, and Dockerfiles that do not ask, ignore it
+        epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+        arguments: dict[str, str] = {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
+        environs: dict[str, Mapping[str, str]] = {}
+        for role in cell.bases:
+            base = self._base(role)  # a node of kind "layers" may have removed it
+            argument = lab.catalogue.bases[role].argument
+            arguments[argument] = names[role] if names else base.name
+            environs[argument] = self._environ(base.name)
+        changed = edited(cell.app, edit, number) if edit else None
+        text = cell.dockerfile.read_text(encoding="utf-8")
+        if lab.depot:
+            text = lab.depot.rewrite(text, environs)
+        return lab.engine.build(
+            context=pack(cell.app.path, text, changed=changed),
+            tag=tag,
+            arguments=arguments,
+            secrets=lab.depot.secrets if lab.depot else None,
+            network=lab.build_network,
+            no_cache=no_cache,
+        )
+
+    def _base(self, role: str) -> BaseImage:
+        """A base, loaded. Raises BaseUnavailable."""
+        base = self._lab.bases[role]
+        if isinstance(base, BaseUnavailable):
+            raise base
+        with self.ledger.spend("bases"):
+            self._lab.store.load(self._lab.engine, (base,))
+        return base
+
+    def _environ(self, image: str) -> Mapping[str, str]:
+        """Environment of an image: where tools look for their settings depends on it."""
+        info = self._lab.engine.inspect(image)
+        stated = info.config.get("Env") if info else None
+        return dict(str(pair).split("=", 1) for pair in stated) if isinstance(stated, list) else {}
+
+    def prepare(self, cell: Cell) -> Prepared:
+        """An image of an earlier run is taken where it is kept and its inputs are the same.
+
+        Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed.
+        """
+        began = time.time()
+        key = self._key(cell)
+        if key and (prepared := self._kept(cell, key)):
+            return prepared
+        image, changed, result = self._make(cell)
+        with self.ledger.spend("starts"):
+            started = max(self.verify(cell, image), self._verify_changed(cell, changed))
+        try:
+            with self.ledger.spend("push"):
+                prepared = self._push(cell, image, changed, result, started)
+        except EngineError as error:
+            raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
+        if key and self._lab.shelf:
+            kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
+            if self._lab.shelf.put(key, prepared.repository, kept):
+                self._lab.lasting.add(image)
+                return replace(prepared, key=key)
+        return prepared
+
+    def is_kept(self, cell: Cell) -> bool:
+        """Whether `prepare` finds an image of an earlier run."""
+        key, shelf = self._key(cell), self._lab.shelf
+        return bool(key and shelf and shelf.has(key))
+
+    def _key(self, cell: Cell) -> str:
+        """What stands for all inputs of a cell's images; "" where they are not to be kept."""
+        lab = self._lab
+        if lab.shelf is None or cell.archive:
+            return ""
+        bases = [base for role in cell.bases if isinstance(base := lab.bases[role], BaseImage)]
+        if len(bases) < len(cell.bases):
+            return ""  # it cannot be built, and must not be measured as if it could
+        text, info = cell.dockerfile.read_text(encoding="utf-8"), lab.engine.info
+        return key_of((
+            cell.id,
+            *(f"{base.image_id} {' '.join(base.diff_ids)}" for base in bases),
+            pack(cell.app.path, text),
+            pack(cell.app.path, text, changed=edited(cell.app, cell.app.source_change, 1)),
+            f"{info.kind} {info.version} {info.storage_driver} {info.image_store} {info.architecture}",
+            os.environ.get("SOURCE_DATE_EPOCH", ""),
+        ))  # fmt: skip
+
+    def _kept(self, cell: Cell, key: str) -> Prepared | None:
+        """The cell with what the shelf has of it, verified; None where it has to be built."""
+        lab, repository, image = self._lab, _repository(cell), _name(cell, "current")
+        assert lab.shelf is not None
+        kept = lab.shelf.take(key, repository)
+        if kept is None:
+            return None
+        if self._rebuilds:
+            for role in cell.bases:
+                self._base(role)
+        try:
+            with self.ledger.spend("kept images"):
+                if not lab.shelf.sound(repository):  # nodes pull it, though the engine may have it from an earlier run
+                    raise LabError("the kept image is damaged", where=cell.id)
+                if self._id(image) != kept.image:
+                    self._fetch(repository, image)
+                if self._id(image) != kept.image:
+                    raise LabError("the kept image is another one", where=cell.id)
+                manifests = [lab.registry.manifest(repository, name) for name in ("current", "changed")]
+                base = lab.registry.manifest(repository, "base") if cell.base else None
+        except (EngineError, LabError):  # whatever is wrong with it, it is one to build
+            lab.shelf.drop(key)
+            return None
+        with self.ledger.spend("starts"):
+            started = self.verify(cell, image)
+        lab.lasting.add(image)
+        return Prepared(
+            cell=cell,
+            id=kept.image,
+            image=image,
+            repository=repository,
+            manifest=manifests[0],
+            changed_manifest=manifests[1],
+            base_manifest=base,
+            log=kept.log,
+            diff_ids=kept.diff_ids,
+            started=started,
+            key=key,
+            kept=kept.at,
+        )
+
+    def _make(self, cell: Cell) -> tuple[str, str, BuildResult]:
+        """Names of the image and of the changed one, and how the first was built."""
+        depot = self._lab.depot
+        position = depot.position() if depot else 0
+        image, changed = _name(cell, "current"), _name(cell, "changed")
+        try:
+            with self.ledger.spend("builds"):
+                if cell.archive:
+                    return image, changed, self._loaded(cell.archive, image, changed)
+                with self._own_names(cell) as names:
+                    result = self.build(cell, image, names=names)
+                    self.build(cell, changed, edit=cell.app.source_change, number=1, names=names)
+                return image, changed, result
+        except BuildFailed as error:
+            where = f" at {error.step}" if error.step else ""
+            reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
+            if depot and (hosts := depot.unreachable(position)):
+                reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
+            raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
+        except (BaseUnavailable, EngineError) as error:
+            raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
+
+    @contextmanager
+    def _own_names(self, cell: Cell) -> Iterator[Mapping[str, str]]:
+        """Names of the cell's bases that no other build uses meanwhile, by role.
+
+        BuildKit, as Docker 20.10 has it, finds nothing in its cache for what follows a FROM that another build names
+        at the same time: a changed image would be built from scratch and share no layer with the one before. What
+        two builds have in common is found by its content all the same.
+        """
+        engine, names = self._lab.engine, {role: _name(cell, f"on-{role}") for role in cell.bases}
+        try:
+            for role, name in names.items():
+                engine.tag(self._base(role).name, name)
+            yield names
+        finally:
+            for name in names.values():
+                engine.remove_image(name)
+
+    def _loaded(self, archive: Path, image: str, changed: str) -> BuildResult:
+        """A kept image under both names: what its source change would have made was not kept."""
+        engine = self._lab.engine
+        id_ = engine.load(archive, tag=image)
+        engine.tag(image, changed)
+        return BuildResult(image=id_, seconds=0.0, steps=(), log=f"loaded from {archive.name}\n")
+
+    def verify(self, cell: Cell, image: str) -> float:
+        """Start the image and compare every answer; seconds until the first valid one.
+
+        Raises TryFailed with the container's last lines.
+        """
+        engine, stage = self._lab.engine, self._lab.stage
+        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=stage.network)
+        port = stage.port(cell.app.port)
+        started = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port))
+        try:
+            ask.verify(stage.address, port, cell.app.verify)
+        except TryFailed as error:
+            raise TryFailed(error.status, error.reason, log=engine.logs(started.container, tail=LOG_TAIL)) from error
+        finally:
+            engine.remove(started.container)
+        return started.ready - started.called
+
+    def _verify_changed(self, cell: Cell, image: str) -> float:
+        """The same of a changed image, in one strategy of each app: the change is the same in all; else 0 s."""
+        claims = self._lab.changed_by
+        if claims.setdefault(cell.app.name, cell.id) != cell.id:
+            return 0.0
+        try:
+            return self.verify(cell, image)
+        except TryFailed:
+            del claims[cell.app.name]  # so that every strategy that can tells what is wrong
+            raise
+
+    def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:
+        lab = self._lab
+        repository = _repository(cell)
+        manifest = self._push_as(image, repository, "current")
+        changed_manifest = self._push_as(changed, repository, "changed")
+        base_manifest = None
+        if cell.base and not cell.archive:  # a kept image may stand on a base of another day
+            base = lab.bases[cell.base]
+            assert not isinstance(base, BaseUnavailable)  # the image was built from it
+            base_manifest = self._push_as(base.name, repository, "base")
+        info = lab.engine.inspect(image)
+        assert info is not None
+        return Prepared(
+            cell=cell,
+            id=built.image,
+            image=image,
+            repository=repository,
+            manifest=manifest,
+            changed_manifest=changed_manifest,
+            base_manifest=base_manifest,
+            log=built.log,
+            diff_ids=info.diff_ids,
+            started=started,
+        )
+
+    def _push_as(self, image: str, repository: str, name: str) -> Manifest:
+        engine, registry = self._lab.engine, self._lab.registry
+        reference = f"{registry.push}/{repository}:{name}"
+        engine.tag(image, reference)
+        try:
+            engine.push(reference)
+        finally:
+            engine.remove_image(reference)
+        return registry.manifest(repository, name)
+
+    def ensure(self, prepared: Prepared) -> None:
+        """Fetch the cell's image back where a pull on this very engine has removed it (node kind "layers")."""
+        if self._lab.engine.inspect(prepared.image) is None:
+            self._fetch(prepared.repository, prepared.image)
+
+    def _id(self, image: str) -> str:
+        """The id of what the engine has under a name; "" where that is nothing."""
+        info = self._lab.engine.inspect(image)
+        return info.id if info else ""
+
+    def _fetch(self, repository: str, image: str) -> None:
+        engine, reference = self._lab.engine, f"{self._lab.registry.push}/{repository}:current"
+        engine.pull(reference)
+        engine.tag(reference, image)
+        engine.remove_image(reference)
+
+
+def _name(cell: Cell, name: str) -> str:
+    return f"{IMAGE_PREFIX}cell/{cell.id}:{name}"
+
+
+def _repository(cell: Cell) -> str:
+    """A name the engine knows as ours, behind the registry too."""
+    return f"{IMAGE_PREFIX}{cell.id}"

@@ -1,0 +1,87 @@
+"""Trying an app under conditions: a container that runs as asked, answers, and gives all the right answers."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from harness.cell import ask
+from harness.cell.prepare import Prepared
+from harness.cell.start import LOG_TAIL, Door, start_and_ask
+from harness.engine.contract import ContainerSpec, Engine
+from harness.errors import LabError, TryFailed
+from harness.image.read import read_image
+from harness.image.tar import Entry, Source
+from harness.lab.lab import Lab
+from harness.lab.test_bed import TOOL_IMAGE
+
+PROGRAM = "/tare-tool"  # where the tool lies in a container it is brought into
+_TOOL = "tool"  # its path in its own image
+
+
+def as_it_is(lab: Lab, cell: Prepared) -> ContainerSpec:
+    """The cell's container on stage, under no conditions."""
+    return ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.stage.network)
+
+
+@contextmanager
+def running(lab: Lab, cell: Prepared, spec: ContainerSpec, *, patience: float = math.inf) -> Iterator[str]:
+    """A container of the cell that has given its first valid answer and all the right ones; removed in the end.
+
+    `patience` is how long (s) the first answer is waited for where the app itself would be given longer. Raises
+    TryFailed with the reason and the container's last lines.
+    """
+    app = cell.cell.app
+    port = lab.stage.port(app.port)
+    door = Door.of(app, lab.stage.address, port)
+    door = replace(door, timeout=min(door.timeout, patience))
+    container = start_and_ask(lab.engine, spec, door).container
+    try:
+        try:
+            ask.verify(lab.stage.address, port, app.verify)
+        except TryFailed as error:
+            raise TryFailed(error.status, error.reason, log=lab.engine.logs(container, tail=LOG_TAIL)) from error
+        yield container
+    finally:
+        lab.engine.remove(container)
+
+
+def with_program(spec: ContainerSpec, program: Path) -> ContainerSpec:
+    """The same with a program of ours in it, as if somebody had brought one along."""
+    return replace(spec, binds=[*spec.binds, f"{program}:{PROGRAM}:ro"])
+
+
+def tool_program(engine: Engine, cache: Path) -> Path:
+    """The tool as a file of this machine, taken out of its image once. Raises LabError where it is not in it."""
+    info = engine.inspect(TOOL_IMAGE)
+    if info is None:
+        raise LabError("the tool image is gone", where=TOOL_IMAGE)
+    path = cache / "tool" / info.id.removeprefix("sha256:")[:16]
+    if not path.exists():
+        found: list[bytes] = []
+
+        def take(entry: Entry, stored: int, source: Source) -> None:
+            if entry.path == _TOOL:
+                found.append(source.read(stored))
+
+        read_image(engine.save(TOOL_IMAGE), examine=take)
+        if not found:
+            raise LabError("the tool is not in its image", where=TOOL_IMAGE)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")  # cells are tried side by side
+        temporary.write_bytes(found[-1])
+        temporary.chmod(0o755)
+        temporary.rename(path)
+    return path
+
+
+def peak(lab: Lab, container: str) -> int:
+    """Peak resident memory (B) of all processes of a container the tool was brought into."""
+    said = lab.engine.run_in(container, [PROGRAM, "peak"])
+    text = said.output.strip()
+    return int(text) if said.exit_code == 0 and text.isdigit() else 0

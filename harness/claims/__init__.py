@@ -1,0 +1,1 @@
+"""What is said about images, read from a file and held against stored samples."""

@@ -1,0 +1,337 @@
+"""Claims judged by stored runs. Pure: runs in, verdicts out.
+
+Every unit of a reading (a cell, an app's pair of cells, an app, a set of cells) is judged by the newest run that has
+what it takes. All units of a reading come from one environment, the newest run's where it has any; nothing is ever
+joined across environments.
+
+An interval inside the bounds confirms, one outside refutes, one across a bound leaves undecided, and so do too few
+samples for an interval. Comparisons are those of harness/stats/intervals.py: six blocks at least, and a false discovery
+rate held over the reading. "No practical difference" refutes that one is less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import combinations
+
+import numpy as np
+
+from harness.claims.read import Answer, Claim, Finding, Follows, Judged, Judgement, Less, Outcome, Reading, Same, Within
+from harness.model import Direction, Metric, Status, Try, Unit
+from harness.stats.intervals import Method, Ratio, Summary, Verdict, confirm, ratio, summarise
+from harness.store.run import Run, Series
+from harness.text.units import interval_text, scale
+
+PREPARE = "prepare"  # the record of building, verifying and pushing a cell: harness/run/runner.py
+
+
+def judge(claims: Iterable[Claim], runs: Sequence[Run]) -> tuple[Judgement, ...]:
+    """The verdict on every claim by these runs, in any order."""
+    newest = sorted(runs, key=lambda run: (run.manifest.started, run.id), reverse=True)
+    by_print: dict[str, list[Run]] = {}
+    for run in newest:
+        by_print.setdefault(run.manifest.environment.fingerprint, []).append(run)
+    return tuple(_judge_claim(claim, by_print) for claim in claims)
+
+
+def _judge_claim(claim: Claim, by_print: Mapping[str, Sequence[Run]]) -> Judgement:
+    readings = tuple(_judge_reading(reading, by_print) for reading in claim.readings)
+    answers = {judged.answer for judged in readings}
+    decided = answers - {Answer.UNDECIDED}
+    if len(decided) > 1:
+        answer = Answer.DEPENDS
+    elif len(answers) > 1 or not answers:  # what is undecided may yet turn out otherwise
+        answer = Answer.UNDECIDED
+    else:
+        (answer,) = answers
+    return Judgement(claim=claim, answer=answer, readings=readings)
+
+
+def _judge_reading(reading: Reading, by_print: Mapping[str, Sequence[Run]]) -> Judged:
+    find = _FINDERS[type(reading.test)]
+    for fingerprint, runs in by_print.items():
+        if findings := tuple(find(reading, runs)):
+            answer = _together(findings)
+            return Judged(
+                reading=reading,
+                answer=answer,
+                findings=findings,
+                environment=fingerprint,
+            )
+    return Judged(reading=reading, answer=Answer.UNDECIDED, findings=(), environment="")
+
+
+def _together(findings: Sequence[Finding]) -> Answer:
+    """Every unit must confirm, one that refutes is enough."""
+    answers = {finding.answer for finding in findings}
+    if Answer.REFUTED in answers:
+        return Answer.REFUTED
+    return Answer.UNDECIDED if Answer.UNDECIDED in answers else Answer.CONFIRMED
+
+
+# ── units ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _within(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+    test = reading.test
+    assert isinstance(test, Within)
+    for cell, run in _newest(reading.cells, runs, lambda run, cell: (cell, reading.metric) in run.series()):
+        metric, summary = _metric(run, reading.metric), _summary(run, cell, reading.metric)
+        low, high = summary.low, summary.high
+        if low is None or high is None:
+            answer = Answer.UNDECIDED
+        elif test.low <= low and high <= test.high:
+            answer = Answer.CONFIRMED
+        else:
+            answer = Answer.REFUTED if high < test.low or low > test.high else Answer.UNDECIDED
+        yield Finding(unit=cell, answer=answer, numbers=_value(metric, summary), run=run.id)
+
+
+def _less(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+    test = reading.test
+    assert isinstance(test, Less)
+    pairs: dict[tuple[str, str], Run] = {}
+    for run in runs:
+        series = run.series()
+        for one, other in _pairs_of_apps(run, reading.cells, test.than):
+            if (one, reading.metric) in series and (other, reading.metric) in series:
+                pairs.setdefault((one, other), run)
+    ratios = _ratios({pair: (run, reading.metric) for pair, run in pairs.items()})
+    for (one, other), run in pairs.items():
+        metric = _metric(run, reading.metric)
+        mine, theirs = (_summary(run, cell, reading.metric) for cell in (one, other))
+        compared = ratios.get((one, other))
+        numbers = f"{_value(metric, mine)} against {_value(metric, theirs)}"
+        if compared is None:  # a value of zero has no ratio: only what is exact can be told
+            answer = _exactly_less(mine, theirs)
+        else:
+            answer = _is_less(compared)
+            numbers += f" ({_ratio(compared)})"
+        yield Finding(unit=one, answer=answer, numbers=numbers, run=run.id)
+
+
+def _follows(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+    """One finding for each app, over all its pairs of cells."""
+    test = reading.test
+    assert isinstance(test, Follows)
+    chosen: dict[str, Run] = {}
+    for run in runs:
+        for app, cells in _by_app(run, reading.cells).items():
+            if len(_having(run, cells, (reading.metric, test.metric))) > 1:
+                chosen.setdefault(app, run)
+    pairs = {}
+    for app, run in chosen.items():
+        cells = _having(run, _by_app(run, reading.cells)[app], (reading.metric, test.metric))
+        for one, other in combinations(cells, 2):
+            less, more = sorted((one, other), key=lambda cell: _summary(run, cell, test.metric).median)
+            if _summary(run, more, test.metric).median >= test.apart * _summary(run, less, test.metric).median:
+                pairs[less, more] = (run, reading.metric)
+    ratios = _ratios(pairs)
+    for app, run in chosen.items():
+        cells = _by_app(run, reading.cells)[app]
+        mine = [ratios[pair] for pair in pairs if pair[0] in cells and pair in ratios]
+        if mine:
+            yield _tally(app, mine, test, run)
+
+
+def _tally(app: str, compared: Sequence[Ratio], test: Follows, run: Run) -> Finding:
+    answers = [_is_less(each) for each in compared]
+    less, not_less, open_ = (answers.count(answer) for answer in (Answer.CONFIRMED, Answer.REFUTED, Answer.UNDECIDED))
+    allowed = test.exceptions * len(answers)
+    if not_less > allowed:
+        answer = Answer.REFUTED
+    else:
+        answer = Answer.CONFIRMED if not_less + open_ <= allowed else Answer.UNDECIDED
+    low, high = min(each.estimate for each in compared), max(each.estimate for each in compared)
+    numbers = (
+        f"{less} of {len(answers)} pairs less, {not_less} not, {open_} undecided; ratios {low:.2f}× to {high:.2f}×"
+    )
+    return Finding(unit=app, answer=answer, numbers=numbers, run=run.id)
+
+
+def _same(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+    test = reading.test
+    assert isinstance(test, Same)
+    for run in runs:
+        cells = _having(run, _matching(run, reading.cells), (reading.metric,))
+        if len(cells) < 2:
+            continue
+        metric = _metric(run, reading.metric)
+        found = {cell: _summary(run, cell, reading.metric) for cell in cells}
+        least, most = min(found.values(), key=_median), max(found.values(), key=_median)
+        low = _bound(most.low, least.high)  # how many times the least the greatest is, at least and at most
+        high = _bound(most.high, least.low)
+        bound = 1 + test.tolerance
+        if low is None or high is None:
+            answer = Answer.UNDECIDED
+        elif high <= bound:
+            answer = Answer.CONFIRMED
+        else:
+            answer = Answer.REFUTED if low > bound else Answer.UNDECIDED
+        numbers = f"{len(cells)} cells, {_value(metric, least)} to {_value(metric, most)}"
+        yield Finding(unit=", ".join(reading.cells), answer=answer, numbers=numbers, run=run.id)
+        return
+
+
+def _outcome(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+    test = reading.test
+    assert isinstance(test, Outcome)
+
+    def tried(run: Run, cell: str) -> bool:
+        return _works(run, cell) or _failure(run, cell) is not None
+
+    for cell, run in _newest(reading.cells, runs, tried):
+        failed = None if _works(run, cell) else _failure(run, cell)
+        yield Finding(
+            unit=cell,
+            answer=_as_expected(test.status, failed.status if failed else Status.OK),
+            numbers=f"{failed.status}: {failed.reason}" if failed else "built, started, answered as expected",
+            run=run.id,
+            log=failed.log if failed else "",
+        )
+
+
+def _as_expected(expected: Status | None, found: Status) -> Answer:
+    """A failure of another kind than the one expected says nothing of the one expected."""
+    if found is expected or (expected is None and found is not Status.OK):
+        return Answer.CONFIRMED
+    return Answer.REFUTED if Status.OK in (expected, found) else Answer.UNDECIDED
+
+
+_FINDERS: Mapping[type, Callable[[Reading, Sequence[Run]], Iterator[Finding]]] = {
+    Within: _within,
+    Less: _less,
+    Follows: _follows,
+    Same: _same,
+    Outcome: _outcome,
+}
+
+# ── what runs have ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _newest(patterns: Sequence[str], runs: Sequence[Run], has: Callable[[Run, str], bool]) -> Iterator[tuple[str, Run]]:
+    """Every cell that matches, with the newest run that has what is asked for."""
+    seen: set[str] = set()
+    for run in runs:
+        for cell in _matching(run, patterns):
+            if cell not in seen and has(run, cell):
+                seen.add(cell)
+                yield cell, run
+
+
+def _matching(run: Run, patterns: Sequence[str]) -> list[str]:
+    """Cells of a run by its order, each once."""
+    return [cell.id for cell in run.manifest.cells if any(fnmatchcase(cell.id, pattern) for pattern in patterns)]
+
+
+def _by_app(run: Run, patterns: Sequence[str]) -> dict[str, list[str]]:
+    wanted = set(_matching(run, patterns))
+    found: dict[str, list[str]] = {}
+    for cell in run.manifest.cells:
+        if cell.id in wanted:
+            found.setdefault(cell.app, []).append(cell.id)
+    return found
+
+
+def _pairs_of_apps(run: Run, ones: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
+    right = _by_app(run, others)
+    for app, cells in _by_app(run, ones).items():
+        for one in cells:
+            for other in right.get(app, ()):
+                if one != other:
+                    yield one, other
+
+
+def _having(run: Run, cells: Sequence[str], metrics: Sequence[str]) -> list[str]:
+    series = run.series()
+    return [cell for cell in cells if all((cell, metric) in series for metric in metrics)]
+
+
+def _works(run: Run, cell: str) -> bool:
+    """Only a cell that was built, started and answered rightly has samples."""
+    return any(known == cell for known, _ in run.series())
+
+
+def _failure(run: Run, cell: str) -> Try | None:
+    """The last failed try to make the cell ready."""
+    failed = [try_ for try_ in run.failures if try_.cell == cell and try_.probe == PREPARE]
+    return failed[-1] if failed else None
+
+
+def _metric(run: Run, name: str) -> Metric:
+    return next(metric for metric in run.manifest.metrics if metric.name == name)
+
+
+def _summary(run: Run, cell: str, metric: str) -> Summary:
+    samples = run.series()[cell, metric]
+    return summarise(samples.value, deterministic=_exact(_metric(run, metric), samples))
+
+
+def _exact(metric: Metric, *series: Series) -> bool:
+    """Whether the values are what they are: deterministic, or counts and answers that came out the same each time."""
+    counted = metric.unit in (Unit.COUNT, Unit.BOOLEAN)
+    return metric.deterministic or (counted and all(not np.ptp(each.value) for each in series))
+
+
+# ── comparing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _ratios(pairs: Mapping[tuple[str, str], tuple[Run, str]]) -> dict[tuple[str, str], Ratio]:
+    """The first of each pair over the second, the false discovery rate held over all of them.
+
+    As if less were better of every metric: the claim says what is less, not what is good.
+    """
+    found = {}
+    for (one, other), (run, name) in pairs.items():
+        mine, theirs = run.series()[one, name], run.series()[other, name]
+        exact = _exact(_metric(run, name), mine, theirs)
+        if compared := ratio(theirs, mine, direction=Direction.SMALLER, deterministic=exact):
+            found[one, other] = compared
+    return confirm(found)
+
+
+def _exactly_less(mine: Summary, theirs: Summary) -> Answer:
+    if not mine.method is theirs.method is Method.EXACT:
+        return Answer.UNDECIDED
+    return Answer.CONFIRMED if mine.median < theirs.median else Answer.REFUTED
+
+
+def _is_less(compared: Ratio) -> Answer:
+    match compared.verdict:
+        case Verdict.BETTER:
+            return Answer.CONFIRMED
+        case Verdict.UNDECIDED:
+            return Answer.UNDECIDED
+    return Answer.REFUTED
+
+
+def _bound(upper: float | None, lower: float | None) -> float | None:
+    """One bound over another; None where one is unknown."""
+    if upper is None or lower is None:
+        return None
+    return upper / lower if lower else 1.0 if upper == lower else math.inf
+
+
+def _median(summary: Summary) -> float:
+    return summary.median
+
+
+# ── words ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _value(metric: Metric, summary: Summary) -> str:
+    """`1.23 s ±0.04`, `49.3 MB`; the number of samples where they are too few for an interval."""
+    own = scale(metric, [summary.median])
+    unit = "" if own.unit in ("yes/no", "count") else f" {own.unit}"
+    spread = interval_text(summary, own) if summary.low is not None else f"(n = {summary.n})"
+    return f"{own.text(summary.median)}{unit} {spread}".rstrip()
+
+
+def _ratio(compared: Ratio) -> str:
+    if compared.p is None:
+        return f"{compared.estimate:.3g}×"
+    bounds = "" if compared.low is None or compared.high is None else f" [{compared.low:.2f}–{compared.high:.2f}]"
+    more = f", some {compared.more} blocks more would tell" if compared.verdict is Verdict.UNDECIDED else ""
+    return f"{compared.estimate:.2f}×{bounds}{more}"

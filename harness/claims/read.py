@@ -1,0 +1,310 @@
+"""Claims: sentences people say about images, as comparisons over metrics; variants/claims.toml has those of the source.
+
+A claim has readings, because a sentence may be true of one and false of another (compressed or not, with or without the
+base). A reading is one test over one metric of some cells. docs/claims.md tells the format, which is read here; how
+claims are judged is in harness/claims/judge.py.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from harness.errors import CatalogueError
+from harness.model import Metric, Status, Unit
+from harness.tomlfile import Document, Table, shown
+
+
+class Answer(StrEnum):
+    """What the runs say of a claim. The last is of a claim only: its readings differ."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    UNDECIDED = "undecided"
+    DEPENDS = "depends on the reading"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within:
+    """Bounds of a value, in the metric's unit; infinite where there is none."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    words: str  # "about 400 MB ± 25 %"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Less:
+    """Less than the same app's cell that matches one of `than`."""
+
+    than: tuple[str, ...]
+
+    @property
+    def words(self) -> str:
+        return f"less than {' or '.join(self.than)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follows:
+    """Of two cells of an app, the one that has less of `metric`, by the factor `apart` at least, has less of this.
+
+    `exceptions` is the share of pairs that may do otherwise.
+    """
+
+    metric: str
+    apart: float
+    exceptions: float
+
+    @property
+    def words(self) -> str:
+        rule = f"less where {self.metric} is less ({self.apart:g} times apart at least)"
+        return f"{rule}, in {100 - self.exceptions * 100:.3g} % of pairs" if self.exceptions else rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Same:
+    """All cells have the same, within `tolerance` (relative)."""
+
+    tolerance: float
+
+    @property
+    def words(self) -> str:
+        return f"the same within {self.tolerance * 100:.3g} %" if self.tolerance else "exactly the same"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How making the cell ready ends: ok where it is built, starts and answers rightly; None is any failure."""
+
+    status: Status | None
+
+    @property
+    def words(self) -> str:
+        match self.status:
+            case None:
+                return "fails to be built, to start or to answer"
+            case Status.OK:
+                return "is built, starts and answers"
+        return f"ends as {self.status}"
+
+
+Test = Within | Less | Follows | Same | Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One way to read a claim. `metric` is "" for an outcome; `cells` are patterns of cell ids (`*-distroless`)."""
+
+    title: str
+    metric: str
+    cells: tuple[str, ...]
+    test: Test
+    decide: str = ""  # the command that would measure what is missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    name: str
+    says: str
+    readings: tuple[Reading, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one unit says, and the run it is from. `numbers` is text with unit and interval; `log` of a failed try."""
+
+    unit: str
+    answer: Answer
+    numbers: str
+    run: str
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A reading's verdict. Without findings nothing of it was measured, and `environment` is ""."""
+
+    reading: Reading
+    answer: Answer
+    findings: tuple[Finding, ...]
+    environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    claim: Claim
+    answer: Answer
+    readings: tuple[Judged, ...]
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Fingerprints of the environments the readings come from; where there are two, they are not compared."""
+        return tuple(dict.fromkeys(judged.environment for judged in self.readings if judged.environment))
+
+
+# ── reading the file ───────────────────────────────────────────────────────────────────────────────────────────────
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_QUANTITY = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[a-zA-Zµ]+)")
+_UNITS = {
+    "B": (Unit.BYTES, 1.0), "kB": (Unit.BYTES, 1e3), "MB": (Unit.BYTES, 1e6), "GB": (Unit.BYTES, 1e9),
+    "s": (Unit.SECONDS, 1.0), "ms": (Unit.SECONDS, 1e-3), "µs": (Unit.SECONDS, 1e-6),
+}  # fmt: skip
+_OUTCOMES: Mapping[str, Status | None] = {"works": Status.OK, "fails": None} | {
+    str(status): status for status in Status if status is not Status.OK
+}
+_COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
+
+
+def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]:
+    """The claims of a file. `metrics` are those that probes give: values must be in their units, and no name may look
+    like a misspelt one.
+
+    Raises CatalogueError with file, line and fix for the first mistake, and the lines of the others.
+    """
+    document = Document(path)
+    known = {metric.name: metric for metric in metrics}
+    claims: list[Claim] = []
+    for table in document.root.tables("claim"):
+        claim = _claim(table, known)
+        if any(claim.name == other.name for other in claims):
+            table.problem(f"{claim.name} is a claim already", key="name", fix="Give each claim a name of its own.")
+        claims.append(claim)
+    document.root.close()
+    if document.problems:
+        first, *others = document.told()
+        more = ", ".join(f"{error.line or '–'} ({error.what})" for error in others)
+        fix = f"{first.fix} Also line {more}." if others else first.fix
+        raise CatalogueError(first.what, path=first.path, line=first.line, fix=fix)
+    return tuple(claims)
+
+
+def _claim(table: Table, known: Mapping[str, Metric]) -> Claim:
+    claim = Claim(
+        name=table.text("name"),
+        says=table.text("says"),
+        note=table.text("note", default=""),
+        readings=tuple(_reading(inner, known) for inner in table.tables("reading")),
+    )
+    table.close()
+    if claim.name and not _NAME.fullmatch(claim.name):
+        fix = "Use lower-case letters, digits and single hyphens."
+        table.problem(f'name is "{claim.name}"', key="name", fix=fix)
+    return claim
+
+
+def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
+    name = table.text("metric") if "outcome" not in table else ""
+    _check_metric(table, "metric", name, known)
+    title, decide, cells = table.text("title"), table.text("decide", default=""), table.texts("cells")
+    if not cells:
+        table.problem("cells is missing", fix='Add cells = ["*-slim"], patterns of cell ids.')
+    given = [key for key in _TESTS if key in table]
+    if len(given) == 1 or given == ["at_least", "at_most"]:
+        test = _TESTS[given[0]](_Reader(table, known.get(name), known))
+        table.close()
+    else:
+        test = Outcome(status=None)  # any: with a mistake in it nothing of the file is used
+        if given:
+            table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make a reading of each.")
+        else:
+            table.problem("there is no test", fix=f"Add one of {', '.join(_TESTS)}.")
+    return Reading(title=title, metric=name, cells=cells, test=test, decide=decide)
+
+
+def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]) -> None:
+    """A name that looks misspelt is a mistake. Another that no probe has may be in runs all the same."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    if name not in known and close:
+        table.problem(f"there is no metric {name}", key=key, fix=f"Did you mean {close[0]}?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the test of one reading, whose metric is None where no probe here has it."""
+
+    table: Table
+    metric: Metric | None
+    known: Mapping[str, Metric]
+
+    def about(self) -> Test:
+        value, text = self._quantity("about")
+        tolerance = self.table.number("tolerance", low=0.0, high=10.0)
+        margin = f"{tolerance * 100:.3g} %"
+        return Within(low=value * (1 - tolerance), high=value * (1 + tolerance), words=f"about {text} ± {margin}")
+
+    def bounds(self) -> Test:
+        low, high, words = -math.inf, math.inf, []
+        if "at_least" in self.table:
+            low, text = self._quantity("at_least")
+            words.append(f"at least {text}")
+        if "at_most" in self.table:
+            high, text = self._quantity("at_most")
+            words.append(f"at most {text}")
+        if low > high:
+            self.table.problem("at_least is above at_most", key="at_least", fix="Exchange them.")
+        return Within(low=low, high=high, words=" and ".join(words))
+
+    def equals(self) -> Test:
+        value, text = self._quantity("equals")
+        return Within(low=value, high=value, words=f"exactly {text}")
+
+    def less_than(self) -> Test:
+        than = self.table.texts("less_than")
+        if not than:
+            self.table.problem("less_than is empty", key="less_than", fix='Name patterns of cell ids: ["*-full"].')
+        return Less(than=than)
+
+    def follows(self) -> Test:
+        metric = self.table.text("follows")
+        _check_metric(self.table, "follows", metric, self.known)
+        apart = self.table.number("apart", low=1.0, high=1e6, default=1.1)
+        return Follows(
+            metric=metric, apart=apart, exceptions=self.table.number("exceptions", low=0, high=0.5, default=0)
+        )
+
+    def same(self) -> Test:
+        return Same(tolerance=self.table.number("same", low=0.0, high=10.0))
+
+    def outcome(self) -> Test:
+        return Outcome(status=_OUTCOMES.get(self.table.choice("outcome", tuple(_OUTCOMES))))
+
+    def _quantity(self, key: str) -> tuple[float, str]:
+        """A value in the metric's unit (text with a unit, or a plain number of what is counted), and its text."""
+        value = self.table.scalar(key)
+        if isinstance(value, str):
+            match = _QUANTITY.fullmatch(value.strip())
+            if match is None or match["unit"] not in _UNITS:
+                fix = f"Write a number and a unit ({', '.join(_UNITS)}), or a plain number for what is counted."
+                self.table.problem(f"{key} is {shown(value)}", key=key, fix=fix)
+                return 0.0, value
+            unit, factor = _UNITS[match["unit"]]
+            number, text = float(match["number"]) * factor, value.strip()
+            units: tuple[Unit, ...] = (unit,)
+        else:
+            number, units, text = float(value), _COUNTED, f"{value:g}"
+        if not math.isfinite(number):
+            self.table.problem(f"{key} is {text}", key=key, fix="Use a number.")
+        elif self.metric and self.metric.unit not in units:
+            wanted = {Unit.BYTES: '"400 MB"', Unit.SECONDS: '"80 ms"'}.get(self.metric.unit, "a plain number")
+            what = f"{key} is {shown(value)}, but {self.metric.name} is in {self.metric.unit}"
+            self.table.problem(what, key=key, fix=f"Write {wanted}.")
+        return number, text
+
+
+_TESTS: Mapping[str, Callable[[_Reader], Test]] = {
+    "about": _Reader.about,
+    "at_least": _Reader.bounds,
+    "at_most": _Reader.bounds,
+    "equals": _Reader.equals,
+    "less_than": _Reader.less_than,
+    "follows": _Reader.follows,
+    "same": _Reader.same,
+    "outcome": _Reader.outcome,
+}

@@ -1,0 +1,89 @@
+"""A choice of a strategy, and how sure it is. Pure.
+
+How sure: the lead over the runner-up is the weighted sum of paired log ratios. Criteria come from different tries, so
+their 95 % half widths add in quadrature. What rests on fewer than six blocks may be wrong by all of itself, or by a
+half where that is more, and is added in full. A choice is decided where the lead exceeds its error and the practical
+threshold, and at most a fifth of the weight lies on criteria that are thin or were not measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.decision.sensitivity import BAND, Sensitivity
+from harness.stats.intervals import SMALLEST_DECIDABLE
+from harness.store.run import CellInfo
+
+MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
+NO_CHOICE = "only one strategy was measured, which leaves nothing to choose"
+
+
+class Confidence(StrEnum):
+    """What may be said of a choice."""
+
+    DECIDED = "decided"
+    TIE = "no practical difference"
+    LEANING = "leaning"
+    OPEN = "open"  # nothing can be recommended
+    WITHHELD = "withheld"  # the data may not be concluded from: stale, or of mixed environments
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """The runner-up's score ÷ the winner's: above 1. The bounds are of its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+    thin: tuple[str, ...] = ()  # criteria that rest on too few blocks
+    more: int = 0  # about how many blocks more would decide; 0 where decided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """A cell as a candidate. `parts` are its ratios to the reference by criterion, `score` their weighted mean."""
+
+    cell: CellInfo
+    parts: Mapping[str, float]
+    score: float | None  # None where it is not ranked
+    out: str = ""  # why it is not ranked: a constraint it fails, or a failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What to take for one app, or for all (`app` is "")."""
+
+    app: str
+    title: str
+    options: tuple[Option, ...]  # ranked ones first, best first
+    take: CellInfo | None
+    rival: CellInfo | None
+    lead: Lead | None
+    confidence: Confidence
+    sensitivity: Sensitivity | None
+    dropped: Mapping[str, str]  # criteria that do not count here, and why
+    reasons: tuple[str, ...] = ()  # what keeps the choice from being decided
+
+
+def judge(lead: Lead, shaky: float, missing: Sequence[str] = ()) -> tuple[Confidence, list[str]]:
+    """What a lead allows to say, `shaky` being the share of the weight on criteria that are thin or `missing`."""
+    reasons = []
+    if lead.thin:
+        reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {listed(lead.thin)}")
+    if shaky > MOST_SHAKY:
+        if missing:
+            reasons.append(f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured everywhere")
+        return Confidence.LEANING, reasons
+    if -BAND <= math.log(lead.low) <= math.log(lead.high) <= BAND:
+        return Confidence.TIE, reasons
+    if lead.low > 1 and math.log(lead.estimate) > BAND:
+        return Confidence.DECIDED, reasons
+    return Confidence.LEANING, [*reasons, "the lead is within its own error"]
+
+
+def listed(names: Sequence[str]) -> str:
+    """One or more names as a sentence has them: "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,107 @@
+"""What an image must have or not exceed to be a candidate: `--need shell`, `--at-most size.transfer=100MB`. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import ge, le
+
+from harness.errors import UsageError
+from harness.model import Metric, Unit
+from harness.stats.intervals import summarise
+from harness.store.run import Series
+from harness.text.units import scale
+
+_FACTORS: Mapping[Unit, Mapping[str, float]] = {
+    Unit.BYTES: {
+        "": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
+    },
+    Unit.SECONDS: {"": 1, "s": 1, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "min": 60},
+    Unit.COUNT: {"": 1},
+    Unit.BOOLEAN: {"": 1},
+    Unit.RATIO: {"": 1, "%": 0.01},
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """Whether a cell meets a constraint: None where it was not measured. `doubtful`: the limit is in the interval."""
+
+    known: bool | None
+    because: str = ""
+    doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """One of `metrics` (the first that a cell has) is at most or at least `limit`, in the metric's own unit."""
+
+    text: str  # as people say it: needs a shell
+    metrics: tuple[tuple[str, bool, float], ...]  # name, True for at most, limit
+
+    def holds(self, cell: str, series: Mapping[tuple[str, str], Series], metrics: Mapping[str, Metric]) -> Holds:
+        for name, at_most, limit in self.metrics:
+            samples = series.get((cell, name))
+            if samples is None or name not in metrics:
+                continue
+            metric = metrics[name]
+            summary = summarise(samples.value, deterministic=metric.deterministic)
+            compare: Callable[[float, float], bool] = le if at_most else ge
+            measure = scale(metric, [summary.median])
+            text = measure.text(summary.median)
+            unit = "" if metric.unit in (Unit.BOOLEAN, Unit.COUNT) else f" {measure.unit}"
+            return Holds(
+                compare(summary.median, limit),
+                f"{name} {text}{unit}",
+                summary.low is not None and summary.high is not None and summary.low <= limit <= summary.high
+                and summary.low < summary.high,
+            )  # fmt: skip
+        return Holds(None)
+
+
+_NEEDS: Mapping[str, tuple[str, tuple[tuple[str, bool, float], ...]]] = {
+    "shell": ("needs a shell", (("surface.shells", False, 1), ("intruder.sh", False, 1))),
+    "no-shell": ("must have no shell", (("surface.shells", True, 0), ("intruder.sh", True, 0))),
+    "package-manager": ("needs a package manager", (("surface.managers", False, 1), ("intruder.apt", False, 1))),
+    "no-package-manager": ("must have no package manager", (("surface.managers", True, 0), ("intruder.apt", True, 0))),
+    "no-compiler": ("must have no compiler", (("surface.compilers", True, 0),)),
+    "no-secrets": ("must hold no secrets", (("surface.secrets", True, 0),)),
+    "non-root": ("must not run as root", (("surface.root", True, 0), ("harden.nonroot", False, 1))),
+    "read-only": ("must work on a read-only root", (("harden.readonly", False, 1),)),
+    "hardened": ("must work fully hardened", (("harden.all", False, 1),)),
+    "reproducible": ("must build reproducibly", (("build.reproducible", False, 1),)),
+}
+NEEDS = tuple(_NEEDS)
+
+
+def need(name: str) -> Constraint:
+    """A constraint by its name. Raises UsageError for one that is not known."""
+    if name not in _NEEDS:
+        raise UsageError("no such need", where=f"--need {name}", fix=f"There are {', '.join(NEEDS)}.")
+    text, metrics = _NEEDS[name]
+    return Constraint(text=text, metrics=metrics)
+
+
+def limit(text: str, metrics: Sequence[Metric], *, at_most: bool) -> Constraint:
+    """`size.transfer=100MB` as a constraint. Raises UsageError for an unknown metric, number or unit."""
+    option = "--at-most" if at_most else "--at-least"
+    name, equals, value = text.partition("=")
+    metric = next((metric for metric in metrics if metric.name == name), None)
+    if not equals or metric is None:
+        raise UsageError(
+            "not METRIC=VALUE" if not equals else f"no metric is called {name!r}",
+            where=f"{option} {text}",
+            fix="Such as size.transfer=100MB; `tare report --full` names the metrics.",
+        )
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)\s*", value)
+    factors = _FACTORS[metric.unit]
+    if not match or match[2] not in factors:
+        units = ", ".join(filter(None, factors)) or "no unit"
+        raise UsageError(
+            f"{value!r} is no value of {name}", where=f"{option} {text}", fix=f"Give a number with {units}."
+        )
+    word = "at most" if at_most else "at least"
+    return Constraint(
+        text=f"{name} {word} {value.strip()}", metrics=((name, at_most, float(match[1]) * factors[match[2]]),)
+    )

@@ -1,0 +1,69 @@
+"""The decision that runs support: all that decision.md and report.html say of what to take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.claims.judge import judge
+from harness.claims.read import Claim, Judgement
+from harness.decision.choice import Choice
+from harness.decision.constraints import Constraint
+from harness.decision.criteria import CRITERIA, Criterion
+from harness.decision.doubts import Doubt, doubts, joined, withheld
+from harness.decision.figures import FLOOR, Figures, figures, select
+from harness.decision.overall import choose
+from harness.model import Metric
+from harness.store.run import Run
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """All that decision.md and report.html say of what to take."""
+
+    run: Run
+    shown: Figures  # of headline metrics and of those that the criteria rest on
+    metrics: tuple[Metric, ...]
+    criteria: tuple[Criterion, ...]
+    constraints: tuple[Constraint, ...]
+    choices: Mapping[str, Choice]  # by app, "" over all
+    doubts: tuple[Doubt, ...]
+    now: float  # Unix time, s
+    claims: tuple[Judgement, ...] = ()
+
+    def weighed(self) -> list[Metric]:
+        """The metric that each criterion rests on: the first of its metrics that was measured."""
+        measured = {name for _, name in self.run.series()}
+        names = [next((n for n in item.metrics if n in measured), "") for item in self.criteria]
+        known = {metric.name: metric for metric in self.metrics}
+        return [known[name] for name in dict.fromkeys(names) if name in known]
+
+
+def decide(
+    runs: Sequence[Run],
+    *,
+    criteria: Sequence[Criterion] = CRITERIA,
+    constraints: Sequence[Constraint] = (),
+    now: float,
+    claims: Iterable[Claim] = (),
+) -> Decision:
+    """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness."""
+    run = joined(runs)
+    found = doubts(runs, now=now)
+    wanted = {metric.name for metric in select(run) if metric.probe != FLOOR}
+    wanted |= {name for criterion in criteria for name in criterion.metrics}
+    metrics = tuple(metric for metric in run.manifest.metrics if metric.name in wanted)
+    choices = {app: withheld(choice, found) for app, choice in choose(run, criteria, constraints).items()}
+    return Decision(
+        run=run,
+        shown=figures(run, metrics),
+        metrics=metrics,
+        criteria=tuple(criteria),
+        constraints=tuple(constraints),
+        choices=choices,
+        doubts=found,
+        now=now,
+        claims=judge(claims, runs),
+    )

@@ -1,0 +1,176 @@
+"""What keeps stored data from being concluded from: stale, of mixed environments, too thin, unfinished. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import numpy as np
+
+from harness.decision.choice import Choice, Confidence
+from harness.model import Environment, Unit
+from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
+from harness.store.run import Run, Series
+
+STALE_DAYS = 30  # official base images are rebuilt about monthly: older data are of images nobody pulls any more
+DAY = 86_400.0
+
+
+class Kind(StrEnum):
+    STALE = "stale"
+    MIXED = "mixed environments"
+    THIN = "too thin"
+    UNFINISHED = "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """`withholds`: nothing may be concluded at all. Else the choices that it touches say so themselves."""
+
+    kind: Kind
+    text: str
+    withholds: bool
+
+
+def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
+    """Of one run, or of several that were given to be read as one. `now` is Unix time, s."""
+    found: list[Doubt] = []
+    first = runs[0].manifest.environment
+    found += [
+        Doubt(Kind.MIXED, f"{runs[0].id} and {run.id} differ in {_differing(first, run)}.", True)
+        for run in runs[1:]
+        if run.manifest.environment.fingerprint != first.fingerprint
+    ]
+    for run in runs:
+        if changed := _changed(run):
+            text = f"The images of {changed} changed their size within run {run.id}: its sessions measured two things."
+            found.append(Doubt(Kind.MIXED, text, True))
+    oldest = min(runs, key=lambda run: run.manifest.started)
+    age = (now - oldest.manifest.started) / DAY
+    if oldest.manifest.started and age > STALE_DAYS:
+        text = f"Measured {age:.0f} days ago, and the limit is {STALE_DAYS}: the images people pull today are others."
+        found.append(Doubt(Kind.STALE, text, True))
+    counts = blocks(joined(runs))
+    thin = {name: count for name, count in counts.items() if count < SMALLEST_DECIDABLE}
+    if thin or not counts:
+        few, same = min(thin.values(), default=0), len(set(thin.values())) == 1
+        what = "any duration" if len(thin) == len(counts) else ", ".join(thin)
+        text = (
+            f"{'' if same or not thin else 'As few as '}{_blocks(few)} of {what}, and {SMALLEST_DECIDABLE} are needed"
+            " to tell a difference from noise: where they carry the choice, it is a leaning."
+        )
+        found.append(Doubt(Kind.THIN, text, False))
+    found += [
+        Doubt(Kind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)
+        for run in runs
+        if run.sessions and run.sessions[-1].outcome not in ("complete", "")
+    ]
+    return tuple(found)
+
+
+def fewest(run: Run) -> int:
+    """Blocks of the headline duration that has fewest; 0 where none was measured."""
+    return min(blocks(run).values(), default=0)
+
+
+def blocks(run: Run) -> dict[str, int]:
+    """Blocks of each headline duration that was measured, but for those whose plan is one block."""
+    limited = planned_once(run)
+    counts = {}
+    for metric in run.manifest.metrics:
+        if metric.headline and metric.unit is Unit.SECONDS and metric.probe not in limited:
+            mine = [run.series().get((cell.id, metric.name)) for cell in run.manifest.cells]
+            sizes = [np.unique(series.block).size for series in mine if series is not None]
+            if sizes:
+                counts[metric.name] = max(sizes)
+    return counts
+
+
+def planned_once(run: Run) -> frozenset[str]:
+    """Probes whose plan is one block, whatever the budget."""
+    probes = run.manifest.plan.get("probes", ())
+    found = [probe for probe in probes if isinstance(probe, dict)] if isinstance(probes, Sequence) else []
+    return frozenset(str(probe.get("name")) for probe in found if probe.get("blocks") == 1)
+
+
+def withheld(choice: Choice, found: Sequence[Doubt]) -> Choice:
+    """The choice as it may be told: withheld where a doubt says so."""
+    reasons = [doubt.kind.value for doubt in found if doubt.withholds]
+    if not reasons or choice.confidence is Confidence.OPEN:
+        return choice
+    return replace(choice, confidence=Confidence.WITHHELD, reasons=(*dict.fromkeys(reasons), *choice.reasons))
+
+
+def joined(runs: Sequence[Run]) -> Run:
+    """Several runs read as one: blocks of later runs count on. Cells, metrics and environment are the first run's.
+
+    Whether they may be read as one is for `doubts` to say.
+    """
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    cells = {cell.id for cell in first.manifest.cells} | {""}
+    parts: dict[tuple[str, str], list[Series]] = {}
+    block = order = 0
+    for run in runs:
+        top_block = top_order = -1
+        for key, series in run.series().items():
+            if key[0] not in cells or not series.block.size:
+                continue
+            top_block, top_order = max(top_block, int(series.block.max())), max(top_order, int(series.order.max()))
+            moved = replace(
+                series,
+                block=(series.block + block).astype(np.int32),
+                order=(series.order + order).astype(np.int32),
+            )
+            parts.setdefault(key, []).append(moved)
+        block, order = block + top_block + 1, order + top_order + 1
+    whole = {
+        key: Series(
+            value=np.concatenate([piece.value for piece in pieces]),
+            block=np.concatenate([piece.block for piece in pieces]),
+            order=np.concatenate([piece.order for piece in pieces]),
+            at=np.concatenate([piece.at for piece in pieces]),
+        )
+        for key, pieces in parts.items()
+    }
+    return replace(
+        first,
+        failures=tuple(try_ for run in runs for try_ in run.failures),
+        warnings=tuple(warning for run in runs for warning in run.warnings),
+        _series=whole,
+    )
+
+
+def _differing(ours: Environment, other: Run) -> str:
+    theirs = other.manifest.environment
+    keys = [
+        key for key in sorted(ours.facts.keys() | theirs.facts.keys()) if ours.facts.get(key) != theirs.facts.get(key)
+    ]
+    return "; ".join(f"{key}: {ours.facts.get(key, 'absent')} / {theirs.facts.get(key, 'absent')}" for key in keys)
+
+
+def _changed(run: Run) -> str:
+    """Cells whose size is not one: the image was another in a later session.
+
+    Image ids do not tell: they hold the time of the build. Sizes may differ by a few bytes for the same reason.
+    """
+    sizes = [metric.name for metric in run.manifest.metrics if metric.deterministic and metric.unit is Unit.BYTES]
+    cells = []
+    for cell in run.manifest.cells:
+        for name in sizes:
+            series = run.series().get((cell.id, name))
+            if series is not None and np.ptp(series.value) > PRACTICAL * np.max(series.value):
+                cells.append(cell.id)
+                break
+    return ", ".join(cells)
+
+
+def _blocks(count: int) -> str:
+    return "No block" if not count else "1 block" if count == 1 else f"{count} blocks"
+
+
+def when(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))

@@ -1,0 +1,448 @@
+"""An engine in memory, for tests: the same contract, nothing to install, every duration chosen by the test.
+
+    behaviour = Behaviour()
+    engine = FakeEngine(behaviour, spend=clock.advance)
+    behaviour.programs["tare.local/go-slim:1"] = Program(answer=lambda method, path: (200, b"hello"))
+
+Builds, images and archives are real in form (a built image's one layer holds the files of its context, ids are
+digests of real JSON);
+containers are `Program` records, and one that listens does so on a real loopback socket. Steps of a build, layers of
+a pull and programs come from the `Behaviour`: set its fields, or override a method to raise or to decide.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from harness.engine.contract import (
+    BuildResult,
+    ContainerSpec,
+    ContainerState,
+    EngineInfo,
+    ExecResult,
+    ImageInfo,
+    LayerPull,
+    PullResult,
+    Step,
+)
+from harness.engine.fake.image import FakeImage, digest_of, files_of, tar
+from harness.engine.image_names import ours, split
+from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
+from harness.settings import LABEL
+
+INFO = EngineInfo(
+    kind="fake",
+    version="1.0",
+    api_version="1.0",
+    storage_driver="memory",
+    image_store="classic",
+    runtime="fake 1.0",
+    kernel="0.0",
+    architecture="amd64",
+    cpus=2,
+    memory=8 << 30,
+    cgroup="2",
+    rootless=False,
+    local=True,
+    origin="fake",
+    endpoint="fake://",
+)
+
+Answer = Callable[[str, str], tuple[int, bytes]]  # method and path → status code and body; raising hangs up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What a container does once it is started.
+
+    `exit_code` None keeps it running until it is removed. With `answer` it serves HTTP on every port that the
+    container publishes and on `port`; without, nothing listens. `fails` is the engine's reason not to start it.
+    """
+
+    exit_code: int | None = None
+    output: str = ""
+    answer: Answer | None = None
+    port: int = 8080
+    oom_killed: bool = False
+    fails: str = ""
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """What happens where a real engine would work. Durations are seconds.
+
+    `programs` are looked up by image name; an image without one runs forever and listens to nothing.
+    """
+
+    step_seconds: float = 1.0  # of each instruction that was not cached
+    layer_seconds: float = 1.0  # of download, and again of unpacking, of each layer
+    start_seconds: float = 0.0
+    programs: dict[str, Program] = field(default_factory=dict)
+
+    def build(self, tag: str, instructions: Sequence[str], cached: bool) -> tuple[Step, ...]:
+        """Steps of a build, one after the other. Override to raise BuildFailed, or to choose their times."""
+        del tag
+        seconds = 0.0 if cached else self.step_seconds
+        return tuple(
+            Step(
+                name=f"[{number}/{len(instructions)}] {instruction}",
+                started=(number - 1) * seconds,
+                seconds=seconds,
+                cached=cached,
+                digest=digest_of(instruction.encode()),
+            )
+            for number, instruction in enumerate(instructions, start=1)
+        )
+
+    def pull(self, name: str, layers: Sequence[str], present: Sequence[str]) -> tuple[LayerPull, ...]:
+        """Layers of a pull: downloads side by side, unpacking in order. Override to raise PullFailed."""
+        del name
+        pulled, unpacked, took = [], self.layer_seconds, self.layer_seconds
+        for layer in layers:
+            if layer in present:
+                pulled.append(LayerPull(layer=_short(layer), reused=True))
+                continue
+            pulled.append(
+                LayerPull(
+                    layer=_short(layer),
+                    reused=False,
+                    download_start=0.0,
+                    download_end=took,
+                    extract_start=unpacked,
+                    complete=unpacked + took,
+                )
+            )
+            unpacked += took
+        return tuple(pulled)
+
+    def program(self, spec: ContainerSpec) -> Program:
+        """What a container runs. Override to decide by command or environment."""
+        return self.programs.get(spec.image, Program())
+
+    def command(self, spec: ContainerSpec, command: Sequence[str]) -> ExecResult:
+        """What a command in a running container gives. Override to know some."""
+        del spec
+        return ExecResult(exit_code=127, output=f"{command[0]}: not found")
+
+
+@dataclass(slots=True)
+class _Container:
+    spec: ContainerSpec
+    program: Program
+    started: bool = False
+    ports: dict[int, int] = field(default_factory=dict)
+    servers: list[ThreadingHTTPServer] = field(default_factory=list)
+
+
+class FakeEngine:
+    """`calls` logs every call as "method argument", in order. Engines given the same `registry` pull what others push.
+
+    `spend` is told the seconds that each build, pull and start takes: a fake clock's advance, or time.sleep.
+    """
+
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        origin: str = "fake",
+        registry: dict[str, FakeImage] | None = None,
+        spend: Callable[[float], object] = lambda _: None,
+    ) -> None:
+        self.behaviour = behaviour or Behaviour()
+        self.calls: list[str] = []
+        self.registry = {} if registry is None else registry
+        self._spend = spend
+        self._info = replace(INFO, origin=origin)
+        self._images: dict[str, FakeImage] = {}
+        self._names: dict[str, str] = {}
+        self._built: set[tuple[str, str, str]] = set()
+        self._containers: dict[str, _Container] = {}
+        self._created = 0
+
+    @property
+    def info(self) -> EngineInfo:
+        return self._info
+
+    # Images
+
+    def build(
+        self,
+        *,
+        context: bytes,
+        tag: str,
+        dockerfile: str = "Dockerfile",
+        arguments: Mapping[str, str] | None = None,
+        secrets: Mapping[str, bytes] | None = None,
+        target: str = "",
+        no_cache: bool = False,
+        network: str = "default",
+        timeout: float = 1800.0,
+    ) -> BuildResult:
+        del secrets, network
+        self._log("build", tag)
+        try:
+            files = files_of(gzip.decompress(context) if context.startswith(b"\x1f\x8b") else context)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"the context is no archive: {error}", where=tag) from error
+        if dockerfile not in files:
+            raise BuildFailed(f"the context has no {dockerfile}")
+        layer = tar({name: data for name, data in files.items() if name != dockerfile})
+        key = (digest_of(tar(files)), json.dumps(dict(arguments or {}), sort_keys=True), f"{dockerfile} {target}")
+        steps = self.behaviour.build(tag, _instructions(files[dockerfile]), key in self._built and not no_cache)
+        seconds = max((step.started + step.seconds for step in steps), default=0.0)
+        if seconds > timeout:
+            self._spend(timeout)
+            raise BuildFailed(f"no end within {timeout:g} s", step=steps[-1].name)
+        self._spend(seconds)
+        self._built.add(key)
+        env = [f"{name}={value}" for name, value in (arguments or {}).items()]
+        image = self._add(FakeImage.of((layer,), {"Env": env, "Labels": {LABEL: "1"}}, INFO.architecture))
+        self._names[_full(tag)] = image
+        return BuildResult(image=image, seconds=seconds, steps=steps)
+
+    def prune_builds(self, *, mounts_only: bool = False) -> int:
+        self._log("prune_builds", "mounts" if mounts_only else "")
+        if self._info.origin == "system":
+            raise EngineError("the build cache of this engine belongs to others too", fix="Build with no_cache=True.")
+        if not mounts_only:
+            self._built.clear()
+        return 0
+
+    def load(self, archive: Path, *, tag: str) -> str:
+        self._log("load", tag)
+        try:
+            image = FakeImage.from_archive(archive.read_bytes())
+        except (OSError, ValueError) as error:
+            raise EngineError(f"no image archive: {error}", where=str(archive)) from error
+        self._names[_full(tag)] = self._add(image)
+        return image.id
+
+    def save(self, image: str) -> Iterator[bytes]:
+        self._log("save", image)
+        found = self._need(image)
+        yield found.archive([name for name, known in self._names.items() if known == found.id])
+
+    def inspect(self, image: str) -> ImageInfo | None:
+        found = self._find(image)
+        if found is None:
+            return None
+        return ImageInfo(
+            id=found.id,
+            diff_ids=found.diff_ids,
+            config=found.runtime,
+            labels=found.labels,
+            architecture=INFO.architecture,
+            size=sum(map(len, found.layers)),
+        )
+
+    def images(self) -> Sequence[str]:
+        return [image for image in self._images if self._is_ours(image)]
+
+    def tag(self, image: str, name: str) -> None:
+        self._log("tag", f"{image} {name}")
+        self._names[_full(name)] = self._need(image).id
+
+    def remove_image(self, image: str) -> None:
+        self._log("remove_image", image)
+        found = self._find(image)
+        if found is None:
+            return
+        if not (LABEL in found.labels or ours(image) or (image == found.id and self._is_ours(image))):
+            raise EngineError("this image is not Tare's, so it stays", where=image)
+        by_id = image == found.id
+        gone = [name for name, known in self._names.items() if known == found.id and (by_id or name == _full(image))]
+        for name in gone:
+            if LABEL in found.labels or ours(name):
+                del self._names[name]
+        if found.id not in self._names.values():
+            del self._images[found.id]
+
+    def push(self, name: str) -> str:
+        self._log("push", name)
+        found = self._need(name)
+        self.registry[_full(name)] = found
+        return found.manifest_digest
+
+    def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
+        self._log("pull", name)
+        found = self._remote(name)
+        present = [layer for known in self._images.values() for layer in known.diff_ids]
+        layers = self.behaviour.pull(name, found.diff_ids, present)
+        seconds = max((layer.complete or 0.0 for layer in layers), default=0.0)
+        self._spend(min(seconds, timeout))
+        if seconds > timeout:
+            raise PullFailed(f"no end within {timeout:g} s", where=name)
+        self._names[_full(name)] = self._add(found)
+        return PullResult(seconds=seconds, layers=layers, digest=found.manifest_digest)
+
+    def resolve(self, name: str, *, timeout: float = 10.0) -> str:
+        del timeout
+        self._log("resolve", name)
+        return self._remote(name).manifest_digest
+
+    # Containers
+
+    def create(self, spec: ContainerSpec) -> str:
+        self._log("create", spec.image)
+        if self._find(spec.image) is None:
+            raise ContainerFailed(f"No such image: {spec.image}", where=spec.image)
+        self._created += 1
+        container = _hex(digest_of(str(self._created).encode()))
+        self._containers[container] = _Container(spec, self.behaviour.program(spec))
+        return container
+
+    def start(self, container: str) -> None:
+        self._log("start", container)
+        found = self._container(container)
+        self._spend(self.behaviour.start_seconds)
+        if found.program.fails:
+            raise ContainerFailed(found.program.fails, where=container[:12])
+        found.started = True
+        if found.program.answer is None or found.program.exit_code is not None:
+            return
+        owner = self._network_of(found)
+        for port in {found.program.port, *found.spec.ports}:
+            server = _serve(found.program.answer, found.spec.ports.get(port, 0))
+            found.servers.append(server)
+            owner.ports[port] = server.server_port
+
+    def state(self, container: str) -> ContainerState:
+        """`address` is loopback; `ports` maps every port that is listened on to the real one there, also for a
+        container whose network another one has joined."""
+        found = self._container(container)
+        running = found.started and found.program.exit_code is None
+        own = running and not found.spec.network.startswith(("container:", "host", "none"))
+        return ContainerState(
+            running=running,
+            exit_code=127 if found.program.fails else found.program.exit_code if found.started else None,
+            oom_killed=found.started and found.program.oom_killed,
+            error=found.program.fails,
+            address="127.0.0.1" if own else "",
+            ports=dict(self._network_of(found).ports),
+        )
+
+    def wait(self, container: str, *, timeout: float = 60.0) -> int:
+        self._log("wait", container)
+        state = self.state(container)
+        if state.exit_code is None:
+            self._spend(timeout)
+            raise EngineError(f"still running after {timeout:g} s", where=container[:12])
+        return state.exit_code
+
+    def logs(self, container: str, *, tail: int = 40) -> str:
+        found = self._container(container)
+        lines = found.program.output.splitlines(keepends=True) if found.started else []
+        return "".join(lines[max(0, len(lines) - tail) :])
+
+    def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
+        self._log("run_in", f"{container} {' '.join(command)}")
+        if not self.state(container).running:
+            raise EngineError(f"Container {container} is not running", where=container[:12])
+        return self.behaviour.command(self._container(container).spec, command)
+
+    def remove(self, container: str) -> None:
+        self._log("remove", container)
+        if found := self._containers.pop(container, None):
+            _stop(found)
+
+    def containers(self) -> Sequence[str]:
+        return list(self._containers)
+
+    def close(self) -> None:
+        """Also hangs up whatever containers still listen, since nobody else could."""
+        for container in self._containers.values():
+            _stop(container)
+
+    # Private
+
+    def _log(self, method: str, argument: str) -> None:
+        self.calls.append(f"{method} {argument}".strip())
+
+    def _add(self, image: FakeImage) -> str:
+        self._images[image.id] = image
+        return image.id
+
+    def _find(self, image: str) -> FakeImage | None:
+        return self._images.get(image) or self._images.get(self._names.get(_full(image), ""))
+
+    def _need(self, image: str) -> FakeImage:
+        if found := self._find(image):
+            return found
+        raise EngineError(f"No such image: {image}", where=image)
+
+    def _is_ours(self, image: str) -> bool:
+        return LABEL in self._images[image].labels or any(ours(n) for n, known in self._names.items() if known == image)
+
+    def _remote(self, name: str) -> FakeImage:
+        if found := self.registry.get(_full(name)):
+            return found
+        raise PullFailed("manifest unknown", where=name)
+
+    def _container(self, container: str) -> _Container:
+        if found := self._containers.get(container):
+            return found
+        raise EngineError(f"No such container: {container}", where=container[:12])
+
+    def _network_of(self, container: _Container) -> _Container:
+        kind, _, joined = container.spec.network.partition(":")
+        return self._container(joined) if kind == "container" else container
+
+
+def _instructions(dockerfile: bytes) -> list[str]:
+    lines = dockerfile.decode().replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _serve(answer: Answer, port: int) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        def handle_one_request(self) -> None:
+            self.raw_requestline = self.rfile.readline(65_537)
+            self.close_connection = True
+            if not self.raw_requestline or not self.parse_request():
+                return
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, body = answer(self.command, self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing: a test's output is not an access log."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """An `answer` that raises hangs up."""
+
+    server = Server(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    return server
+
+
+def _stop(container: _Container) -> None:
+    for server in container.servers:
+        server.shutdown()
+        server.server_close()
+    container.servers.clear()
+    container.ports.clear()
+
+
+def _full(name: str) -> str:
+    """With the tag that a name without one means."""
+    return ":".join(split(name))
+
+
+def _hex(digest: str) -> str:
+    return digest.removeprefix("sha256:")
+
+
+def _short(digest: str) -> str:
+    return _hex(digest)[:12]

@@ -1,0 +1,116 @@
+"""A data root kept for the next run: what an engine of our own had unpacked need not be unpacked again.
+
+    <cache>/engines/kept-<token>/             a data root after an orderly end: images, and nothing else
+    <cache>/engines/kept-<token>/tare.json    of which dockerd, its images, and when a run last had them
+
+No name in it is believed: an image is used where its id, a digest of all it is made of, is the one that is asked for,
+and once it has given all the right answers. It changes its name to be taken, so that of two runs one has it; a killed
+run leaves none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import shutil
+import time
+from collections.abc import Container, Iterable, Mapping
+from pathlib import Path
+
+from harness.engine.contract import Engine
+from harness.engine.daemon import Daemon
+from harness.errors import EngineError
+from harness.host.keeper import Scope
+from harness.host.undo import run
+from harness.settings import FRESH
+
+_PREFIX = "kept-"
+_RECORD = "tare.json"
+_FORMAT = 1  # of the folder; raise it and what is kept is removed
+# What of a data root is not images and layers (daemon/daemon.go of moby): of containers and networks that are gone.
+_OTHERS = ("containerd", "containers", "network", "plugins", "runtimes", "swarm", "tmp", "trust", "volumes")
+_ROOM = 16 << 30  # B that must be free beside it: as much again as the default matrix of 35 cells takes (du: 14 GiB)
+
+
+class KeptRoots:
+    """The kept data roots of a cache folder, and what is to be done with the one of this run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._images: Mapping[str, float] = {}  # ids in the data root that was taken, and when a run last had them
+        self._version = ""  # of the dockerd that is there
+        self.daemon: Daemon | None = None  # of this run
+
+    def newest(self, keeper: Scope) -> Path | None:
+        """The newest data root that is fresh and of this dockerd, where there is one; all others end with `keeper`."""
+        self._version = _version()
+        known = {entry: _read(entry, self._version) for entry in self._folder.glob(f"{_PREFIX}*")}
+        best = max(known, key=lambda entry: max(known[entry].values(), default=0.0), default=None)
+        for entry in known:
+            if entry != best or not known[entry]:
+                _away(entry, keeper)
+        if best is None or not known[best]:
+            return None
+        self._images = known[best]
+        return best
+
+    def keep(self, engine: Engine, names: Iterable[str]) -> bool:
+        """End the daemon in order and keep its data root, with the images of these names; whether that went well.
+
+        Images of earlier runs stay with them while they are fresh. Nothing is raised for an engine or disk that
+        refuses: what is not kept is built or unpacked again.
+        """
+        daemon, self.daemon = self.daemon, None
+        try:
+            if daemon is None or shutil.disk_usage(self._folder).free < _ROOM:
+                return False
+            now = time.time()
+            images = {id_: at for id_, at in self._images.items() if now - at < FRESH}
+            images |= {info.id: now for name in names if (info := engine.inspect(name))}
+            _leave(engine, images)
+            if not daemon.stop():
+                return False
+            for name in _OTHERS:
+                shutil.rmtree(daemon.data / name, ignore_errors=True)
+            record = {"format": _FORMAT, "dockerd": self._version, "images": images}
+            (daemon.data / _RECORD).write_text(json.dumps(record), encoding="utf-8")
+            daemon.data.rename(self._folder / f"{_PREFIX}{secrets.token_hex(4)}")
+        except (EngineError, OSError):
+            return False
+        return True
+
+
+def _leave(engine: Engine, images: Container[str]) -> None:
+    """Remove all but these images."""
+    for container in engine.containers():
+        engine.remove(container)
+    for image in engine.images():
+        if image not in images:
+            engine.remove_image(image)
+    engine.prune_builds()
+
+
+def _away(root: Path, keeper: Scope) -> None:
+    """Have a data root removed when the run ends; of another run that was quicker, nothing."""
+    target = root.with_name(secrets.token_hex(4))
+    keeper.folder(target)
+    with contextlib.suppress(OSError):
+        root.rename(target)
+
+
+def _read(root: Path, version: str) -> dict[str, float]:
+    """The images of a data root, by id, and when (Unix time) a run last had them; none where it is not to be used."""
+    try:
+        record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
+        images = {str(id_): float(at) for id_, at in record["images"].items()}
+        fits = (record["format"], record["dockerd"]) == (_FORMAT, version)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    now = time.time()
+    return images if fits and any(0 <= now - at < FRESH for at in images.values()) else {}
+
+
+def _version() -> str:
+    """Of the dockerd that would be started. Raises OSError."""
+    return run("dockerd", "--version").strip()

@@ -1,0 +1,1 @@
+"""Tare measured by itself: known effects, noise, build stages, scenarios played out."""

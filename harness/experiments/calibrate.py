@@ -1,0 +1,119 @@
+"""Measuring the catalogue of known effects: the job of a calibration, with the probes and the runner of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from harness.catalogue.catalogue import Catalogue
+from harness.catalogue.read import read
+from harness.cell.prepare import Prepared
+from harness.errors import UsageError
+from harness.experiments import effects as calibration
+from harness.experiments.effects import LATE, LAYER, MEMORY, PLAIN, SHIFT, SLEEP, START, WITHIN
+from harness.lab.lab import Lab
+from harness.model import Cell, Metric, Unit
+from harness.probes import all_probes
+from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.link import LinkProbe
+from harness.run.job import Job, Part, measure
+from harness.settings import Settings
+from harness.store.run import read_run
+from harness.text.display import Display
+
+_PILOT = 8  # blocks that say how long a plain start takes
+_FULL = {"start": WITHIN, "build": 8, "link": 6}  # blocks
+_SHORT = {"start": 10, "build": 2, "link": 1}
+_WHAT = {"build": (PLAIN, SLEEP), "link": (LAYER,)}
+
+
+class RegistryProbe(CellProbe):
+    """The registry's own word on an image: the bytes it holds, fetched and counted, whatever a manifest says."""
+
+    name = "registry"
+    activity = "sizes"
+    rank = 11
+    states = ("image",)
+    reports: ClassVar = {"image": "registry.stored"}
+    blocks = 1
+    guess = 1.0
+    timed = False
+    metrics = (
+        Metric(
+            name="registry.stored",
+            unit=Unit.BYTES,
+            deterministic=True,
+            help="bytes of config and layers as the registry hands them out, each distinct blob once",
+        ),
+    )
+
+    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+        yield "image", lambda: self._measure(lab, cell)
+
+    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+        digests = {blob.digest for blob in (cell.manifest.config, *cell.manifest.layers)}
+        stored = sum(len(piece) for digest in digests for piece in lab.registry.blob(cell.repository, digest))
+        return Reading({"registry.stored": float(stored)})
+
+
+class EveryLink(LinkProbe):
+    """The link probe with a real pull of every cell, not of three."""
+
+    def begin(self, cells: Sequence[Prepared]) -> None:
+        self._checked = {cell.cell.id for cell in cells}
+
+
+def calibrate(root: Path, results: Path, settings: Settings, display: Display, *, short: bool = False) -> Path:
+    """Measure every known effect; returns the run's folder, under results/calibration.
+
+    The short form leaves out the 5 % shift, which needs a run of its own to learn what 5 % is, and takes fewer blocks.
+    """
+    folder = results / calibration.FOLDER
+    catalogue = read(root / "calibration")
+    for problem in catalogue.problems:
+        raise problem
+    cells = list(catalogue.cells)
+    blocks = _SHORT if short else _FULL
+    if not short:
+        plain = [cell for cell in cells if cell.id == PLAIN]
+        pilot = measure(_job(root, folder, catalogue, plain, {"start": Part(blocks=_PILOT)}), settings, display)
+        cells.append(_shifted(plain[0], pilot))
+    starts = (PLAIN, LATE, MEMORY) if short else (PLAIN, LATE, MEMORY, SHIFT)
+    parts = {name: Part(cells=what, blocks=blocks[name]) for name, what in _WHAT.items()}
+    parts["start"] = Part(cells=starts, blocks=blocks["start"])
+    return measure(_job(root, folder, catalogue, cells, parts), settings, display)
+
+
+def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], parts: dict[str, Part]) -> Job:
+    """All cells under the probes of `parts`; sizes with them where there is something to compare."""
+    names = {*parts, "size"} if len(cells) > 1 else set(parts)
+    probes: list[Probe] = [probe for probe in all_probes() if probe.name in names and probe.name != "link"]
+    if "link" in names:
+        probes.append(EveryLink())
+    if "size" in names:
+        probes.append(RegistryProbe())
+    return Job(
+        root=root,
+        results=folder,
+        catalogue=catalogue,
+        cells=cells,
+        probes=probes,
+        budget=None,
+        blocks=WITHIN,
+        parts=parts,
+    )
+
+
+def _shifted(plain: Cell, pilot: Path) -> Cell:
+    """The plain cell, told to wait for 5 % of the time a plain start takes here."""
+    series = read_run(pilot).series().get((PLAIN, START))
+    if series is None:
+        raise UsageError("no plain start succeeded", where=str(pilot), fix="See the reasons in `tare report`.")
+    delay = calibration.SHIFTED * float(np.median(series.value))
+    strategy = replace(plain.strategy, name="shift", title="Shift", rank=plain.strategy.rank + 1)
+    app = replace(plain.app, env={**plain.app.env, "DELAY": f"{1e3 * delay:.3f}ms"})
+    return replace(plain, strategy=strategy, app=app)

@@ -1,0 +1,333 @@
+"""Known effects, and how they came back: what a calibration run says of the harness in an environment.
+
+The effects are those of the catalogue in calibration/, where each strategy differs from `plain` in one thing. A run
+of it is a run like any other, kept in `results/calibration/`; harness/experiments/calibrate.py makes it, this module
+reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import StoreError
+from harness.model import Direction, Phase, Status
+from harness.stats.intervals import Difference, Verdict, difference, ratio
+from harness.store.format import read_manifest
+from harness.store.run import Run, Series, list_runs, read_run
+
+FOLDER = "calibration"  # beside the runs of apps, under results/
+APP = "knobs"
+PLAIN, LATE, SHIFT, MEMORY, LAYER, SLEEP = (
+    f"{APP}-{n}" for n in ("plain", "late", "shift", "memory", "layer", "sleep")
+)
+
+DELAY = 0.100  # s that `late` waits before it listens
+RANDOM = 50_000_000  # B of the layer that `layer` has more
+ALLOCATED = 64_000_000  # B that `memory` fills
+SLEPT = 2.0  # s that a step of `sleep` takes
+SHIFTED = 0.05  # share of the plain start by which `shift` is later
+WITHIN = 30  # blocks in which that must be found
+LINK = 100  # Mbit/s of payload: harness.probes.link.MEASURED
+
+START, COLD, PEAK = "start.warm.total", "build.cold", "memory.ready"
+
+
+class Outcome(StrEnum):
+    """How an effect came back."""
+
+    KEPT = "yes"
+    UNSURE = "not known yet"  # off, but there is no interval, or it reaches into the tolerance
+    MISSED = "no"
+    ABSENT = "not measured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """A known effect and what was measured of it, all in `unit`.
+
+    `low` and `high` bound the 95 % interval; of the link, whose few pulls give none, the range.
+    """
+
+    name: str
+    how: str  # which metric of which cells
+    unit: str
+    expected: float = 0.0
+    tolerance: float = 0.0
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0  # blocks or samples
+    exact: bool = False  # the same every time: one look is enough
+
+    @property
+    def outcome(self) -> Outcome:
+        if self.measured is None:
+            return Outcome.ABSENT
+        if abs(self.measured - self.expected) <= self.tolerance:
+            return Outcome.KEPT
+        if self.low is None or self.high is None:
+            return Outcome.MISSED if self.exact else Outcome.UNSURE
+        reaches = self.low <= self.expected + self.tolerance and self.high >= self.expected - self.tolerance
+        return Outcome.UNSURE if reaches else Outcome.MISSED
+
+
+def newest(results: Path, fingerprint: str) -> Path | None:
+    """The folder of the last calibration of an environment; None where there is none."""
+    for folder in reversed(list_runs(results / FOLDER)):
+        try:
+            manifest = read_manifest(folder)
+        except StoreError:
+            continue
+        if manifest.environment.fingerprint == fingerprint and len(manifest.cells) > 1:
+            return folder
+    return None
+
+
+def effects(run: Run) -> tuple[Effect, ...]:
+    """Every known effect, in one order; what the run lacks is there as not measured."""
+    return (
+        _late(run),
+        _shift(run),
+        _memory(run),
+        *_layer(run),
+        _link(run),
+        _sleep(run),
+    )
+
+
+def _late(run: Run) -> Effect:
+    found = _difference(run, START, LATE)
+    name = f"{1e3 * DELAY:.0f} ms before listening"
+    return _effect(name, f"{START}, late − plain", "ms", 1e3, DELAY, 0.002, found)
+
+
+def _memory(run: Run) -> Effect:
+    found = _difference(run, PEAK, MEMORY)
+    name = f"{ALLOCATED / 1e6:.0f} MB filled before listening"
+    return _effect(name, f"{PEAK}, memory − plain", "MB", 1e-6, ALLOCATED, 2e6, found)
+
+
+def _sleep(run: Run) -> Effect:
+    found = _difference(run, COLD, SLEEP)
+    whole = run.series().get((SLEEP, COLD))
+    tolerance = 0.03 * float(np.median(whole.value)) if whole is not None else 0.0
+    name = f"a RUN that sleeps {SLEPT:g} s; tolerance 3 % of the build"
+    return _effect(name, f"{COLD}, sleep − plain", "s", 1.0, SLEPT, tolerance, found)
+
+
+def _shift(run: Run) -> Effect:
+    """How many blocks it takes until the shift is found; never found counts as one block too many."""
+    series = run.series()
+    plain, shifted = series.get((PLAIN, START)), series.get((SHIFT, START))
+    name = f"a start {SHIFTED:.0%} later is found worse within {WITHIN} blocks"
+    how, unit = f"{START}, shift ÷ plain", "blocks"
+    if plain is None or shifted is None:
+        return Effect(name=name, how=how, unit=unit)
+    blocks = sorted({*plain.block.tolist(), *shifted.block.tolist()})[:WITHIN]
+    took = next((n for n in range(1, len(blocks) + 1) if _worse(plain, shifted, blocks[:n])), None)
+    middle = WITHIN / 2
+    if took is None and len(blocks) < WITHIN:  # neither found nor long enough looked for
+        return Effect(name=name, how=how, unit=unit)
+    return Effect(
+        name=name,
+        how=how,
+        unit=unit,
+        expected=middle,
+        tolerance=middle,
+        measured=took if took is not None else WITHIN + 1,
+        n=len(blocks),
+        exact=True,
+    )
+
+
+def _worse(plain: Series, shifted: Series, blocks: Sequence[int]) -> bool:
+    answer = ratio(_first(plain, blocks), _first(shifted, blocks), direction=Direction.SMALLER)
+    return answer is not None and answer.verdict is Verdict.WORSE
+
+
+def _first(series: Series, blocks: Sequence[int]) -> Series:
+    kept = np.isin(series.block, blocks)
+    return Series(series.value[kept], series.block[kept], series.order[kept], series.at[kept])
+
+
+def _layer(run: Run) -> Iterator[Effect]:
+    mb = f"{RANDOM / 1e6:.0f} MB"
+    unpacked = _exactly(run, "size.unpacked")
+    yield Effect(
+        name=f"{mb} of random bytes, unpacked",
+        how="size.unpacked, layer − plain",
+        unit="B",
+        expected=RANDOM,
+        measured=unpacked,
+        n=int(unpacked is not None),
+        exact=True,
+    )
+    stored, transfer = _exactly(run, "registry.stored"), _exactly(run, "size.transfer")
+    yield Effect(
+        name=f"{mb} of random bytes, transferred: as the registry holds them",
+        how="size.transfer, layer − plain",
+        unit="B",
+        expected=stored or 0.0,
+        measured=None if stored is None else transfer,
+        n=int(transfer is not None),
+        exact=True,
+    )
+    # stored blocks of deflate add 5 B to each 65 535 (RFC 1951, § 3.2.4); tar and config some kB
+    yield Effect(
+        name="what compressing and packing adds to them; tolerance 0.1 %",
+        how="registry.stored, layer − plain",
+        unit="B",
+        expected=RANDOM,
+        tolerance=RANDOM / 1000,
+        measured=stored,
+        n=int(stored is not None),
+        exact=True,
+    )
+
+
+def _link(run: Run) -> Effect:
+    """From the first layer's first byte to the last one's last, against bytes over bandwidth."""
+    name = f"a link of {LINK} Mbit/s: bytes over bandwidth; tolerance 3 %"
+    how, unit = "downloads of link, layer", "s"
+    transfer = run.series().get((LAYER, "size.transfer"))
+    spans = [
+        span
+        for try_ in run.tries()
+        if try_.probe == "link" and try_.cell == LAYER and try_.status is Status.OK and (span := _span(try_.phases))
+    ]
+    if transfer is None or not spans:
+        return Effect(name=name, how=how, unit=unit)
+    expected = float(transfer.value[0]) * 8 / (LINK * 1e6)
+    return Effect(
+        name=name,
+        how=how,
+        unit=unit,
+        expected=expected,
+        tolerance=0.03 * expected,
+        measured=float(np.median(spans)),
+        low=min(spans),
+        high=max(spans),
+        n=len(spans),
+    )
+
+
+def _span(phases: Sequence[Phase]) -> float:
+    downloads = [phase for phase in phases if phase.name.startswith("download ")]
+    return max((p.start + p.seconds for p in downloads), default=0.0) - min((p.start for p in downloads), default=0.0)
+
+
+def _exactly(run: Run, metric: str) -> float | None:
+    """By how much `layer` has more; None where it is not known, or not the same every time."""
+    values = [run.series().get((cell, metric)) for cell in (PLAIN, LAYER)]
+    known = [set(series.value.tolist()) for series in values if series is not None]
+    if len(known) != 2 or any(len(found) != 1 for found in known):
+        return None
+    return float(known[1].pop() - known[0].pop())
+
+
+def _difference(run: Run, metric: str, cell: str) -> Difference | None:
+    plain, other = run.series().get((PLAIN, metric)), run.series().get((cell, metric))
+    return None if plain is None or other is None else difference(plain, other)
+
+
+def _effect(
+    name: str, how: str, unit: str, factor: float, expected: float, tolerance: float, found: Difference | None
+) -> Effect:
+    """`factor` takes seconds and bytes to `unit`."""
+    if found is None:
+        return Effect(name=name, how=how, unit=unit, expected=expected * factor, tolerance=tolerance * factor)
+    return Effect(
+        name=name,
+        how=how,
+        unit=unit,
+        expected=expected * factor,
+        tolerance=tolerance * factor,
+        measured=found.estimate * factor,
+        low=None if found.low is None else found.low * factor,
+        high=None if found.high is None else found.high * factor,
+        n=found.n,
+    )
+
+
+# ── documents ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+HEADERS = ("known effect", "metric", "expected", "measured", "interval", "n", "comes back")
+
+
+def rows(found: Sequence[Effect]) -> list[tuple[str, ...]]:
+    return [
+        (
+            item.name,
+            item.how,
+            _expected(item),
+            "–" if item.measured is None else f"{_number(item.measured, item.unit)} {item.unit}",
+            "" if item.low is None or item.high is None else f"{item.low:.3g} to {item.high:.3g}",
+            str(item.n),
+            item.outcome.value,
+        )
+        for item in found
+    ]
+
+
+def _expected(item: Effect) -> str:
+    if item.unit == "blocks":
+        return f"≤ {WITHIN} blocks"
+    if item.outcome is Outcome.ABSENT and not item.expected:
+        return "–"
+    spread = f" ± {item.tolerance:.2g}" if item.tolerance and item.unit != "B" else ""
+    return f"{_number(item.expected, item.unit)}{spread} {item.unit}"
+
+
+def _number(value: float, unit: str) -> str:
+    if unit in ("B", "blocks"):
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.2f}"
+
+
+def document(run: Run) -> str:
+    """docs/calibration.md of a run, in Markdown."""
+    from tabulate import tabulate
+
+    environment = run.manifest.environment
+    facts = "; ".join(f"{name} {value}" for name, value in environment.facts.items())
+    table = tabulate(rows(effects(run)), headers=HEADERS, tablefmt="github", disable_numparse=True)
+    return f"""# Calibration: known effects, and how they come back
+
+The strategies in [calibration/](../calibration) differ from `plain` in one thing each, whose cost is known. They are
+measured by the probes and the runner of every other run. `tox -e calibrate` does it again, and writes this page.
+
+{table}
+
+Differences are paired by block: the Hodges-Lehmann estimate. "Not known yet" is an estimate outside the tolerance
+whose interval reaches into it, or that has none: too noisy, or too few blocks.
+
+Run {run.id}, environment {environment.fingerprint}: {facts}. {_load(run)}
+"""
+
+
+def _load(run: Run) -> str:
+    """How quiet the machine was: what others used just before the tries."""
+    loads = [try_.load for try_ in run.tries()]
+    return f"Others used {np.median(loads):.0%} of the processors just before a try (median; quiet is 5 %)."
+
+
+def summary(found: Sequence[Effect]) -> str:
+    """One line for reports: how many of the known effects came back."""
+    outcomes = [item.outcome for item in found]
+    kept, known = outcomes.count(Outcome.KEPT), len(outcomes) - outcomes.count(Outcome.ABSENT)
+    return f"{kept} of {known} known effects came back within their tolerance"
+
+
+def sentence(run: Run) -> str:
+    """What a report of a run says of the calibration of its environment, which lies beside the run."""
+    folder = newest(run.folder.parent, run.manifest.environment.fingerprint)
+    if folder is None:
+        return (
+            "No calibration of this environment is stored: `tox -e calibrate` shows how well known effects come back."
+        )
+    return f"Calibration {FOLDER}/{folder.name}: {summary(effects(read_run(folder)))}."

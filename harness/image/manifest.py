@@ -1,0 +1,53 @@
+"""Manifests of the OCI image specification and of Docker v2, decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import LabError
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What a manifest says of a blob. `size` is what crosses the wire, B: compressed where the layer is."""
+
+    digest: str
+    size: int
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image's manifest. `digest` is its own, of the platform's manifest where the name led to an index."""
+
+    digest: str
+    media_type: str
+    config: Blob
+    layers: tuple[Blob, ...]  # lowest first
+
+    @property
+    def transfer_bytes(self) -> int:
+        """What an engine that has nothing fetches: config and layers as the manifest states them, each distinct blob
+        once, without the manifest itself and the protocol's overhead."""
+        return sum({blob.digest: blob.size for blob in (self.config, *self.layers)}.values())
+
+
+def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) -> Manifest:
+    """A Docker v2 or OCI image manifest, decoded. Raises LabError where it is neither."""
+    try:
+        config, *layers = (
+            Blob(str(item["digest"]), int(item["size"]), str(item.get("mediaType", "")))
+            for item in (document["config"], *document["layers"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise LabError(
+            f"a manifest of type {media_type or 'unknown'} cannot be read: {error!r}",
+            where=digest,
+            fix="Push the image again with an engine that writes Docker v2 or OCI manifests.",
+        ) from error
+    return Manifest(digest, media_type, config, tuple(layers))

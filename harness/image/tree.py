@@ -1,0 +1,254 @@
+"""What is inside an image: the tree its layers make together, and what they amount to.
+
+Specification: OCI image-spec layer.md, Applying Changesets and Whiteouts. Images are read by harness/image/read.py,
+whose names are here too.
+
+The numbers, in bytes:
+- content of a layer: the sizes of its regular files. A hard link has none of its own; folders and links have none.
+- unpacked: the sizes of the regular files of the tree that all layers make, a file of several hard links once.
+- wasted: the content of all layers less unpacked, that is what later layers overwrote or deleted and every pull
+  still fetches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.image.read import ImageContents, Layer, is_whiteout, read_image, read_layer
+from harness.image.tar import Entry, Kind, LayerError
+
+__all__ = [
+    "Account",
+    "Entry",
+    "ImageContents",
+    "Kind",
+    "Layer",
+    "LayerError",
+    "Node",
+    "Placed",
+    "Tree",
+    "account",
+    "beyond",
+    "flatten",
+    "read_image",
+    "read_layer",
+    "unpacked",
+]
+
+# Members of an enum under names of the module: looking them up in the class takes longer than all else.
+_FILE, _DIRECTORY, _SYMLINK, _HARDLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK, Kind.HARDLINK
+_MAX_SYMLINKS = 40  # followed on one path, as Linux does
+_WHITEOUT = ".wh."
+_OPAQUE = ".wh..wh..opq"
+
+
+class Placed(NamedTuple):
+    """An entry of the tree all layers make, and the number of the layer (from 0) it comes from."""
+
+    entry: Entry
+    layer: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What the layers of an image amount to; the module's docstring defines the bytes."""
+
+    layers: int
+    entries: int  # paths of the tree
+    files: int  # paths of the tree that are regular files, every name of a hard-linked one
+    content: int  # B
+    unpacked: int  # B
+    hidden: tuple[int, ...]  # by layer: B of its content that no path of the tree leads to
+
+    @property
+    def wasted(self) -> int:
+        return self.content - self.unpacked
+
+
+def flatten(image: ImageContents) -> Mapping[str, Placed]:
+    """The tree all layers make, by path. Folders that are only implied by a path below them are not in it.
+
+    As containerd applies layers: an entry below a symlinked folder (bin → usr/bin) goes to where the link leads,
+    so the key may differ from the entry's own path; an entry of the link's own path replaces the link.
+    Raises LayerError for hard links to nothing and symlinks in circles.
+    """
+    return {path: Placed(entry, node.layer) for path, node in Tree(image).walk() if (entry := node.entry)}
+
+
+def account(image: ImageContents, tree: Tree | None = None) -> Account:
+    """The numbers of the tree, which is made where it is not given. Raises LayerError as `flatten`."""
+    inodes: set[Node] = set()
+    count = files = 0
+    for _, node in (tree or Tree(image)).walk():
+        count += node.entry is not None
+        shown = node.inode.entry
+        if shown is not None and shown.kind is _FILE:
+            files += 1
+            inodes.add(node.inode)
+    shown_bytes = [0] * len(image.layers)
+    for inode in inodes:
+        shown_bytes[inode.layer] += inode.entry.size if inode.entry else 0
+    return Account(
+        layers=len(image.layers),
+        entries=count,
+        files=files,
+        content=sum(layer.content for layer in image.layers),
+        unpacked=sum(shown_bytes),
+        hidden=tuple(layer.content - shown for layer, shown in zip(image.layers, shown_bytes, strict=True)),
+    )
+
+
+def unpacked(image: ImageContents) -> int:
+    """Bytes of the regular files of the tree, a file of several hard links once."""
+    return account(image).unpacked
+
+
+def beyond(image: ImageContents, base: Collection[str]) -> tuple[Layer, ...]:
+    """The layers that are not among the diff_ids of a base: what the image costs where the base is there."""
+    return tuple(layer for layer in image.layers if layer.diff_id not in base)
+
+
+class Node:
+    """A path of the tree. `inode` is the node whose content it shows: itself, or a hard link's target."""
+
+    __slots__ = ("children", "entry", "inode", "layer")
+
+    def __init__(self, entry: Entry | None, layer: int) -> None:
+        self.entry = entry  # None: a folder no layer has an entry for
+        self.layer = layer
+        self.inode = self
+        self.children: dict[str, Node] | None = {} if entry is None or entry.kind is _DIRECTORY else None
+
+
+class Tree:
+    """The tree that all layers make, grown layer upon layer. Raises LayerError as `flatten`."""
+
+    def __init__(self, image: ImageContents) -> None:
+        self.root = Node(None, 0)
+        self._recent: tuple[str, Node] = ("", self.root)  # archives are written folder by folder
+        for number, layer in enumerate(image.layers):
+            # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
+            shown = layer.entries
+            if layer.whiteouts:
+                shown = tuple(entry for entry in layer.entries if not is_whiteout(entry))
+                for entry in layer.entries:
+                    if is_whiteout(entry):
+                        self._erase(entry.path)
+            for entry in shown:
+                self._place(entry, number)
+
+    def walk(self) -> Iterator[tuple[str, Node]]:
+        """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""
+        pending = [("", self.root)]
+        while pending:
+            path, node = pending.pop()
+            yield path, node
+            if node.children:
+                pending += [(f"{path}/{name}" if path else name, child) for name, child in node.children.items()]
+
+    def at(self, path: str) -> Node | None:
+        """The node of that path: symlinks on the way are followed, one at its end is not. None where it leads nowhere,
+        symlinks in a circle included."""
+        folder, _, name = path.rpartition("/")
+        try:
+            if name in ("", ".", ".."):
+                return self._find(path, make=False)
+            if self._recent[0] != folder:
+                beside = self._find(folder, make=False)
+                if beside is None:
+                    return None
+                self._recent = (folder, beside)
+        except LayerError:
+            return None
+        children = self._recent[1].children
+        return children.get(name) if children else None
+
+    def follow(self, path: str) -> Node | None:
+        """The node that opening the path leads to: symlinks are followed at its end too. None for nowhere."""
+        for _ in range(_MAX_SYMLINKS):
+            node = self.at(path)
+            if node is None or node.entry is None or node.entry.kind is not _SYMLINK:
+                return node
+            link = node.entry.link
+            path = link if link.startswith("/") else f"{path.rpartition('/')[0]}/{link}"
+        return None
+
+    def _erase(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        node = self._find(folder, make=False)
+        if node is None or not node.children:
+            return
+        self._recent = ("", self.root)
+        if name == _OPAQUE:
+            node.children.clear()
+        else:  # other names under .wh..wh. are AUFS's own business and match no path
+            node.children.pop(name.removeprefix(_WHITEOUT), None)
+
+    def _place(self, entry: Entry, layer: int) -> None:
+        folder, _, name = entry.path.rpartition("/")
+        children = self._folder(folder)
+        there = children.get(name) if name else self.root
+        if there is self.root and entry.kind is not _DIRECTORY:
+            raise LayerError(f"a {entry.kind} in place of the root", where=f"layer {layer}")
+        if there and there.children is not None and entry.kind is _DIRECTORY:
+            there.entry, there.layer = entry, layer  # folders merge
+            return
+        node = Node(entry, layer)
+        if entry.kind is _HARDLINK:
+            node.inode = self._target(entry, layer).inode
+        if there:
+            self._recent = ("", self.root)
+        children[name] = node
+
+    def _folder(self, path: str) -> dict[str, Node]:
+        """What the folder at `path` holds, which is made where it is not there.
+
+        The last answer holds until something is replaced or erased: what is only added lies on no known path.
+        """
+        if self._recent[0] != path:
+            self._recent = (path, self._find(path, make=True) or self.root)
+        children = self._recent[1].children
+        assert children is not None
+        return children
+
+    def _target(self, entry: Entry, layer: int) -> Node:
+        """The node a hard link leads to."""
+        folder, _, name = entry.link.rpartition("/")
+        beside = self._find(folder, make=False)
+        node = beside.children.get(name) if beside and beside.children else None
+        if node is None:
+            raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there", where=f"layer {layer}")
+        return node
+
+    def _find(self, path: str, *, make: bool) -> Node | None:
+        """The folder at `path`, symlinks followed. One that is missing, or no folder, is made or else None."""
+        trail = [self.root]
+        pending = path.split("/")[::-1]
+        links = 0
+        while pending:
+            part = pending.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                if len(trail) > 1:  # the root's parent is the root
+                    trail.pop()
+                continue
+            children = trail[-1].children
+            assert children is not None
+            node = children.get(part)
+            if node is not None and node.entry is not None and node.entry.kind is _SYMLINK:
+                links += 1
+                if links > _MAX_SYMLINKS:
+                    raise LayerError(f"symbolic links in a circle at {path}")
+                if node.entry.link.startswith("/"):
+                    del trail[1:]
+                pending += node.entry.link.split("/")[::-1]
+                continue
+            if node is None or node.children is None:
+                if not make:
+                    return None
+                node = children[part] = Node(None, 0)
+            trail.append(node)
+        return trail[-1]

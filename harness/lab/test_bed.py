@@ -1,0 +1,113 @@
+"""The stage: a network namespace, held open by a container of ours, that apps are started in.
+
+A new network namespace costs some 85 ms and a published port's proxy accepts before the app listens
+(facts-engine.md). Apps that join a namespace which is already there can be polled from before their start: a
+refused connection returns at once, and nothing but the app itself can answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from harness.engine.contract import ContainerSpec, Engine
+from harness.errors import EngineError, LabError
+from harness.image.context import pack
+from harness.settings import IMAGE_PREFIX
+
+TOOL_FOLDER = Path(__file__).parent / "tool"
+TOOL_IMAGE = f"{IMAGE_PREFIX}tool:latest"
+TOOL_BASE = "sdk-go"
+FLOOR_PORT = 8080
+
+
+def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) -> None:
+    """Have the tool image (a static program that answers at once, pauses, or reads peak memory): built once for
+    each base, then kept below `cache`."""
+    dockerfile = (TOOL_FOLDER / "tool.Dockerfile").read_text(encoding="utf-8")
+    context = pack(TOOL_FOLDER, dockerfile)
+    key = hashlib.sha256(base_image.encode() + context).hexdigest()[:16]
+    kept = cache / "tool" / f"{key}.tar"
+    if kept.exists():
+        engine.load(kept, tag=TOOL_IMAGE)
+        return
+    engine.build(context=context, tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_suffix(f".{os.getpid()}")
+    with temporary.open("wb") as file:
+        file.writelines(engine.save(TOOL_IMAGE))
+    temporary.rename(kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """What holds the stage open: an image and a command that does nothing for ever."""
+
+    image: str
+    command: tuple[str, ...]
+
+
+TOOL_HOLDER = Holder(TOOL_IMAGE, ("pause",))
+
+
+def shell_holder(image: str) -> Holder:
+    """Any image with a shell, where there is no tool image."""
+    return Holder(image, ("sh", "-c", "while :; do sleep 3600; done"))
+
+
+class Stage:
+    """`network` is what a ContainerSpec asks for to be on stage; `address` is where the app then answers.
+
+    `path` says how the harness reaches it: "namespace" (the container's own address) or "published" (an engine
+    elsewhere: through its port proxy, which adds some 20 ms and blurs the first answer).
+    """
+
+    def __init__(self, engine: Engine, ports: Iterable[int], holder: Holder) -> None:
+        self._engine = engine
+        self._holder = holder
+        self._ports = sorted(set(ports))
+        self._container = ""
+        self.address = ""
+        self.path = "namespace" if engine.info.local else "published"
+        self._published: dict[int, int] = {}
+
+    def another(self) -> Stage:
+        """A second stage of the same kind."""
+        return Stage(self._engine, self._ports, self._holder)
+
+    @property
+    def network(self) -> str:
+        """Opens the stage where it is not open (any more)."""
+        if not self._container or not self._engine.state(self._container).running:
+            self._open()
+        return f"container:{self._container}"
+
+    def port(self, port: int) -> int:
+        """The port to ask for an app that listens on `port`."""
+        return self._published.get(port, port)
+
+    def _open(self) -> None:
+        self.close()
+        ports = {} if self.path == "namespace" else dict.fromkeys(self._ports, 0)
+        holder = self._holder
+        self._container = self._engine.create(ContainerSpec(image=holder.image, command=holder.command, ports=ports))
+        self._engine.start(self._container)
+        state = self._engine.state(self._container)
+        if not state.running:
+            raise LabError(f"the stage's container does not run: {self._engine.logs(self._container)}")
+        if self.path == "namespace":
+            self.address = state.address
+        else:
+            self.address = urlsplit(self._engine.info.endpoint).hostname or "127.0.0.1"
+            self._published = dict(state.ports)
+
+    def close(self) -> None:
+        if self._container:
+            with contextlib.suppress(EngineError):  # the engine itself may be gone, and the container with it
+                self._engine.remove(self._container)
+            self._container = ""

@@ -1,0 +1,55 @@
+"""Accepted changes: `results/accepted.jsonl`, a line each, appended and never rewritten.
+
+    {"cell": "go-slim", "metric": "size.*", "since": "20261125-003217-88f2", "at": 1795570000.0, "reason": "…"}
+
+From the run `since` on a new baseline holds for the series the patterns match.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import orjson
+
+from harness.errors import StoreError, UsageError
+from harness.nights.watch import Acceptance
+from harness.store.format import Lines
+
+FILE = "accepted.jsonl"
+
+
+def read_accepted(results: Path) -> tuple[Acceptance, ...]:
+    """Oldest first. Raises StoreError with file and line for what is no such record."""
+    path = results / FILE
+    if not path.exists():
+        return ()
+    lines = Lines(path)
+    found = []
+    for record in lines:
+        try:
+            found.append(Acceptance(**{name: record[name] for name in ("cell", "metric", "since", "at", "reason")}))
+        except (KeyError, TypeError):
+            lines.corrupt()
+    return tuple(found)
+
+
+def accept(results: Path, acceptance: Acceptance) -> None:
+    """Put it on disk. Raises UsageError without a reason, StoreError where it cannot be written."""
+    if not acceptance.reason.strip():
+        raise UsageError("an accepted change needs a reason", where="--reason", fix="Say why it is meant.")
+    record = {
+        "cell": acceptance.cell,
+        "metric": acceptance.metric,
+        "since": acceptance.since,
+        "at": acceptance.at,
+        "reason": acceptance.reason.strip(),
+    }
+    path = results / FILE
+    try:
+        with path.open("ab") as file:
+            file.write(orjson.dumps(record) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error

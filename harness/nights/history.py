@@ -1,0 +1,421 @@
+"""The history: one value a night for every series, over the run folders of `results/`.
+
+A series is a cell's metric in one environment and lane (of bases: pinned or floating); what differs in either is
+another series and is never joined. The run folders are the record; `results/.index/history.sqlite` only makes them
+quick to read, is brought up to date by `History.open`, and can be deleted at any time.
+
+    runs(id, name, started, fingerprint, lane, git, stamp)     environments(fingerprint, facts)
+    series(id, cell, metric, fingerprint, lane)                metrics(name, …)
+    nights(series, run, n, median, low, high, samples)         failures(run, cell, probe, status, reason, count)
+    confirmations(run, night, cell, metric, …)
+
+A row of `nights` is a night of a series, its samples as little-endian doubles; rows of a series lie together, so that
+a series is read in a millisecond and all of three years in seconds. A changed or vanished folder is noticed by size
+and time of its samples.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from harness.errors import StoreError
+from harness.model import Direction, Metric, Unit
+from harness.stats.intervals import Ratio, Verdict, confirm, interval, ratio
+from harness.store.format import Manifest
+from harness.store.run import Run, Series, list_runs, read_run
+
+NIGHTLY = "nightly"
+CONFIRM = "confirm"  # purpose of a run that measures suspects against their last good images
+GOOD, NEW = ".good", ".new"  # what the cells of such a run are called after
+PINNED, FLOATING = "pinned", "floating"
+
+_VERSION = 1  # of the index: another one is rebuilt
+_SCHEMA = """
+CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, lane TEXT, git TEXT,
+                   stamp TEXT, purpose TEXT);
+CREATE TABLE environments (fingerprint TEXT PRIMARY KEY, facts TEXT);
+CREATE TABLE metrics (name TEXT PRIMARY KEY, unit TEXT, direction TEXT, deterministic INTEGER, headline INTEGER,
+                      help TEXT);
+CREATE TABLE series (id INTEGER PRIMARY KEY, cell TEXT, metric TEXT, fingerprint TEXT, lane TEXT,
+                     UNIQUE (cell, metric, fingerprint, lane));
+CREATE TABLE nights (series INTEGER, run INTEGER, n INTEGER, median REAL, low REAL, high REAL, samples BLOB,
+                     PRIMARY KEY (series, run)) WITHOUT ROWID;
+CREATE TABLE failures (run INTEGER, cell TEXT, probe TEXT, status TEXT, reason TEXT, count INTEGER);
+CREATE TABLE confirmations (run INTEGER, night TEXT, cell TEXT, metric TEXT, estimate REAL, low REAL, high REAL,
+                            p REAL, n INTEGER, verdict TEXT, more INTEGER);
+CREATE INDEX nights_of_run ON nights (run);
+"""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """What names a series."""
+
+    cell: str
+    metric: str
+    fingerprint: str
+    lane: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """One run of the history."""
+
+    run: str
+    started: float  # Unix time, s
+    fingerprint: str
+    lane: str
+    git: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A series: columns of one length, oldest night first. `low` and `high` are NaN where there is no interval."""
+
+    key: Key
+    metric: Metric
+    runs: tuple[str, ...]
+    at: Floats  # start of the run, Unix time, s
+    n: NDArray[np.int64]
+    median: Floats
+    low: Floats
+    high: Floats
+    samples: tuple[Floats, ...] = ()  # by night; only where asked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Tries of one cell and probe that failed in one night for one reason."""
+
+    run: str
+    cell: str
+    probe: str
+    status: str
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirmation:
+    """What the A/B of a night said: the new image's metric ÷ the last good image's."""
+
+    run: str  # of the A/B
+    night: str  # the run whose suspicion it followed
+    cell: str
+    metric: str
+    ratio: Ratio
+
+
+def lane_of(manifest: Manifest) -> str:
+    """The lane of a run's bases; a run that does not say took what was cached, which is as good as pinned."""
+    return str(manifest.plan.get("lane", PINNED))
+
+
+def purpose_of(manifest: Manifest) -> str:
+    """What a run was made for; "" is an ordinary run of the matrix."""
+    return str(manifest.plan.get("purpose", ""))
+
+
+class History:
+    """Use `open`, as a context manager."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self.warnings: tuple[str, ...] = ()  # folders that could not be read
+
+    @classmethod
+    def open(cls, results: Path) -> Self:
+        """The history of `results`, brought up to date with its run folders. Raises StoreError."""
+        path = results / ".index" / "history.sqlite"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            history = cls(_connect(path))
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"cannot be written: {error}", where=str(path), fix="Delete it, or free space.") from error
+        try:
+            history.refresh(results)
+        except BaseException:
+            history.close()
+            raise
+        return history
+
+    @classmethod
+    def in_memory(cls) -> Self:
+        """An empty history that no file backs."""
+        return cls(_prepared(sqlite3.connect(":memory:")))
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ── filling ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def refresh(self, results: Path) -> None:
+        """Take in new and changed run folders, and forget those that are gone."""
+        folders = {folder.name: folder for folder in list_runs(results)}
+        known = dict(self._database.execute("SELECT name, stamp FROM runs"))
+        stamps = {name: stamp_of(folder) for name, folder in folders.items()}
+        warnings = []
+        with self._database:
+            for name in known.keys() - folders.keys():
+                self._forget(name)
+            for name in sorted(name for name, stamp in stamps.items() if known.get(name) != stamp):
+                try:
+                    run = read_run(folders[name])
+                except StoreError as error:  # one broken folder must not hide three years
+                    warnings.append(str(error))
+                    continue
+                self._forget(name)
+                self._take(run, stamps[name])
+        self.warnings = tuple(warnings)
+
+    def add(self, run: Run, stamp: str = "") -> None:
+        """Take in one run."""
+        with self._database:
+            self._forget(run.id)
+            self._take(run, stamp)
+
+    def _forget(self, name: str) -> None:
+        row = self._database.execute("SELECT id FROM runs WHERE name = ?", (name,)).fetchone()
+        if row:
+            for table in ("nights", "failures", "confirmations"):
+                self._database.execute(f"DELETE FROM {table} WHERE run = ?", row)
+            self._database.execute("DELETE FROM runs WHERE id = ?", row)
+
+    def _take(self, run: Run, stamp: str) -> None:
+        manifest, execute = run.manifest, self._database.execute
+        fingerprint, lane, purpose = manifest.environment.fingerprint, lane_of(manifest), purpose_of(manifest)
+        # the folder's name is the key: copied under another name it would be another run
+        row = (run.folder.name, manifest.started, fingerprint, lane, manifest.git, stamp, purpose)
+        number = execute(
+            "INSERT INTO runs (name, started, fingerprint, lane, git, stamp, purpose) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+        ).lastrowid
+        facts = orjson.dumps(dict(manifest.environment.facts)).decode()
+        execute("INSERT OR REPLACE INTO environments VALUES (?, ?)", (fingerprint, facts))
+        self._database.executemany(
+            "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?)",
+            [(m.name, m.unit, m.direction, m.deterministic, m.headline, m.help) for m in manifest.metrics],
+        )
+        if purpose == CONFIRM:
+            rows = [(number, *_row(item)) for item in _confirmations(run)]
+            self._database.executemany(f"INSERT INTO confirmations VALUES ({', '.join('?' * 11)})", rows)
+        elif purpose in ("", NIGHTLY):
+            keys = [(cell, metric, fingerprint, lane) for cell, metric in run.series()]
+            self._database.executemany(
+                "INSERT OR IGNORE INTO series (cell, metric, fingerprint, lane) VALUES (?, ?, ?, ?)", keys
+            )
+            ids = {
+                (cell, metric): id_
+                for id_, cell, metric in execute(
+                    "SELECT id, cell, metric FROM series WHERE fingerprint = ? AND lane = ?", (fingerprint, lane)
+                )
+            }
+            self._database.executemany(
+                "INSERT INTO nights VALUES (?, ?, ?, ?, ?, ?, ?)",
+                sorted((ids[key], number, *rest) for key, rest in _nights(run.series())),
+            )
+            self._database.executemany(
+                "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)", [(number, *row) for row in _failures(run)]
+            )
+
+    # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def nights(self) -> tuple[Night, ...]:
+        """The runs of the history, oldest first."""
+        rows = self._database.execute(
+            f"SELECT name, started, fingerprint, lane, git FROM runs WHERE purpose IN ('', '{NIGHTLY}')"
+            " ORDER BY started, name"
+        )
+        return tuple(Night(run=run, started=at, fingerprint=f, lane=lane, git=git) for run, at, f, lane, git in rows)
+
+    def environments(self) -> dict[str, Mapping[str, str]]:
+        """Facts by fingerprint."""
+        rows = self._database.execute("SELECT fingerprint, facts FROM environments")
+        return {fingerprint: orjson.loads(facts) for fingerprint, facts in rows}
+
+    def keys(self) -> tuple[Key, ...]:
+        """Every series, sorted."""
+        rows = self._database.execute("SELECT cell, metric, fingerprint, lane FROM series")
+        return tuple(sorted(Key(*row) for row in rows))
+
+    def line(self, key: Key, *, samples: bool = True) -> Line:
+        """One series. Raises KeyError for one there is not."""
+        for line in self.lines([key], samples=samples):
+            return line
+        raise KeyError(key)
+
+    def lines(self, keys: Iterable[Key] | None = None, *, samples: bool = False) -> Iterator[Line]:
+        """The series of these keys (all, where none are given), one at a time; empty ones are left out."""
+        metrics = self.metrics()
+        started = dict(self._database.execute("SELECT id, started FROM runs"))
+        names = dict(self._database.execute("SELECT id, name FROM runs"))
+        columns = "run, n, median, low, high" + (", samples" if samples else "")
+        wanted = None if keys is None else set(keys)
+        found = self._database.execute("SELECT id, cell, metric, fingerprint, lane FROM series").fetchall()
+        with closing(self._database.cursor()) as cursor:
+            for id_, *names_of_key in found:
+                key = Key(*names_of_key)
+                if wanted is not None and key not in wanted:
+                    continue
+                rows = cursor.execute(f"SELECT {columns} FROM nights WHERE series = ?", (id_,)).fetchall()
+                if not rows:
+                    continue
+                rows.sort(key=lambda row: (started[row[0]], names[row[0]]))
+                runs, n, median, low, high, *rest = zip(*rows, strict=True)
+                yield Line(
+                    key=key,
+                    metric=metrics[key.metric],
+                    runs=tuple(names[run] for run in runs),
+                    at=np.array([started[run] for run in runs]),
+                    n=np.array(n),
+                    median=np.array(median),
+                    low=np.array(low, dtype=np.float64),  # None becomes NaN
+                    high=np.array(high, dtype=np.float64),
+                    samples=tuple(np.frombuffer(blob, "<f8") for blob in rest[0]) if rest else (),
+                )
+
+    def metrics(self) -> dict[str, Metric]:
+        """Metrics by name, as the run taken in last described them."""
+        rows = self._database.execute("SELECT name, unit, direction, deterministic, headline, help FROM metrics")
+        return {
+            name: Metric(
+                name=name,
+                unit=Unit(unit),
+                direction=Direction(direction),
+                deterministic=bool(deterministic),
+                headline=bool(headline),
+                help=text,
+            )
+            for name, unit, direction, deterministic, headline, text in rows
+        }
+
+    def failures(self) -> tuple[Failure, ...]:
+        """What failed, oldest night first."""
+        rows = self._database.execute(
+            "SELECT runs.name, cell, probe, status, reason, count FROM failures JOIN runs ON runs.id = failures.run"
+            " ORDER BY started, runs.name, cell, probe"
+        )
+        return tuple(
+            Failure(run=run, cell=cell, probe=probe, status=status, reason=reason, count=count)
+            for run, cell, probe, status, reason, count in rows
+        )
+
+    def confirmations(self) -> tuple[Confirmation, ...]:
+        """What A/Bs said, oldest first."""
+        rows = self._database.execute(
+            "SELECT runs.name, night, cell, metric, estimate, low, high, p, n, verdict, more FROM confirmations"
+            " JOIN runs ON runs.id = confirmations.run ORDER BY started, runs.name"
+        )
+        return tuple(
+            Confirmation(
+                run=run,
+                night=night,
+                cell=cell,
+                metric=metric,
+                ratio=Ratio(estimate=e, low=low, high=high, p=p, n=n, verdict=Verdict(verdict), more=more),
+            )
+            for run, night, cell, metric, e, low, high, p, n, verdict, more in rows
+        )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=60)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError:  # not a database, or a broken one
+        version = -1
+    if version != _VERSION:
+        database.close()
+        path.unlink()
+        for extra in ("-journal", "-wal", "-shm"):
+            path.with_name(path.name + extra).unlink(missing_ok=True)
+        database = _prepared(sqlite3.connect(path, timeout=60))
+    database.execute("PRAGMA synchronous = NORMAL")
+    database.execute("PRAGMA cache_size = -65536")  # KiB
+    return database
+
+
+def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
+    database.executescript(_SCHEMA)
+    database.execute(f"PRAGMA user_version = {_VERSION}")
+    database.commit()
+    return database
+
+
+def stamp_of(folder: Path) -> str:
+    """What tells that a run folder has changed: size and time of its samples."""
+    state = (folder / "samples.jsonl").stat()
+    return f"{state.st_size}/{state.st_mtime_ns}"
+
+
+def _nights(
+    series: Mapping[tuple[str, str], Series],
+) -> Iterator[tuple[tuple[str, str], tuple[int, float, float | None, float | None, bytes]]]:
+    """Count, median, interval and samples of each series. Series of one length are worked on together."""
+    by_length: dict[int, list[tuple[str, str]]] = {}
+    for key, columns in series.items():
+        by_length.setdefault(columns.value.size, []).append(key)
+    for n, keys in by_length.items():
+        values = np.stack([series[key].value for key in keys])
+        ordered = np.sort(values, axis=1)
+        medians = np.median(ordered, axis=1)
+        low, high, _ = interval(ordered)
+        rows = zip(keys, values, medians.tolist(), low.tolist(), high.tolist(), strict=True)
+        for key, row, median, least, most in rows:
+            known = least == least  # not NaN
+            yield key, (n, median, least if known else None, most if known else None, row.astype("<f8").tobytes())
+
+
+def _failures(run: Run) -> Iterator[tuple[str, str, str, str, int]]:
+    counts: dict[tuple[str, str, str, str], int] = {}
+    for try_ in run.failures:
+        key = try_.cell, try_.probe, try_.status.value, try_.reason
+        counts[key] = counts.get(key, 0) + 1
+    for (cell, probe, status, reason), count in counts.items():
+        yield cell, probe, status, reason, count
+
+
+def _confirmations(run: Run) -> Iterator[Confirmation]:
+    """The metrics an A/B was made for (all, where it does not say), compared by blocks and controlled together."""
+    plan = run.manifest.plan
+    night, asked = str(plan.get("night", "")), plan.get("metrics")
+    metrics = {metric.name: metric for metric in run.manifest.metrics}
+    series = run.series()
+    ratios: dict[tuple[str, str], Ratio] = {}
+    for (name, metric), new in series.items():
+        cell = name.removesuffix(NEW)
+        good = series.get((cell + GOOD, metric))
+        wanted = not isinstance(asked, list) or [cell, metric] in asked
+        if not name.endswith(NEW) or good is None or metric not in metrics or not wanted:
+            continue
+        if metrics[metric].unit in (Unit.BOOLEAN, Unit.RATIO):
+            continue
+        answer = ratio(good, new, direction=metrics[metric].direction, deterministic=metrics[metric].deterministic)
+        if answer:
+            ratios[cell, metric] = answer
+    for (cell, metric), answer in confirm(ratios).items():
+        yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer)
+
+
+def _row(item: Confirmation) -> Sequence[object]:
+    r = item.ratio
+    return item.night, item.cell, item.metric, r.estimate, r.low, r.high, r.p, r.n, r.verdict.value, r.more

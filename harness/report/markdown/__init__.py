@@ -1,0 +1,1 @@
+"""decision.md: the answer, the body, and what both have in common."""

@@ -1,0 +1,251 @@
+"""The body of decision.md: measurements, verdicts, what follows from them, and what is still open."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from harness.claims.read import Answer, Judgement
+from harness.decision.choice import Choice, Confidence
+from harness.decision.decide import PAGE
+from harness.decision.doubts import planned_once
+from harness.model import Status
+from harness.report.markdown.view import View, markdown
+from harness.report.table import contents_text
+from harness.report.words import (
+    MEANING,
+    WORD,
+    comparison,
+    robust,
+    span,
+    sureness,
+    times,
+    traits,
+    value_text,
+)
+from harness.stats.intervals import PRACTICAL, Verdict, ratio
+from harness.store.run import CellInfo
+from harness.text.units import counted, ratio_text, scale
+
+_MANY = 200  # blocks: more than anyone measures; the two do not differ in practice
+
+
+class Body(View):
+    """The sections below the answer."""
+
+    def measurements(self) -> str:
+        parts = ["## Measurements", f"Medians with 95 % intervals; × is the ratio to the first row. {_legend()}"]
+        for app, cells in self.apps.items():
+            weighed = self.decision.weighed()
+            columns = [metric for metric in weighed if any(self._figure(cell, metric) for cell in cells)]
+            measures = {
+                metric.name: scale(
+                    metric,
+                    [item.summary.median for cell in cells if (item := self._figure(cell, metric)) and item.summary],
+                )
+                for metric in columns
+            }
+            rows = []
+            for cell in cells:
+                row = [cell.strategy]
+                for metric in columns:
+                    figure = self._figure(cell, metric)
+                    text = "–"
+                    if figure and figure.summary:
+                        ratio = f" {ratio_text(figure.ratio)}" if figure.ratio else ""
+                        text = self._link(cell, metric, value_text(figure, measures[metric.name])) + ratio
+                    elif figure and figure.failures:
+                        text = figure.failures[0].status.value
+                    row.append(text)
+                rows.append([*row, self._score(app, cell)])
+            header = ["", *(metric.name for metric in columns), "score"]
+            parts += [f"### {app}: {cells[0].app_title}"]
+            parts += [markdown(header, rows)]
+            parts += [contents] if (contents := contents_text(cells)) else []
+        return "\n\n".join(parts)
+
+    def _score(self, app: str, cell: CellInfo) -> str:
+        option = next((o for o in self.decision.choices[app].options if o.cell.id == cell.id), None)
+        if option is None or option.out:
+            return "out"
+        return f"{option.score:.2f}×" if option.score is not None else "–"
+
+    def verdicts(self) -> str:
+        parts = ["## Verdict", "\n".join(f"- *{WORD[item]}*: {MEANING[item]}." for item in self._used())]
+        for app, choice in self.decision.choices.items():
+            head = app or "All apps alike"
+            lines = [f"### {head}: {self._taken(choice)}", sureness(choice)]
+            if choice.take and choice.rival and choice.lead:
+                lines.append(self._why(choice))
+            if text := robust(choice):
+                lines.append(text)
+            outs = [f"{option.cell.strategy} ({option.out})" for option in choice.options if option.out]
+            if outs:
+                lines.append(f"Not a candidate: {'; '.join(outs)}.")
+            if choice.dropped:
+                reasons = "; ".join(f"{name}: {why}" for name, why in choice.dropped.items())
+                lines.append(f"Not counted: {reasons}.")
+            parts.append("\n\n".join(lines))
+        return "\n\n".join(parts)
+
+    def _used(self) -> list[Confidence]:
+        found = {choice.confidence for choice in self.decision.choices.values()}
+        return [item for item in Confidence if item in found]
+
+    def _why(self, choice: Choice) -> str:
+        """The two best, criterion by criterion."""
+        assert choice.rival and choice.lead
+        rival = next(option for option in choice.options if option.cell.strategy == choice.rival.strategy)
+        first = choice.options[0]
+        better: list[str] = []
+        worse: list[str] = []
+        same: list[str] = []
+        for name, part in first.parts.items():
+            other = rival.parts.get(name)
+            if not other or not part:
+                continue
+            factor = other / part
+            text = f"{name} {times(max(factor, 1 / factor))}{'' if self._apart(choice, name) else ' (not sure)'}"
+            if abs(factor - 1) <= PRACTICAL:
+                same.append(name)
+            else:
+                (better if factor > 1 else worse).append(text)
+        texts = []
+        if better:
+            texts.append(f"it is better in {', '.join(better)}")
+        if worse:
+            texts.append(f"worse in {', '.join(worse)}")
+        if same:
+            texts.append(f"the same in {', '.join(same)}")
+        lead = choice.lead
+        return (
+            f"Against {choice.rival.strategy}, the runner-up, {'; '.join(texts)}. All in all a lead of"
+            f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high, lead.estimate)}."
+        )
+
+    def _apart(self, choice: Choice, name: str) -> bool:
+        """Whether the two best of an app differ in a criterion beyond noise; of all apps together it is not asked."""
+        if choice.take is None or choice.rival is None or choice not in self._of_apps():
+            return True
+        criterion = next(item for item in self.decision.criteria if item.name == name)
+        metric = next((metric for metric in self.decision.weighed() if metric.name in criterion.metrics), None)
+        series = self.run.series()
+        pair = [series.get((cell.id, metric.name)) for cell in (choice.take, choice.rival)] if metric else [None, None]
+        if metric is None or pair[0] is None or pair[1] is None:
+            return True
+        found = ratio(pair[0], pair[1], direction=metric.direction, deterministic=metric.deterministic)
+        return found is None or found.verdict is not Verdict.UNDECIDED
+
+    def _of_apps(self) -> list[Choice]:
+        return [choice for app, choice in self.decision.choices.items() if app]
+
+    def consequences(self) -> str:
+        lines = ["## Consequences"]
+        taken: dict[str, list[str]] = {}
+        for app, choice in self.decision.choices.items():
+            if app and choice.take and choice.confidence is not Confidence.WITHHELD:
+                taken.setdefault(choice.take.strategy, []).append(app)
+        cells = {cell.strategy: cell for cell in self.run.manifest.cells}
+        for strategy, names in taken.items():
+            text = f"- **{strategy}** ({', '.join(names)})."
+            traits_of: dict[str, list[str]] = {}
+            for app in names:
+                traits_of.setdefault(", ".join(self._traits(app)), []).append(app)
+            inside = [f"{words} ({', '.join(apps_)})" for words, apps_ in traits_of.items() if words]
+            more = [cells[strategy].trades, f"Inside: {'; '.join(inside)}." if inside else ""]
+            lines.append(" ".join(filter(None, (text, *more))))
+        worse = list(self._worse())
+        if worse:
+            lines.append("What gets worse than with the first strategy:\n\n" + "\n".join(f"- {text}" for text in worse))
+        elif taken:
+            lines.append("Nothing measured gets worse than with the first strategy, beyond what matters.")
+        return "\n\n".join(lines) if len(lines) > 1 else ""
+
+    def _traits(self, app: str) -> list[str]:
+        take = self.decision.choices[app].take
+        return traits(self.run, take) if take else []
+
+    def _worse(self) -> Iterator[str]:
+        for app, choice in self.decision.choices.items():
+            if not app or choice.take is None or choice.confidence is Confidence.WITHHELD:
+                continue
+            for metric in self.decision.metrics:
+                figure = self._figure(choice.take, metric)
+                if figure and figure.ratio and figure.ratio.verdict is Verdict.WORSE:
+                    text, interval, _, _ = comparison(figure.ratio, metric)
+                    yield f"{app}: {metric.name} {text}{f' [{interval}]' if interval else ''}"
+
+    def undecided(self) -> str:
+        lines = []
+        for app, choice in self.decision.choices.items():
+            if app and choice.confidence in (Confidence.LEANING, Confidence.OPEN):
+                lines.append(f"- Which strategy for {app}: {sureness(choice)}")
+        open_: dict[str, list[int]] = {}
+        once = planned_once(self.run)
+        for (_, name), figure in self.decision.shown.items():
+            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED and name.partition(".")[0] not in once:
+                open_.setdefault(name, []).append(figure.ratio.more)
+        for name, blocks in open_.items():
+            lines.append(
+                f"- `{name}`: {counted(len(blocks), 'comparison')} with the first strategy;"
+                f" about {_blocks(blocks)} more blocks."
+            )
+        missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]
+        if missing:
+            lines.append(f"- Not measured in this run: {', '.join(f'`{name}`' for name in missing)}.")
+        lines += [f"- {text}" for text in self._failures()]
+        if not lines:
+            return "## Undecided\n\nNothing that counts is undecided."
+        if command := self._more():
+            lines.append(f"\nWhat it takes: `{command}` goes on with the same cells.")
+        return "\n".join(["## Undecided, and what it would take", "", *lines])
+
+    def _failures(self) -> Iterator[str]:
+        counts: dict[tuple[str, str, Status], list[str]] = {}
+        for try_ in self.run.failures:
+            counts.setdefault((try_.cell, try_.probe, try_.status), []).append(" ".join(try_.reason.split()))
+        for (cell, probe, status), reasons in counts.items():
+            tries = "1 try" if len(reasons) == 1 else f"{len(reasons)} tries"
+            yield f"{cell}, {probe}: {tries} ended {status}: {reasons[-1] or 'no reason was given'}"
+
+    def claims(self) -> str:
+        if not self.decision.claims:
+            return ""
+        lines = [f"- **{each.answer}**: {each.claim.says}{_readings(each)}" for each in self.decision.claims]
+        said = "Held against this run; the readings and their numbers are in the page and in `tare claims`."
+        return "\n".join(["## What people say", "", said, "", *lines])
+
+    def evidence(self) -> str:
+        manifest = self.run.manifest
+        samples = sum(series.value.size for series in self.run.series().values())
+        versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+        lines = [
+            "## Evidence",
+            f"- All charts, samples, scenarios: [{PAGE}]({PAGE}); every number above links to its samples there.",
+            f"- {samples} samples and {len(self.run.failures)} failed tries in `samples.jsonl` of run `{self.run.id}`"
+            f" (seed {manifest.seed}{f', git {manifest.git[:12]}' if manifest.git else ''}).",
+            f"- Versions: {versions}." if versions else "",
+            f"- Written again by `tare report {self.run.id} --decision decision.md`.",
+        ]
+        return "\n".join([lines[0], "", *filter(None, lines[1:])])
+
+
+def _readings(judgement: Judgement) -> str:
+    """What each reading says, where there are several, and of how many cells or apps that is so."""
+    texts = []
+    for each in judgement.readings:
+        counts = Counter(finding.answer for finding in each.findings)
+        mixed = " and ".join(f"{count} {answer}" for answer, count in counts.items()) if len(counts) > 1 else ""
+        texts.append(f"{each.reading.title}: {each.answer}{f', {mixed}' if mixed else ''}")
+    return f" ({'; '.join(texts)})" if len(texts) > 1 or judgement.answer is Answer.UNDECIDED else ""
+
+
+def _blocks(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    if low > _MANY:
+        return f"over {_MANY}"
+    return f"{low}" if low == high else f"{low} to over {_MANY}" if high > _MANY else f"{low} to {high}"
+
+
+def _legend() -> str:
+    return f"≈ no practical difference (within {PRACTICAL:.0%}), ? undecided.".replace("3%", "3 %")

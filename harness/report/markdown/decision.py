@@ -1,0 +1,191 @@
+"""decision.md: an architecture decision record written from a run. The first screen is the answer, for one minute.
+
+The form is Nygard's ADR (Documenting Architecture Decisions, 2011: context, decision, consequences) with the options
+and measurements that the decision rests on. Numbers link to their samples in report.html, which lies beside it.
+"""
+
+from __future__ import annotations
+
+from harness.decision.choice import Choice, Confidence
+from harness.decision.criteria import CRITERIA, Criterion
+from harness.decision.decide import Decision
+from harness.decision.doubts import when
+from harness.decision.figures import matrix
+from harness.decision.ranking import RAISED
+from harness.experiments.effects import sentence
+from harness.model import Metric
+from harness.report.markdown.body import Body
+from harness.report.markdown.view import View, markdown
+from harness.report.table import contents_text
+from harness.report.words import (
+    WORD,
+    Gain,
+    brief,
+    gain,
+    times,
+)
+from harness.stats.intervals import PRACTICAL
+from harness.text.units import counted
+
+
+def render(decision: Decision) -> str:
+    """decision.md as text."""
+    head, body = Head(decision), Body(decision)
+    parts = [
+        head.title(),
+        head.banner(),
+        head.answer(),
+        head.context(),
+        head.options(),
+        body.measurements(),
+        body.verdicts(),
+        body.consequences(),
+        body.undecided(),
+        body.claims(),
+        body.evidence(),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+class Head(View):
+    """The answer, which fits the first screen, and what it was found with."""
+
+    def title(self) -> str:
+        return f"# Which image strategy to take\n\nStatus: {self._status()}. From run `{self.run.id}`, " + (
+            f"{when(self.run.manifest.started)}, environment `{self.run.manifest.environment.fingerprint}`."
+        )
+
+    def _status(self) -> str:
+        found = [choice.confidence for app, choice in self.decision.choices.items() if app]
+        counts = {confidence: found.count(confidence) for confidence in Confidence if confidence in found}
+        said = ", ".join(f"{count} {WORD[confidence]}" for confidence, count in counts.items())
+        return f"of {len(found)} {'app' if len(found) == 1 else 'apps'}, {said}" if said else "nothing measured"
+
+    def banner(self) -> str:
+        lines = []
+        for doubt in self.decision.doubts:
+            word = f"No conclusion: {doubt.kind}." if doubt.withholds else f"{doubt.kind.capitalize()}."
+            lines.append(f"> **{word}** {doubt.text}")
+        return "\n>\n".join(lines)
+
+    def answer(self) -> str:
+        """The first screen."""
+        rows = []
+        for app, choice in self.decision.choices.items():
+            name = f"**{app}**" if app else "**all apps alike**"
+            cells = [self._taken(choice)]
+            cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
+            rows.append([name, *cells, brief(choice)])
+        lines = [markdown(self._headers(), rows)]
+        if command := self._more():
+            said = "“Ahead” is of the weighted score over all criteria. Surer with"
+            lines.append(f"{said} `{command}`: so many blocks in all.")
+        if text := self._one_for_all():
+            lines.append(text)
+        for app, alternatives in self.apps.items():
+            if text := contents_text(alternatives):
+                lines.append(f"Images of {app} are not alike: {text[0].lower()}{text[1:]}")
+        if self.decision.constraints:
+            lines.append(f"Constraints: {'; '.join(item.text for item in self.decision.constraints)}.")
+        return "\n\n".join(lines)
+
+    def _headers(self) -> list[str]:
+        words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
+        before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
+        heads = [f"{words.get(metric.name, metric.name)} (instead of with {before})" for metric in self._heads()]
+        return ["app", "take", *heads, "how sure"]
+
+    def _heads(self) -> list[Metric]:
+        known = {metric.name: metric for metric in self.decision.metrics}
+        names = [next((n for n in item.metrics if n in known), "") for item in CRITERIA if item.name != "deploy"][:1]
+        deploy = next(item for item in CRITERIA if item.name == "deploy")
+        names += [next((n for n in deploy.metrics if self._any(n)), "")]
+        return [known[name] for name in names if name in known]
+
+    def _gained(self, choice: Choice, metric: Metric) -> str:
+        found = gain(self.run, self.decision.shown, choice, metric.name)
+        if found is None:
+            return "not measured"
+        value = self._link(found.cell, metric, found.value)
+        if found.cell.id == found.reference.id:
+            return f"{value} (the reference itself)"
+        return f"{_gain_text(found)}: {value} instead of {self._link(found.reference, metric, found.before)}"
+
+    def _mean(self, choice: Choice, metric: Metric) -> str:
+        criterion = next((item for item in self.decision.criteria if metric.name in item.metrics), None)
+        part = choice.options[0].parts.get(criterion.name) if criterion and choice.options else None
+        reference = self._reference_part(choice, criterion)
+        if part is None or reference is None:
+            return "–"
+        factor = part / reference
+        word = ("smaller", "larger") if metric.unit == "B" else ("faster", "slower")
+        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} in the geometric mean"
+
+    def _reference_part(self, choice: Choice, criterion: Criterion | None) -> float | None:
+        lowest = min(choice.options, key=lambda option: option.cell.rank, default=None)
+        return lowest.parts.get(criterion.name) if lowest and criterion else None
+
+    def _one_for_all(self) -> str:
+        whole = self.decision.choices.get("")
+        if whole is None or whole.take is None:
+            return ""
+        losses = {}
+        for app, choice in self.decision.choices.items():
+            if app and choice.take:
+                scores = {option.cell.strategy: option.score for option in choice.options}
+                mine, best = scores.get(whole.take.strategy), scores.get(choice.take.strategy)
+                if mine and best:
+                    losses[app] = mine / best
+        if not losses:
+            return ""
+        app, loss = max(losses.items(), key=lambda item: item[1])
+        if loss <= 1 + PRACTICAL:
+            name = whole.take.strategy
+            return f"One strategy for all: **{name}**, by these weights first in every app, or as good as the first."
+        return (
+            f"One strategy for all: **{whole.take.strategy}**. Against each app's own best it gives away most in {app},"
+            f" {times(loss)} all in all."
+        )
+
+    def context(self) -> str:
+        environment, count = self.run.manifest.environment, len(self.run.manifest.cells)
+        facts = "; ".join(f"{key} {value}" for key, value in environment.facts.items())
+        lines = [
+            "## Context",
+            f"{matrix(self.run)}, {counted(count, 'cell')}; each built, pulled and started again and again"
+            " on a real engine, one at a time, in randomly ordered blocks. Strategies of an app are compared within"
+            " blocks: × is the middle of the ratios of pairs, not the ratio of two medians. Pulls and deployments are"
+            " over a local link as fast as it is; slower ones are what `link.*` and the scenarios tell of.",
+            f"Environment: {facts}.",
+            sentence(self.run),
+            "What counts, and how much:",
+            markdown(
+                ["criterion", "weight", "metric", "meaning"],
+                [
+                    [item.name, f"{item.weight:g}", self._stands_for(item), item.meaning]
+                    for item in self.decision.criteria
+                ],
+            ),
+            "An option's score is the weighted geometric mean of its ratios to the first strategy: 0.25× is a quarter,"
+            f" all in all; of counts, which may be 0, each plus {RAISED}. Change weights with `--weight deploy=5`,"
+            " ask for what an image must have with `--need shell`, `--at-most size.transfer=100MB`.",
+        ]
+        return "\n\n".join(lines)
+
+    def _stands_for(self, criterion: Criterion) -> str:
+        name = next((name for name in criterion.metrics if self._any(name)), "")
+        return f"`{name}`" if name else "not measured"
+
+    def options(self) -> str:
+        cells = {cell.strategy: cell for cell in sorted(self.run.manifest.cells, key=lambda cell: cell.rank)}
+        lines = []
+        for cell in cells.values():
+            said = " ".join(filter(None, (cell.summary, cell.trades and f"Trades: {cell.trades}")))
+            lines.append(f"- **{cell.strategy}** ({cell.strategy_title}){': ' + said if said else ''}")
+        return "\n\n".join(["## Options", "\n".join(lines)])
+
+
+def _gain_text(found: Gain) -> str:
+    doubt = "" if found.sure else " (not yet sure)"
+    interval = f" [{found.interval}]" if found.interval and found.sure else ""
+    return f"**{found.times}**{interval}{doubt}" if found.sure else f"{found.times}{doubt}"

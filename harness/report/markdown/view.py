@@ -1,0 +1,56 @@
+"""What the sections of decision.md have in common: a decision, and how its figures and choices are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harness.decision.choice import Choice, Confidence
+from harness.decision.decide import PAGE, Decision
+from harness.decision.doubts import fewest
+from harness.decision.figures import Figure, apps
+from harness.model import Metric
+from harness.store.run import CellInfo
+
+
+class View:
+    """A decision, to be written."""
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        self.run = decision.run
+        self.apps = apps(decision.run)
+
+    def _any(self, name: str) -> bool:
+        return any((cell.id, name) in self.run.series() for cell in self.run.manifest.cells)
+
+    def _taken(self, choice: Choice) -> str:
+        if choice.take is None:
+            return "–"
+        match choice.confidence:
+            case Confidence.WITHHELD:
+                return f"no conclusion (ahead: {choice.take.strategy})"
+            case Confidence.LEANING:
+                return f"{choice.take.strategy}, leaning"
+            case Confidence.TIE if choice.rival:
+                return f"**{choice.take.strategy}** or {choice.rival.strategy}"
+        return f"**{choice.take.strategy}**"
+
+    def _more(self) -> str:
+        """The command that measures what the choices lack; "" where they lack nothing."""
+        leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
+        more = max((lead.more for lead in leads), default=0)
+        return f"tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}" if more else ""
+
+    def _figure(self, cell: CellInfo, metric: Metric) -> Figure | None:
+        figure = self.decision.shown.get((cell.id, metric.name))
+        return figure if figure and (figure.summary or figure.failures) else None
+
+    def _link(self, cell: CellInfo, metric: Metric, text: str) -> str:
+        bare = text.replace("[", "(").replace("]", ")")  # a link's text has no brackets
+        return f"[{bare}]({PAGE}#samples/{cell.id}/{metric.name})"
+
+
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose source is not padded: its cells hold links."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)

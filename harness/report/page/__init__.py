@@ -1,0 +1,1 @@
+"""report.html and trends.html: each one file that works offline."""

@@ -1,0 +1,239 @@
+"""A choice in words that need no statistics: what is gained, how sure that is. For decision.md and report.html."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.decision.choice import Choice, Confidence
+from harness.decision.figures import Figure, Figures
+from harness.model import Direction, Metric, Unit
+from harness.stats.intervals import Ratio, Verdict
+from harness.store.run import CellInfo, Run
+from harness.text.units import Scale, interval_text, scale
+
+_WORDS = {  # smaller, larger
+    Unit.SECONDS: ("faster", "slower"),
+    Unit.BYTES: ("smaller", "larger"),
+    Unit.COUNT: ("fewer", "more"),
+}
+_FAR = 10.0  # times: weights farther from those given are nobody's
+WORD = {
+    Confidence.DECIDED: "decided",
+    Confidence.TIE: "either will do",
+    Confidence.LEANING: "leaning",
+    Confidence.OPEN: "open",
+    Confidence.WITHHELD: "no conclusion",
+}
+MEANING = {
+    Confidence.DECIDED: "the lead over the runner-up is beyond its error and large enough to matter",
+    Confidence.TIE: "the two best do not differ by more than 3 %, surely; the simpler is named",
+    Confidence.LEANING: "the numbers point there, and too few blocks stand behind them to promise it",
+    Confidence.OPEN: "nothing can be recommended: what a constraint asks for was not measured, or nothing meets it",
+    Confidence.WITHHELD: "the data are stale, or come from environments that must not be joined",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gain:
+    """One metric of the chosen cell beside the reference's."""
+
+    metric: Metric
+    cell: CellInfo
+    reference: CellInfo
+    value: str  # 12.3 MB ±0.1
+    before: str  # of the reference
+    times: str  # 28× smaller
+    interval: str  # 12.1–14.0×, "" where exact or none
+    sure: bool  # the comparison is decided
+    better: bool | None  # None: the same, or unknown
+
+
+def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
+    """What the chosen cell gains on a metric over the app's reference; None where either was not measured."""
+    metric = next((metric for metric in run.manifest.metrics if metric.name == name), None)
+    if metric is None or choice.take is None:
+        return None
+    cells = sorted((option.cell for option in choice.options), key=lambda cell: cell.rank)
+    reference = cells[0]
+    mine, other = shown.get((choice.take.id, name)), shown.get((reference.id, name))
+    if not (mine and other and mine.summary and other.summary):
+        return None
+    measure = scale(metric, [mine.summary.median])
+    before = scale(metric, [other.summary.median])
+    times, interval, sure, better = ("the reference itself", "", True, None)
+    if choice.take.id != reference.id:
+        times, interval, sure, better = comparison(mine.ratio, metric)
+    return Gain(
+        metric=metric,
+        cell=choice.take,
+        reference=reference,
+        value=value_text(mine, measure),
+        before=f"{before.text(other.summary.median)} {before.unit}",
+        times=times,
+        interval=interval,
+        sure=sure,
+        better=better,
+    )
+
+
+def value_text(figure: Figure, measure: Scale) -> str:
+    if figure.summary is None:
+        return "–"
+    parts = (measure.text(figure.summary.median), measure.unit if measure.unit != "yes/no" else "")
+    return " ".join(filter(None, (*parts, interval_text(figure.summary, measure))))
+
+
+def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, bool | None]:
+    """`13× faster`, its interval as text, whether that is decided, and whether it is better (None: neither)."""
+    if ratio is None:
+        return "not comparable", "", False, None
+    less, more = _WORDS.get(metric.unit, ("less", "more"))
+    if ratio.verdict is Verdict.SAME:
+        return "no practical difference", "", True, None
+    if not ratio.estimate:
+        return f"none instead of some ({less})", "", True, metric.direction is Direction.SMALLER
+    down = ratio.estimate < 1
+    factor = 1 / ratio.estimate if down else ratio.estimate
+    word = less if down else more
+    text = f"{times(factor)} {word}"
+    interval = ""
+    if ratio.low and ratio.high and ratio.low != ratio.high:
+        bounds = sorted((1 / ratio.low, 1 / ratio.high) if down else (ratio.low, ratio.high))
+        interval = span(bounds[0], bounds[1], factor)
+    better = None if metric.direction is Direction.NEITHER else down == (metric.direction is Direction.SMALLER)
+    return text, interval, ratio.verdict is not Verdict.UNDECIDED, better
+
+
+def traits(run: Run, cell: CellInfo) -> list[str]:
+    """What is inside an image and how it runs, in a few words each, as far as that was measured."""
+
+    def of(name: str) -> float | None:
+        series = run.series().get((cell.id, name))
+        return None if series is None else float(series.value[-1])
+
+    words = []
+    if (packages := of("surface.packages")) is not None:
+        words.append("1 package" if packages == 1 else f"{packages:.0f} packages")
+    if (pending := of("surface.pending")) is not None:
+        words.append(f"{pending:.0f} pending security fixes" if pending else "no pending security fix")
+    shell = of("intruder.sh") if of("surface.shells") is None else of("surface.shells")
+    if shell is not None:
+        words.append("has a shell" if shell else "no shell")
+    if (root := of("surface.root")) is not None:
+        words.append("runs as root" if root else "not root")
+    if (hardened := of("harden.all")) is not None:
+        words.append("works hardened" if hardened else "does not work fully hardened")
+    return words
+
+
+def number(x: float) -> str:
+    """Two to three digits."""
+    if not math.isfinite(x):
+        return "∞"
+    return f"{x:.0f}" if x >= 99.5 else f"{x:.1f}" if x >= 9.95 else f"{x:.2f}"
+
+
+def times(factor: float) -> str:
+    """`28×`; a small factor reads better as a share: `12 %`."""
+    return f"{(factor - 1) * 100:.0f} %" if factor < 1.5 else f"{number(factor)}×"
+
+
+def share(x: float) -> str:
+    """A share as per cent, never rounded to all or none."""
+    if 0 < x < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < x < 1 else f"{x:.0%}".replace("%", " %")
+
+
+def brief(choice: Choice) -> str:
+    """How sure, in a few words; `sureness` gives the reasons."""
+    if choice.lead is None or choice.rival is None or choice.confidence in (Confidence.OPEN, Confidence.WITHHELD):
+        return sureness(choice)
+    ahead = f"{_ahead(choice.lead.estimate)} {choice.rival.strategy}"
+    match choice.confidence:
+        case Confidence.LEANING:
+            more = f"about {choice.lead.more} more blocks needed" if choice.lead.more else "; ".join(choice.reasons)
+            return f"leaning: {ahead}, {more}"
+        case Confidence.TIE:
+            return f"sure that it hardly matters: within 3 % of {choice.rival.strategy}"
+    interval = span(choice.lead.low, choice.lead.high, choice.lead.estimate)
+    return f"**decided**{_at_these(choice)}: {ahead} [{interval}]{_held(choice)}"
+
+
+def _at_these(choice: Choice) -> str:
+    """A choice may be certain for the weights given, and another one for weights near them."""
+    if not choice.sensitivity or not choice.take:
+        return ""
+    return " at these weights" if choice.sensitivity.near.get(choice.take.strategy, 0.0) < 0.8 else ""
+
+
+def sureness(choice: Choice) -> str:
+    """How sure, in one sentence without a formula."""
+    match choice.confidence:
+        case Confidence.OPEN:
+            return f"Nothing can be recommended: {'; '.join(choice.reasons)}."
+        case Confidence.WITHHELD:
+            return f"No conclusion may be drawn: {', '.join(choice.reasons)}."
+    if choice.rival is None or choice.lead is None or choice.take is None:
+        return f"Decided: {'; '.join(choice.reasons)}." if choice.confidence is Confidence.DECIDED else "Leaning."
+    lead, rival = choice.lead, choice.rival.strategy
+    ahead = f"{_ahead(lead.estimate)} {rival} all in all"
+    match choice.confidence:
+        case Confidence.DECIDED:
+            interval = span(lead.low, lead.high, lead.estimate)
+            return f"Sure{_at_these(choice)}: {ahead} (95 % interval {interval}){_held(choice)}."
+        case Confidence.TIE:
+            return (
+                f"Sure that it hardly matters: {rival} is within 3 % all in all; {choice.take.strategy} is named first."
+            )
+        case _:
+            more = f"; about {lead.more} more {'block' if lead.more == 1 else 'blocks'} would tell" if lead.more else ""
+            return f"Leaning, not decided: {ahead}, but {' and '.join(choice.reasons)}{more}."
+
+
+def _ahead(factor: float) -> str:
+    return f"{(factor - 1) * 100:.0f} % ahead of" if factor < 1.5 else f"{number(factor)}× as good as"
+
+
+def span(low: float, high: float, estimate: float) -> str:
+    """An interval of factors: `2.0–2.3×`, or `4–9 %` for small ones."""
+    if estimate < 1.5:
+        return f"{(low - 1) * 100:.0f} to {(high - 1) * 100:.0f} %"
+    return f"{number(low)}–{number(high)}×"
+
+
+def _held(choice: Choice) -> str:
+    if not choice.sensitivity or choice.take is None:
+        return ""
+    held = choice.sensitivity.anyhow.get(choice.take.strategy, 0.0)
+    return "; first under every weighting tried" if held == 1 else f"; first under {share(held)} of all weightings"
+
+
+def robust(choice: Choice) -> str:
+    """How the choice hangs on the weights, in words."""
+    if not choice.sensitivity or not choice.take or choice.rival is None:
+        return ""
+    take = choice.take.strategy
+    near, anyhow = (found.get(take, 0.0) for found in (choice.sensitivity.near, choice.sensitivity.anyhow))
+    hold = "does not hang on the weights" if near > 0.95 else "hangs on the weights" if near < 0.8 else "mostly holds"
+    if near == anyhow == 1:
+        return f"The choice does not hang on the weights: {take} is first under all 10 000 random weightings."
+    text = (
+        f"The choice {hold}: with every weight anywhere between half and double, {take} is first in {share(near)} of"
+        f" 10 000 random weightings; with any weights at all, in {share(anyhow)}."
+    )
+    if others := [f"by {name} alone, {strategy}" for name, strategy in choice.sensitivity.alone.items()]:
+        text += f" First would be, {listed(others, '; ')}."
+    flips = [
+        f"{flip.strategy} with {flip.criterion} {'above' if flip.limit > flip.given else 'below'} {number(flip.limit)}"
+        f" (now {flip.given:g})"
+        for flip in choice.sensitivity.flips
+        if flip.given / _FAR <= flip.limit <= flip.given * _FAR
+    ]
+    return text + (f" It would tip to {listed(flips[:3], '; ')}." if flips else "")
+
+
+def listed(items: Sequence[str], joint: str = ", ") -> str:
+    return joint.join(items)

@@ -1,0 +1,68 @@
+"""What this machine has, what will be used, what is missing and how to get it. Starts nothing, installs nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from tabulate import tabulate
+
+from harness.engine.daemon import Daemon
+from harness.engine.docker import answering
+from harness.host import packages
+from harness.host.network import Network
+from harness.host.undo import find_program
+from harness.lab.lab import can_drop_page_cache
+from harness.run.environment import processor
+from harness.settings import Settings
+
+_PROGRAMS = {
+    "dockerd": ("docker.io", "an engine of our own, and empty nodes to pull into"),
+    "unpigz": ("pigz", "with it an engine unpacks what it pulls, as most engines do"),
+    "nginx": ("nginx", "the depot: builds fetch packages through it"),
+    "docker-registry": ("docker-registry", "the registry nodes pull from"),
+    "mmdebstrap": ("mmdebstrap", "bases from distribution packages"),
+    "ip": ("iproute2", "the private network of engine and nodes"),
+    "unshare": ("util-linux", "namespaces of engine and nodes"),
+}
+
+
+def examine(settings: Settings) -> str:
+    """A table of findings, and the commands that mend what is missing."""
+    rows: list[tuple[str, str, str]] = []
+    engine = answering()
+    if engine:
+        with_engine = f"{engine.info.kind} {engine.info.version} at {engine.info.endpoint}"
+        rows.append(("engine", "answers", with_engine))
+        engine.close()
+    else:
+        reason = Daemon.impossible() or Network.impossible()
+        rows.append(("engine", "none answers", reason or "one of our own is started for each run"))
+    missing = []
+    for program, (package, purpose) in _PROGRAMS.items():
+        path = find_program(program)
+        rows.append((program, path or "missing", purpose))
+        if path is None:
+            missing.append(package)
+    free = shutil.disk_usage(_existing(settings))
+    rows += [
+        ("root", "yes" if os.geteuid() == 0 else "no", "namespaced nodes, packages, page cache"),
+        ("page cache", "can be dropped" if can_drop_page_cache() else "cannot be dropped", "cold starts"),
+        ("processor", processor(), f"{os.cpu_count()} of them"),
+        ("cache", str(settings.cache), f"{free.free / 1e9:.0f} GB free"),
+        ("choices", f"TARE_ENGINE={settings.engine}", f"TARE_LANE={settings.lane}, TARE_DEPOT={settings.depot}"),
+    ]
+    text = tabulate(rows, tablefmt="plain")
+    if missing:
+        reason = packages.installable()
+        how = f"by hand: {packages.command(missing)}" if reason else "installed through apt when a run needs it"
+        text += f"\n\nmissing: {', '.join(missing)}; {how}"
+    return text
+
+
+def _existing(settings: Settings) -> Path:
+    folder = settings.cache
+    while not folder.exists():
+        folder = folder.parent
+    return folder

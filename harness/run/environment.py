@@ -1,0 +1,90 @@
+"""The fingerprint of where samples are taken: facts that make samples comparable, notes that describe."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from pathlib import Path
+
+from harness.host.undo import find_program
+from harness.lab.lab import Lab, can_drop_page_cache
+from harness.model import Environment
+from harness.probes.link import MEASURED
+
+_GIB = 1 << 30
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")  # as Go's strconv.ParseBool has it, by which the engine reads it
+
+
+def environment(lab: Lab) -> Environment:
+    """What makes a difference to a measurement is a fact, after which samples are told apart; the rest is a note."""
+    info = lab.engine.info
+    facts = {
+        "processor": processor(),
+        "processors": str(info.cpus),
+        "memory": f"{round(info.memory / _GIB)} GiB",
+        "kernel": info.kernel,
+        "engine": f"{info.kind} {info.version}",
+        "runtime": info.runtime,
+        "storage driver": info.storage_driver,
+        "image store": info.image_store,
+        "architecture": info.architecture,
+        "cgroup": info.cgroup,
+        "rootless": _yes(info.rootless),
+        "bases": f"{lab.lane} {lab.catalogue.release}",
+        "depot": "on" if lab.depot else "off",
+        "cold build": "empty build cache" if lab.may_prune else "no cache used",
+        "node": lab.nodes.kind or "none",
+        "start path": lab.stage.path,
+        "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
+        "unpigz": _yes(find_program("unpigz") is not None and os.environ.get("MOBY_DISABLE_PIGZ") not in _TRUE),
+        "link": f"{MEASURED} Mbit/s",
+    }
+    notes = {
+        "host": socket.gethostname(),
+        "system": platform.platform(),
+        "engine origin": info.origin,
+        "api": info.api_version,
+        **lab.notes,
+        **{f"node {kind}": f"not taken: {reason}" for kind, reason in lab.nodes.refused.items()},
+    }
+    return Environment(facts=facts, notes=notes)
+
+
+def processor() -> str:
+    """The processor's model name as the kernel tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def versions() -> dict[str, str]:
+    """Versions of the harness, Python and what it measures with."""
+    from importlib.metadata import version
+
+    packages = ("tare", "docker", "pytest", "pytest-benchmark", "numpy", "scipy")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def git_revision(root: Path) -> str:
+    """Revision of the catalogue's checkout, with "+changes" where files differ; "" outside git."""
+    import subprocess
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", os.fspath(root), *arguments], capture_output=True, text=True, check=False, timeout=10
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not shutil.which("git"):
+        return ""
+    revision = git("rev-parse", "HEAD")
+    return revision + ("+changes" if revision and git("status", "--porcelain") else "")

@@ -1,0 +1,32 @@
+"""What is kept with a run so that two nights can be told apart: the bases, and the files of each app's build context.
+
+harness/nights/blame.py reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import orjson
+
+from harness.errors import BaseUnavailable
+from harness.image.context import pack_names
+from harness.lab.bases.bases import BaseImage
+from harness.model import App
+
+
+def source_record(app: App) -> bytes:
+    """`source.json`: a digest for each file of the app's build context."""
+    digests = {name: hashlib.sha256((app.path / name).read_bytes()).hexdigest()[:16] for name in pack_names(app.path)}
+    return orjson.dumps(digests, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+
+
+def bases_record(bases: Mapping[str, BaseImage | BaseUnavailable]) -> bytes:
+    """`bases.json`: what the image of each role is, those that can be had."""
+    known = {
+        role: {"name": base.name, "image": base.image_id, **base.provenance}
+        for role, base in sorted(bases.items())
+        if isinstance(base, BaseImage)
+    }
+    return orjson.dumps(known, option=orjson.OPT_INDENT_2)

@@ -1,0 +1,78 @@
+"""What the samples of a row say so far: how wide its intervals are, and whether its comparisons are decided. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model import Metric, Unit
+from harness.stats.intervals import SMALLEST_DECIDABLE, Floats, Verdict, ratio, relative_width, summarise
+
+Samples = Mapping[tuple[str, str], Mapping[int, float]]  # by cell and metric: value by block
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """Samples with their blocks."""
+
+    value: Floats
+    block: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, samples: Mapping[int, float]) -> Column:
+        return cls(np.fromiter(samples.values(), np.float64), np.fromiter(samples.keys(), np.int32))
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """`width` and `more` as in harness.run.plan.Progress; `open` are the cells that a further block should visit."""
+
+    width: float | None
+    more: int
+    open: frozenset[str]
+
+
+def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *, precision: float) -> Outlook:
+    """What the headline metrics of `metrics` say of a row.
+
+    The first of `cells` with samples is the reference, as in the tables. Without a comparison (one cell, or the
+    engine) a row is decided once its intervals are known. A comparison whose interval is no wider than `precision` is
+    as good as decided. A cell is open while one of its comparisons is not, and the reference with it; where nothing
+    is, all are.
+    """
+    spreads: list[float] = []
+    widths: list[float] = []
+    waits: list[int] = []
+    undecided: set[str] = set()
+    for metric in metrics:
+        if not metric.headline:
+            continue
+        found = {cell: Column.of(samples[cell, metric.name]) for cell in cells if (cell, metric.name) in samples}
+        for cell, column in found.items():
+            summary = summarise(column.value, deterministic=metric.deterministic)
+            if summary.low is None:
+                waits.append(SMALLEST_DECIDABLE - summary.n)
+                undecided.add(cell)
+            else:
+                widths.append(relative_width(summary))
+        if metric.unit in (Unit.BOOLEAN, Unit.RATIO) or not found:
+            continue
+        reference, *others = found
+        for cell in others:
+            one, two = found[reference], found[cell]
+            answer = ratio(one, two, direction=metric.direction, deterministic=metric.deterministic)
+            if answer is None or answer.verdict is not Verdict.UNDECIDED:
+                continue
+            if answer.low is not None and answer.high is not None:
+                width = (answer.high - answer.low) / answer.estimate
+                if width <= precision:
+                    continue
+                spreads.append(width)
+            waits.append(answer.more)
+            undecided |= {reference, cell}
+    if waits:
+        return Outlook(max(spreads, default=None), min(waits), frozenset(undecided))
+    return Outlook(max(widths, default=None), 0, frozenset(cells))

@@ -1,0 +1,188 @@
+"""What is kept of a cell's image beside its numbers: `layers.json`, from which scenarios are computed. Pure.
+
+A cell has two images, the app as it stands (`current`) and the same after its source change (`changed`), which stands
+for its next version. How long a layer takes to unpack is not in here: it is a sample, and stored as one, in the
+phases of the pulls (see `profile_of`).
+
+    {"schema": 1,
+     "current": {"config": 2134, "layers": [{"digest": "sha256:…", "packed": 49286144, "base": true,
+                                             "diff_id": "sha256:…", "content": 113442816}, …]},
+     "changed": {…}}
+
+Layers are lowest first. `packed` is what crosses the wire, B; `content` the sizes of the layer's regular files, B.
+`diff_id` and `content` are left out where nobody has read the layer. A resumed run builds anew: it has a
+`layers.json.1` beside the first, and a pull belongs to the one that has its layers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import orjson
+
+from harness.errors import StoreError
+from harness.scenarios.pull_model import LayerCost, PullProfile
+
+if TYPE_CHECKING:
+    from harness.image.manifest import Manifest
+    from harness.model import Try
+
+FILE = "layers.json"
+SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerPart:
+    """One layer of an image. Bytes; None and "" where nobody has read it."""
+
+    digest: str  # of the blob, as the manifest says
+    packed: int
+    base: bool  # whether the base of the image's last stage has it
+    diff_id: str = ""
+    content: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageParts:
+    """An image as a registry holds it: its config (B) and its layers, lowest first."""
+
+    config: int
+    layers: tuple[LayerPart, ...]
+
+    @classmethod
+    def of(
+        cls,
+        manifest: Manifest,
+        base: Manifest | None,
+        *,
+        diff_ids: Sequence[str] = (),
+        contents: Sequence[int] = (),
+    ) -> Self:
+        """`diff_ids` and `contents` go with the manifest's layers, one each, or are not given.
+
+        Raises ValueError where their numbers differ.
+        """
+        count = len(manifest.layers)
+        if len(diff_ids) not in (0, count) or len(contents) not in (0, count):
+            raise ValueError(f"{count} layers, but {len(diff_ids)} diff_ids and {len(contents)} contents")
+        of_base = {layer.digest for layer in base.layers} if base else set()
+        return cls(
+            config=manifest.config.size,
+            layers=tuple(
+                LayerPart(
+                    digest=blob.digest,
+                    packed=blob.size,
+                    base=blob.digest in of_base,
+                    diff_id=diff_ids[number] if diff_ids else "",
+                    content=contents[number] if contents else None,
+                )
+                for number, blob in enumerate(manifest.layers)
+            ),
+        )
+
+    @property
+    def digests(self) -> frozenset[str]:
+        return frozenset(layer.digest for layer in self.layers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellParts:
+    """The two images of a cell."""
+
+    current: ImageParts
+    changed: ImageParts
+
+    def to_json(self) -> bytes:
+        """As `layers.json` holds it: the artefact of the same name, for `Reading.artefacts`."""
+        record = {"schema": SCHEMA, "current": _image_record(self.current), "changed": _image_record(self.changed)}
+        return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str = FILE) -> Self:
+        """Raises StoreError where `data` is no such record, or one of a newer Tare."""
+        try:
+            record = orjson.loads(data)
+            if record["schema"] > SCHEMA:
+                raise StoreError(
+                    f"its schema is {record['schema']}, this Tare reads up to {SCHEMA}",
+                    where=where,
+                    fix="Use a newer Tare.",
+                )
+            return cls(current=_image_of(record["current"]), changed=_image_of(record["changed"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"this is no record of layers: {error!r}", where=where) from error
+
+
+def _image_record(image: ImageParts) -> dict[str, object]:
+    layers = []
+    for layer in image.layers:
+        record: dict[str, object] = {"digest": layer.digest, "packed": layer.packed, "base": layer.base}
+        if layer.diff_id:
+            record["diff_id"] = layer.diff_id
+        if layer.content is not None:
+            record["content"] = layer.content
+        layers.append(record)
+    return {"config": image.config, "layers": layers}
+
+
+def _image_of(record: Mapping[str, Any]) -> ImageParts:
+    layers = tuple(
+        LayerPart(
+            digest=str(layer["digest"]),
+            packed=int(layer["packed"]),
+            base=bool(layer["base"]),
+            diff_id=str(layer.get("diff_id", "")),
+            content=None if layer.get("content") is None else int(layer["content"]),
+        )
+        for layer in record["layers"]
+    )
+    return ImageParts(config=int(record["config"]), layers=layers)
+
+
+def profile_of(pull: Try, seconds: float, image: ImageParts) -> PullProfile | None:
+    """The profile of a pull from what a try of it has stored: `seconds` it took, and its phases.
+
+    Phases are named `download <layer>` and `unpack <layer>` by the first digits of the blob's digest, as engines print
+    them; their times are from the pull's t0. The profile has the layers that were fetched, in the image's order, so it
+    is that of a pull to whatever the node had. Solved as harness/scenarios/pull_model.py's `profile` does, so that the
+    model repeats that pull exactly.
+
+    None where a layer that was fetched is not the image's, or has no `unpack` phase: it is another image's pull, or
+    the engine was silent.
+    """
+    downloads: dict[str, tuple[float, float]] = {}
+    unpacks: dict[str, tuple[float, float]] = {}
+    for phase in pull.phases:
+        kind, _, name = phase.name.partition(" ")
+        if kind in ("download", "unpack"):
+            found = next((layer.digest for layer in image.layers if _short(layer.digest).startswith(name)), None)
+            if found is None:
+                return None
+            (downloads if kind == "download" else unpacks)[found] = (phase.start, phase.start + phase.seconds)
+    if downloads.keys() - unpacks.keys():
+        return None
+    layers: list[LayerCost] = []
+    seen: set[str] = set()
+    begun, complete = math.inf, 0.0
+    for layer in image.layers:
+        if layer.digest not in unpacks:
+            continue
+        if layer.digest in seen:  # fetched once; its second unpacking is in the first one's time
+            layers.append(LayerCost(layer.digest, 0, 0.0))
+            continue
+        seen.add(layer.digest)
+        unpack_start, unpack_end = unpacks[layer.digest]
+        start, arrived = downloads.get(layer.digest, (unpack_start, unpack_start))
+        begun = min(begun, start)
+        layers.append(LayerCost(layer.digest, layer.packed, max(unpack_end - max(complete, arrived), 0.0)))
+        complete = max(complete, unpack_end)
+    if not layers:
+        return PullProfile((), seconds, 0.0)
+    return PullProfile(tuple(layers), begun, max(seconds - complete, 0.0))
+
+
+def _short(digest: str) -> str:
+    return digest.partition(":")[2]

@@ -1,0 +1,94 @@
+"""The measured parts of a stored run: what harness/scenarios/formulas.py computes from, read from its folder.
+
+Where a run was resumed its images were built anew, so that a cell has several `layers.json`; a pull belongs to the one
+that has its layers, and the newest one says what the images weigh.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.errors import StoreError
+from harness.model import Try
+from harness.scenarios.formulas import Estimate, Parts, Typical, of_samples
+from harness.scenarios.layer_sizes import FILE, CellParts, ImageParts, profile_of
+from harness.scenarios.pull_model import PullProfile
+from harness.store.run import Run, Series
+
+_PULLS = {f"pull.{state}.total": state for state in ("empty", "previous", "base")}
+_NUMBERED = re.compile(re.escape(FILE) + r"(\.\d+)?")
+
+
+def measured_parts(run: Run) -> dict[str, Parts]:
+    """Parts of every cell of the run, by its id. Raises StoreError where a layers.json is damaged."""
+    images = {cell.id: _images(run, cell.id) for cell in run.manifest.cells}
+    pulls: dict[tuple[str, str], list[PullProfile]] = {}
+    for try_ in run.tries(having=_PULLS):
+        for metric in _PULLS.keys() & try_.values.keys():
+            if pulled := _profile(try_, metric, images.get(try_.cell, ())):
+                pulls.setdefault((try_.cell, _PULLS[metric]), []).append(pulled)
+    series = run.series()
+
+    def samples(cell: str, metric: str) -> Estimate | None:
+        found = series.get((cell, metric))
+        return None if found is None else of_samples(found.value.tolist())
+
+    result = {}
+    for cell in run.manifest.cells:
+        start, start_of = _start(series, cell.id)
+        reproducible = series.get((cell.id, "build.reproducible"))
+        result[cell.id] = Parts(
+            cell=cell.id,
+            app=cell.app,
+            strategy=cell.strategy,
+            empty=Typical.of(pulls.get((cell.id, "empty"), ())),
+            update=Typical.of(pulls.get((cell.id, "previous"), ())),
+            base=Typical.of(pulls.get((cell.id, "base"), ())),
+            start=start,
+            start_of=start_of,
+            cold=samples(cell.id, "build.cold"),
+            source=samples(cell.id, "build.source"),
+            reproducible=None if reproducible is None else bool(reproducible.value.all()),
+            images=images[cell.id][-1] if images[cell.id] else None,
+        )
+    return result
+
+
+def _images(run: Run, cell: str) -> tuple[CellParts, ...]:
+    """All that were recorded, oldest first."""
+    folder = run.folder / "artefacts" / cell
+    if not folder.is_dir():
+        return ()
+    paths = [path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
+    found = []
+    for path in sorted(paths, key=lambda path: int(path.suffix[1:]) if path.suffix != ".json" else 0):
+        try:
+            found.append(CellParts.from_json(path.read_bytes(), where=str(path)))
+        except OSError as error:
+            raise StoreError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    return tuple(found)
+
+
+def _profile(pull: Try, metric: str, images: Sequence[CellParts]) -> PullProfile | None:
+    """By the newest record that has the layers of this pull."""
+    wanted = "changed" if metric == "pull.previous.total" else "current"
+    for parts in reversed(images):
+        image: ImageParts = getattr(parts, wanted)
+        found = profile_of(pull, pull.values[metric], image)
+        if found and (metric != "pull.empty.total" or len(found.layers) == len(image.layers)):
+            return found
+    return None
+
+
+def _start(series: Mapping[tuple[str, str], Series], cell: str) -> tuple[Estimate | None, str]:
+    """Seconds from the pull's end to the first valid answer: of deploys where there are any, for a just-pulled image is
+    not like any other; else of starts with a warm page cache."""
+    total, pull = series.get((cell, "deploy.total")), series.get((cell, "deploy.pull"))
+    if total is not None and pull is not None:
+        _, left, right = np.intersect1d(total.order, pull.order, return_indices=True)
+        return of_samples((total.value[left] - pull.value[right]).tolist()), "deploy.total − deploy.pull"
+    warm = series.get((cell, "start.warm.total"))
+    return (None, "") if warm is None else (of_samples(warm.value.tolist()), "start.warm.total")

@@ -1,0 +1,1 @@
+"""Intervals, rank tests and change points over plain numbers. No input, no output."""

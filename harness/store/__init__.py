@@ -1,0 +1,1 @@
+"""Run folders: one line per try, never rewritten, and how they are read again."""

@@ -1,0 +1,415 @@
+"""Run folders: `results/<run-id>/`, written once, a line at a time, never rewritten.
+
+    manifest.json    what was planned and where: written whole, before the first sample
+    sessions.jsonl   one line per event of a session (a resumed run has several): start, images, end
+    samples.jsonl    one line per try, on disk before the next try starts
+    artefacts/       per cell: Dockerfile used, build trace, image manifest
+
+A folder is a run: copying is merging. A line that a kill or a power cut left unfinished can only be the last one;
+reading skips it with a warning, resuming moves it aside to `<file>.torn-<n>`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import struct
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from harness.errors import StoreError
+from harness.model import Try
+from harness.store import format as records
+from harness.store.format import (
+    CellInfo,
+    Lines,
+    Manifest,
+    Session,
+    encode,
+    from_try,
+    read_manifest,
+    read_sessions,
+    to_try,
+)
+
+__all__ = [
+    "CellInfo",
+    "Manifest",
+    "Run",
+    "RunWriter",
+    "Series",
+    "Session",
+    "latest",
+    "list_runs",
+    "read_run",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The samples of one metric of one cell in the order they were taken: columns of one length."""
+
+    value: NDArray[np.float64]
+    block: NDArray[np.int32]
+    order: NDArray[np.int32]
+    at: NDArray[np.float64]  # Unix time, s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run as read from its folder. Samples of ok tries are columns, failed tries are records."""
+
+    folder: Path
+    manifest: Manifest
+    sessions: tuple[Session, ...]
+    failures: tuple[Try, ...]
+    warnings: tuple[str, ...]
+    _series: Mapping[tuple[str, str], Series]
+    _size: int  # bytes of samples.jsonl that were read; more may have been appended since
+
+    @property
+    def id(self) -> str:
+        return self.manifest.run
+
+    def series(self) -> Mapping[tuple[str, str], Series]:
+        """Columns by (cell id, metric name)."""
+        return self._series
+
+    def tries(self, *, having: Collection[str] = ()) -> Iterator[Try]:
+        """Every try as it was appended, failed ones included. Reads the file again, one record at a time.
+
+        `having` leaves out tries that gave a value for none of these metrics.
+        """
+        if having and not (having := {name for _, name in self._series} & set(having)):
+            return
+        upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
+        names = () if upgrades else [f'"{name}"' for name in having]  # an upgrade may rename a metric
+        lines = Lines(self.folder / "samples.jsonl", size=self._size, having=names)
+        for record in lines:
+            try:
+                record = records.upgraded(record, upgrades)
+                if having and not any(name in record.get("values", ()) for name in having):
+                    continue
+                try_ = to_try(record)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                lines.corrupt()
+            yield try_
+
+    def tries_at(self, orders: Collection[int]) -> dict[int, Try]:
+        """Some tries by their order, found by bisection: of a million lines a few are read. Unknown ones are absent."""
+        wanted = sorted(orders)
+        found: dict[int, Try] = {}
+        upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
+        with (self.folder / "samples.jsonl").open("rb") as file:
+            start = 0
+            for order in wanted:
+                start, record = _bisect(file, order, start, self._size)
+                if record is not None:
+                    found[order] = to_try(records.upgraded(record, upgrades))
+        if missing := set(wanted) - found.keys():  # cells are prepared side by side: a few lines may be out of order
+            found |= {try_.order: try_ for try_ in self.tries() if try_.order in missing}
+        return found
+
+
+class RunWriter:
+    """Appends to a run folder, alone: a second writer is refused. Use as a context manager, or `close()`."""
+
+    def __init__(self, folder: Path, manifest: Manifest, *, argv: Sequence[str]) -> None:
+        """Use `create` or `resume`."""
+        self.folder = folder
+        self.manifest = manifest
+        self._samples = _open_locked(folder)
+        self._sessions = -1
+        try:
+            self.warnings = _set_torn_aside(folder / "samples.jsonl") + _set_torn_aside(folder / "sessions.jsonl")
+            self._sessions = os.open(folder / "sessions.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            _sync_folder(folder)
+            self.session = len(read_sessions(folder)[0])
+            self._event("start", argv=list(argv), pid=os.getpid())
+        except BaseException:
+            self._release()
+            raise
+
+    @classmethod
+    def create(cls, results: Path, manifest: Manifest, *, argv: Sequence[str] = ()) -> Self:
+        """A new folder under `results`, named by UTC time and four random digits. Raises StoreError."""
+        now = time.time()
+        name = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
+        manifest = replace(manifest, run=name, started=now, schema=records.SCHEMA)
+        folder = results / name
+        try:
+            folder.mkdir(parents=True)
+            (folder / "samples.jsonl").touch()
+            temporary = folder / "manifest.json.new"
+            with temporary.open("wb") as file:
+                file.write(encode(manifest, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+                _sync(file)
+            temporary.rename(folder / "manifest.json")  # a folder without manifest is no run yet
+            _sync_folder(results)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return cls(folder, manifest, argv=argv)
+
+    @classmethod
+    def resume(cls, folder: Path, *, argv: Sequence[str] = ()) -> Self:
+        """Go on with a run, after a kill too; `warnings` says what was set aside. Raises StoreError."""
+        manifest = read_manifest(folder)
+        if manifest.schema != records.SCHEMA:
+            raise StoreError(
+                f"the run was begun with schema {manifest.schema}, this Tare writes schema {records.SCHEMA}",
+                where=str(folder),
+                fix="It can be reported, not resumed: start a new run.",
+            )
+        return cls(folder, manifest, argv=argv)
+
+    def append(self, try_: Try) -> None:
+        """Put a try on disk, stamped with this session. Returns when it would survive a power cut.
+
+        Raises StoreError, and leaves the file as it was, where the disk is full or a number is not finite.
+        """
+        self._append(self._samples, encode(from_try(replace(try_, session=self.session))))
+
+    def images(self, images: Mapping[str, str]) -> None:
+        """Record the image ids (by cell) this session measures; may be called again as cells are built."""
+        self._event("images", images=dict(images))
+
+    def artefact(self, cell: str, name: str, data: bytes | str) -> Path:
+        """Keep `data` as artefacts/<cell>/<name>; different data of the same name go to name.1, name.2 …"""
+        for part in (cell, name):
+            if Path(part).name != part or part == "..":
+                raise StoreError(f"{part!r} cannot name an artefact", fix="Use a plain file name.")
+        content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+        folder = self.folder / "artefacts" / cell
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path, number = folder / name, 0
+            while path.exists():
+                if path.read_bytes() == content:
+                    return path
+                number += 1
+                path = folder / f"{name}.{number}"
+            temporary = folder / f".{name}.new"
+            temporary.write_bytes(content)
+            temporary.rename(path)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return path
+
+    def close(self, outcome: str = "complete") -> None:
+        """End the session and free the folder. Nothing happens the second time."""
+        if self._samples < 0:
+            return
+        try:
+            self._event("end", outcome=outcome)
+        finally:
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close("complete" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed")
+
+    def _event(self, event: str, **more: object) -> None:
+        record = {"session": self.session, "event": event, "at": time.time(), **more}
+        self._append(self._sessions, encode(record))
+
+    def _append(self, descriptor: int, line: bytes) -> None:
+        if descriptor < 0:
+            raise StoreError("the run is closed", where=str(self.folder), fix="Resume it to append to it.")
+        size = os.fstat(descriptor).st_size
+        data = line + b"\n"
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError("the disk took only a part of the line")
+            os.fsync(descriptor)
+        except OSError as error:
+            os.ftruncate(descriptor, size)  # a half line would spoil the next one
+            raise _unwritable(self.folder, error) from error
+
+    def _release(self) -> None:
+        for descriptor in (self._samples, self._sessions):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._samples = self._sessions = -1
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder, while it is being written too. Raises StoreError with file and line.
+
+    No object is made per sample: a million of them take seconds and tens of megabytes.
+    """
+    manifest = read_manifest(folder)
+    upgrades = records.MIGRATIONS[manifest.schema - 1 :]
+    sessions, session_lines = read_sessions(folder)
+    lines = Lines(folder / "samples.jsonl")
+    tables: dict[tuple[str, ...], _Table] = {}
+    failures: list[Try] = []
+    for record in lines:
+        try:
+            if upgrades:
+                record = records.upgraded(record, upgrades)
+            if record["status"] != "ok":
+                failures.append(to_try(record))
+                continue
+            values = record.get("values", {})
+            shape = (record["cell"], *values)
+            table = tables.get(shape)
+            if table is None:
+                table = tables[shape] = _Table(len(values))
+            table.rows += table.pack(record["block"], record["order"], record["at"], *values.values())
+        except (KeyError, TypeError, ValueError, AttributeError, struct.error):
+            lines.corrupt()
+    return Run(
+        folder=folder,
+        manifest=manifest,
+        sessions=sessions,
+        failures=tuple(failures),
+        warnings=tuple(warning for source in (session_lines, lines) if (warning := source.warning())),
+        _series=_gather(tables),
+        _size=lines.good,
+    )
+
+
+def _bisect(file: BinaryIO, order: int, low: int, high: int) -> tuple[int, records.Record | None]:
+    """Where in the file, whose lines are by order, the record of this order begins, and the record if it is there."""
+    while low < high:
+        middle = (low + high) // 2
+        file.seek(max(middle - 1, 0))
+        if middle:
+            file.readline()  # the end of the line before
+        begin = file.tell()
+        line = file.readline() if begin < high else b""
+        if line and orjson.loads(line)["order"] < order:
+            low = begin + len(line)
+        else:
+            high = middle
+    file.seek(low)
+    line = file.readline()
+    record: records.Record | None = orjson.loads(line) if line.endswith(b"\n") else None
+    return low, record if record and record["order"] == order else None
+
+
+def list_runs(results: Path) -> list[Path]:
+    """Folders of `results` that hold a run, oldest first (their names begin with the time)."""
+    return sorted(path.parent for path in results.glob("[!.]*/manifest.json"))
+
+
+def latest(results: Path) -> Path:
+    """Folder of the newest run. Raises StoreError where there is none."""
+    runs = list_runs(results)
+    if not runs:
+        raise StoreError("no run is stored here", where=str(results), fix="Run `tox -e bench` first.")
+    return runs[-1]
+
+
+class _Table:
+    """Tries of one cell that gave values for the same metrics, packed a row each."""
+
+    __slots__ = ("pack", "rows", "width")
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.pack = struct.Struct(f"=2id{width}d").pack
+        self.rows = bytearray()
+
+    def columns(self) -> tuple[Series, ...]:
+        kind = np.dtype([("block", "i4"), ("order", "i4"), ("at", "f8"), ("values", "f8", (self.width,))])
+        rows = np.frombuffer(self.rows, kind)
+        block, order, at = (np.ascontiguousarray(rows[name]) for name in ("block", "order", "at"))
+        return tuple(
+            Series(np.ascontiguousarray(rows["values"][:, index]), block, order, at) for index in range(self.width)
+        )
+
+
+def _gather(tables: Mapping[tuple[str, ...], _Table]) -> dict[tuple[str, str], Series]:
+    parts: dict[tuple[str, str], list[Series]] = {}
+    for (cell, *names), table in tables.items():
+        for name, column in zip(names, table.columns(), strict=True):
+            parts.setdefault((cell, name), []).append(column)
+    return {key: _joined(pieces) for key, pieces in parts.items()}
+
+
+def _joined(pieces: Sequence[Series]) -> Series:
+    if len(pieces) == 1:
+        return pieces[0]
+    order = np.concatenate([piece.order for piece in pieces])
+    rows = np.argsort(order, kind="stable")
+    return Series(
+        value=np.concatenate([piece.value for piece in pieces])[rows],
+        block=np.concatenate([piece.block for piece in pieces])[rows],
+        order=order[rows],
+        at=np.concatenate([piece.at for piece in pieces])[rows],
+    )
+
+
+def _open_locked(folder: Path) -> int:
+    """The lock lies on samples.jsonl itself and ends with the process, however that ends."""
+    path = folder / "samples.jsonl"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        sessions, _ = read_sessions(folder)
+        writer = f"process {sessions[-1].pid}" if sessions else "another process"
+        raise StoreError(
+            f"{writer} is writing this run", where=str(folder), fix="Wait for it, end it, or start a new run."
+        ) from None
+    return descriptor
+
+
+def _set_torn_aside(path: Path) -> tuple[str, ...]:
+    if not path.exists():
+        return ()
+    lines = Lines(path)
+    for _ in lines:
+        pass
+    if not lines.torn:
+        return ()
+    taken = {name.name for name in path.parent.glob(f"{path.name}.torn-*")}
+    number = 1 + max((int(match[1]) for name in taken if (match := re.search(r"torn-(\d+)$", name))), default=0)
+    aside = path.with_name(f"{path.name}.torn-{number}")
+    try:
+        with aside.open("xb") as file:
+            file.write(lines.torn)
+            _sync(file)
+        os.truncate(path, lines.good)
+    except OSError as error:
+        raise _unwritable(path.parent, error) from error
+    return (f"{path}: the last line was unfinished; its {len(lines.torn)} bytes are kept in {aside.name}",)
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is on disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(folder: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot be written: {error.strerror or error}", where=str(folder), fix="Free space, or check its permissions."
+    )

@@ -1,0 +1,77 @@
+"""How quantities are written for people: units, digits, intervals and ratios. No input, no output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.model import Metric, Unit
+from harness.stats.intervals import Ratio, Summary, Verdict
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 cell`, `35 cells`."""
+    return f"{number} {thing}{'s' * (number != 1)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How the values of one column are written: one unit and one number of decimals, so that they can be compared."""
+
+    unit: str
+    factor: float  # value × factor is in `unit`
+    decimals: int
+
+    def text(self, value: float) -> str:
+        if self.unit == "yes/no":
+            return "yes" if value else "no"
+        return f"{value * self.factor:.{self.decimals}f}"
+
+    def deviation(self, value: float) -> str:
+        """Rounded away from zero: an interval may be shown wider than it is, never narrower."""
+        power = 10**self.decimals
+        return f"{math.ceil(value * self.factor * power - 1e-9) / power:.{self.decimals}f}"
+
+
+def scale(metric: Metric, values: Iterable[float]) -> Scale:
+    """Three digits for the smallest value, two where a measured column spans decades. MB is 10⁶ bytes."""
+    sizes = [abs(value) for value in values if value]
+    small, large = min(sizes, default=1.0), max(sizes, default=1.0)
+    unit, factor = "", 1.0
+    match metric.unit:
+        case Unit.BOOLEAN:
+            return Scale("yes/no", 1, 0)
+        case Unit.COUNT:
+            return Scale("count", 1, 0 if all(size.is_integer() for size in sizes) else 1)
+        case Unit.RATIO:
+            unit, factor = "%", 100
+        case Unit.BYTES:
+            unit, factor = ("GB", 1e-9) if small >= 1e9 else ("MB", 1e-6) if large >= 1e6 else ("kB", 1e-3)
+            if large < 1e3:
+                return Scale("B", 1, 0)
+        case Unit.SECONDS:
+            unit, factor = ("s", 1) if large >= 10 or small >= 1 else ("ms", 1e3) if large >= 1e-3 else ("µs", 1e6)
+    significant = 2 if large >= 10 * small and not metric.deterministic else 3
+    digits = significant - 1 - math.floor(math.log10(small * factor))
+    return Scale(unit, factor, max(0, min(digits, 1 if large * factor >= 100 else 2)))
+
+
+def interval_text(summary: Summary, scale: Scale) -> str:
+    """`±1.2` where the interval lies about evenly round the median, else `[72.0–79.9]`; "" where there is none."""
+    if summary.low is None or summary.high is None or summary.low == summary.high:
+        return ""
+    below, above = summary.median - summary.low, summary.high - summary.median
+    if max(below, above) <= 1.5 * min(below, above) or max(below, above) * scale.factor < 2 * 10**-scale.decimals:
+        return f"±{scale.deviation(max(below, above))}"
+    return f"[{scale.text(summary.low)}–{scale.text(summary.high)}]"
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """`0.31×`; `≈1.01×` for no practical difference, `1.04×?` where undecided."""
+    x = ratio.estimate
+    if not x:
+        return "0×"
+    decimals = 0 if x >= 99.5 else 1 if x >= 9.95 else 2 if x >= 0.0995 else 1 - math.floor(math.log10(x))
+    inexact = ratio.verdict is Verdict.SAME and ratio.p is not None
+    return f"{'≈' if inexact else ''}{x:.{decimals}f}×{'?' if ratio.verdict is Verdict.UNDECIDED else ''}"

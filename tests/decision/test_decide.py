@@ -1,0 +1,143 @@
+"""decision.md: the first screen answers, doubts stand on top, and everything leads to its samples."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.decision.constraints import need
+from harness.decision.decide import decide
+from harness.decision.doubts import DAY
+from harness.report.markdown.decision import render
+from harness.store.run import Run
+from support.synthetic import APPS, run, write
+
+FEW = {name: APPS[name] for name in ("go", "spring")}
+
+
+@pytest.fixture(scope="module")
+def twelve(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run(tmp_path_factory.mktemp("decision"), apps=FEW)
+
+
+def text(*runs: Run, days: float = 0, **more: object) -> str:
+    return render(decide(runs, now=runs[0].manifest.started + days * DAY, **more))  # type: ignore[arg-type]
+
+
+def first_screen(document: str) -> str:
+    return document.split("## Context")[0]
+
+
+def test_the_first_screen_answers(twelve: Run) -> None:
+    screen = first_screen(text(twelve))
+    go = next(line for line in screen.splitlines() if line.startswith("| **go**"))
+    assert "**scratch**" in go
+    assert "**69.0× smaller**" in go
+    assert re.search(r"\*\*8\.\d+× faster\*\* \[\d\.\d+–\d\.\d+×\]", go)
+    assert "**decided**" in go
+    assert "instead of" in go
+    assert "One strategy for all: **scratch**" in screen
+    assert len(screen.splitlines()) < 20
+
+
+def test_it_has_the_parts_of_a_decision_record(twelve: Run) -> None:
+    headings = re.findall(r"^## (.*)$", text(twelve), re.MULTILINE)
+    wanted = ["Context", "Options", "Measurements", "Verdict", "Consequences", "Undecided", "Evidence"]
+    assert [next(word for word in wanted if heading.startswith(word)) for heading in headings] == wanted
+    for strategy in ("full", "scratch"):
+        assert f"What {strategy} costs." in text(twelve)
+
+
+def test_every_measured_number_leads_to_samples(twelve: Run) -> None:
+    links = re.findall(r"\(report\.html#samples/([^/)]+)/([^)]+)\)", text(twelve))
+    assert len(links) > 70
+    assert all(link in twelve.series() for link in links)
+
+
+def test_stale_data_are_not_concluded_from(twelve: Run) -> None:
+    document = text(twelve, days=40)
+    assert document.splitlines()[4].startswith("> **No conclusion: stale.** Measured 40 days ago")
+    assert "no conclusion (ahead: scratch)" in first_screen(document)
+    assert "**decided**" not in first_screen(document)
+    assert "- **scratch** (go" not in document  # no consequences of what is not concluded
+
+
+def test_mixed_environments_are_not_concluded_from(twelve: Run, tmp_path: Path) -> None:
+    other = run(tmp_path, apps=FEW, blocks=2, kernel="9.9")
+    screen = first_screen(text(twelve, other))
+    assert "> **No conclusion: mixed environments.**" in screen
+    assert "kernel: absent / 9.9" in screen
+    assert "**decided**" not in screen
+
+
+def test_thin_data_lean(tmp_path: Path) -> None:
+    document = text(run(tmp_path, apps=FEW, blocks=1))
+    screen = first_screen(document)
+    assert "> **Too thin.** 1 block of any duration" in screen
+    assert "scratch, leaning" in screen
+    assert "about 5 more blocks needed" in screen
+    assert "**decided**" not in screen
+    assert re.search(r"--resume \S+ --blocks 6`", document)
+
+
+def test_constraints_and_what_is_not_a_candidate_are_said(twelve: Run) -> None:
+    document = text(twelve, constraints=[need("shell")])
+    assert "Constraints: needs a shell." in first_screen(document)
+    assert "Not a candidate:" in document
+    assert "scratch (needs a shell: surface.shells 0)" in document
+
+
+def test_what_hangs_on_the_weights_is_said(twelve: Run) -> None:
+    spring = text(twelve).split("### spring:")[-1]
+    assert re.search(r"with any weights at all, in \d+ %", spring)
+    assert "It would tip to distroless with start above" in spring
+
+
+def test_failed_cells_are_said(tmp_path: Path) -> None:
+    from harness.model import Status, Try
+    from harness.store.run import RunWriter, read_run
+
+    folder = write(tmp_path, apps=FEW, blocks=1)
+    with RunWriter.resume(folder) as writer:
+        writer.append(
+            Try(
+                cell="go-slim", probe="pull", state="empty", block=1, order=10**6, at=0.0, seconds=1.0,
+                status=Status.ERROR, reason="the registry was away",
+            )
+        )  # fmt: skip
+    assert "go-slim, pull: 1 try ended error: the registry was away" in text(read_run(folder))
+
+
+def test_that_there_is_no_calibration_is_said(twelve: Run) -> None:
+    assert "No calibration of this environment is stored" in text(twelve)
+
+
+def test_the_command_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = write(tmp_path / "results", apps=FEW, blocks=2), tmp_path / "out"
+    assert main(["report", str(folder), "--out", str(out), "--weight", "build=9", "--need", "non-root"]) == 0
+    assert {path.name for path in out.iterdir()} == {"decision.md", "report.html"}
+    assert "| build | 9 |" in (out / "decision.md").read_text(encoding="utf-8")
+    assert "too thin" in capsys.readouterr().err
+    assert main(["report", str(folder)]) == 0
+    assert "━━ go" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--weight", "deploy"], "not NAME=NUMBER"),
+        (["--need", "beauty"], "no such need"),
+        (["--at-most", "size.transfer=many"], "is no value"),
+    ],
+)
+def test_mistakes_are_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    folder = write(tmp_path, apps=FEW, blocks=1)
+    assert main(["report", str(folder), "--decision", str(tmp_path / "d.md"), *options]) == 2
+    assert says in capsys.readouterr().err
+    assert main(["report", str(folder), *options]) == 2
+    assert "is about the documents" in capsys.readouterr().err

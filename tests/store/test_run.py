@@ -1,0 +1,304 @@
+"""Run folders: nothing is lost, nothing is rewritten, and what is broken is said."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import StoreError
+from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
+from harness.store import format as records
+from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run
+
+MANIFEST = Manifest(
+    environment=Environment(facts={"cpu": "one", "kernel": "6.1"}, notes={"load": "0.1"}),
+    seed=7,
+    metrics=(
+        Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="To the first answer."),
+        Metric(name="size.layers", unit=Unit.COUNT, direction=Direction.NEITHER, deterministic=True, help="Layers."),
+    ),
+    cells=(CellInfo(id="go-full", app="go", app_title="Go", strategy="full", strategy_title="Full", rank=0),),
+    plan={"budget": 1200, "probes": ["start"]},
+    versions={"tare": "0.1.0"},
+    git="753f2c6",
+)
+
+
+def a_try(order: int = 0, **changes: object) -> Try:
+    base = Try(
+        cell="go-full",
+        probe="start",
+        state="warm",
+        block=order,
+        order=order,
+        at=1.8e9 + order,
+        seconds=0.5,
+        status=Status.OK,
+        values={"start.warm.total": 0.25 + order / 1000},
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+tries = st.builds(
+    Try,
+    cell=text,
+    probe=text,
+    state=text,
+    block=st.integers(0, 2**31 - 1),
+    order=st.integers(0, 2**31 - 1),
+    at=finite,
+    seconds=finite,
+    status=st.sampled_from(Status),
+    values=st.dictionaries(text, finite, max_size=4),
+    phases=st.lists(st.builds(Phase, text, finite, finite), max_size=3).map(tuple),
+    reason=text,
+    log=text,
+    load=finite,
+    waited=finite,
+    notes=st.dictionaries(text, text, max_size=2),
+)
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[RunWriter]:
+    with RunWriter.create(tmp_path / "results", MANIFEST, argv=["tare", "bench"]) as writer:
+        yield writer
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(tries, max_size=6))
+def test_tries_come_back_as_they_were(written: list[Try]) -> None:
+    with TemporaryDirectory() as folder:
+        with RunWriter.create(Path(folder), MANIFEST) as writer:
+            for try_ in written:
+                writer.append(try_)
+        run = read_run(writer.folder)
+        assert list(run.tries()) == written
+        assert list(run.failures) == [try_ for try_ in written if try_.status is not Status.OK]
+        samples = sum(len(try_.values) for try_ in written if try_.status is Status.OK)
+        assert sum(series.value.size for series in run.series().values()) == samples
+
+
+def test_a_file_cut_at_any_byte_loses_at_most_the_last_record(writer: RunWriter) -> None:
+    for order in range(4):
+        writer.append(a_try(order, log="é\n" * order))
+    writer.close()
+    path = writer.folder / "samples.jsonl"
+    whole = path.read_bytes()
+    for cut in range(len(whole), -1, -19):
+        path.write_bytes(whole[:cut])
+        for aside in writer.folder.glob("*.torn-*"):
+            aside.unlink()
+        run = read_run(writer.folder)
+        lines, torn = whole[:cut].count(b"\n"), not whole[:cut].endswith(b"\n") and cut > 0
+        assert [try_.order for try_ in run.tries()] == list(range(lines))
+        assert bool(run.warnings) == torn
+        with RunWriter.resume(writer.folder) as again:
+            assert bool(again.warnings) == torn
+            again.append(a_try(99))
+        kept = b"".join(aside.read_bytes() for aside in writer.folder.glob("*.torn-*"))
+        assert path.read_bytes().startswith(whole[: cut - len(kept)]), "nothing before the tear may change"
+        assert whole[:cut].endswith(kept), "what was torn is kept"
+        assert [try_.order for try_ in read_run(writer.folder).tries()] == [*range(lines), 99]
+
+
+def test_torn_tails_are_never_overwritten(writer: RunWriter) -> None:
+    writer.close()
+    for tail in (b'{"cell": "a', b"\0\0\0\0"):
+        with (writer.folder / "samples.jsonl").open("ab") as file:
+            file.write(tail)
+        with RunWriter.resume(writer.folder) as again:
+            assert "kept in samples.jsonl.torn-" in again.warnings[0]
+    kept = [path.read_bytes() for path in sorted(writer.folder.glob("*.torn-*"))]
+    assert kept == [b'{"cell": "a', b"\0\0\0\0"]
+
+
+@pytest.mark.parametrize("line", [b"{", b"5", b"{}", b'{"status": "ok", "cell": "a", "values": {"x": null}}'])
+def test_a_corrupt_line_is_named(writer: RunWriter, line: bytes) -> None:
+    writer.append(a_try(0))
+    writer.close()
+    path = writer.folder / "samples.jsonl"
+    path.write_bytes(path.read_bytes() + line + b"\n" + path.read_bytes())
+    with pytest.raises(StoreError) as error:
+        read_run(writer.folder)
+    assert error.value.where == f"{path}:2"
+
+
+def test_the_manifest_comes_back(writer: RunWriter) -> None:
+    assert read_run(writer.folder).manifest == writer.manifest
+    assert replace(writer.manifest, run="", started=0.0) == MANIFEST
+    assert writer.folder.name == writer.manifest.run
+
+
+def test_members_a_newer_tare_added_are_passed_over(writer: RunWriter) -> None:
+    path = writer.folder / "manifest.json"
+    record = orjson.loads(path.read_bytes())
+    record["colour"] = record["metrics"][0]["colour"] = record["cells"][0]["colour"] = "blue"
+    path.write_bytes(orjson.dumps(record))
+    assert read_run(writer.folder).manifest == writer.manifest
+
+
+def test_a_newer_schema_is_refused(writer: RunWriter) -> None:
+    path = writer.folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"schema": 1', b'"schema": 2'))
+    with pytest.raises(StoreError, match=r"schema 2.*reads up to 1"):
+        read_run(writer.folder)
+
+
+def test_an_older_schema_is_read_and_not_resumed(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer.append(a_try(values={"start.total": 0.25}))
+    writer.append(a_try(1, status=Status.TIMEOUT, values={}, reason="slow"))
+    writer.close()
+
+    def rename(record: records.Record) -> records.Record:
+        values = record.get("values", {})
+        return {**record, "values": {name.replace("start.total", "start.warm.total"): values[name] for name in values}}
+
+    renaming = records.Migration("start.total became start.warm.total", lambda record: {**record, "git": "old"}, rename)
+    monkeypatch.setattr(records, "SCHEMA", 2)
+    monkeypatch.setattr(records, "MIGRATIONS", (renaming,))
+    run = read_run(writer.folder)
+    assert run.manifest.git == "old"
+    assert [*run.series()] == [("go-full", "start.warm.total")]
+    assert [*next(run.tries()).values] == ["start.warm.total"]
+    with pytest.raises(StoreError, match="start a new run"):
+        RunWriter.resume(writer.folder)
+
+
+def test_two_writers_are_one_too_many(writer: RunWriter) -> None:
+    with pytest.raises(StoreError, match=f"process {os.getpid()} is writing this run"):
+        RunWriter.resume(writer.folder)
+    writer.append(a_try())
+    writer.close()
+    RunWriter.resume(writer.folder).close()
+
+
+def test_sessions_tell_who_wrote_what(writer: RunWriter) -> None:
+    writer.images({"go-full": "sha256:1"})
+    writer.append(a_try(0))
+    writer.close("interrupted")
+    with RunWriter.resume(writer.folder, argv=["tare", "resume"]) as again:
+        again.append(a_try(1))
+    first, second = read_run(writer.folder).sessions
+    assert (first.argv, first.outcome, first.images) == (("tare", "bench"), "interrupted", {"go-full": "sha256:1"})
+    assert (second.number, second.outcome, second.argv) == (1, "complete", ("tare", "resume"))
+    assert [try_.session for try_ in read_run(writer.folder).tries()] == [0, 1]
+
+
+def test_series_are_in_order_however_their_tries_were_shaped(writer: RunWriter) -> None:
+    for order in range(6):
+        extra = {"start.warm.ready": 1.0} if order % 2 else {}
+        writer.append(a_try(order, values={"start.warm.total": float(order), **extra}))
+    writer.append(a_try(6, status=Status.EXITED, values={"start.warm.total": 9.0}))
+    series = read_run(writer.folder).series()
+    total = series["go-full", "start.warm.total"]
+    np.testing.assert_array_equal(total.value, [0, 1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(total.block, total.order)
+    assert series["go-full", "start.warm.ready"].order.tolist() == [1, 3, 5]
+
+
+@given(st.lists(st.integers(0, 60), unique=True, max_size=25), st.sets(st.integers(0, 60), max_size=8), st.booleans())
+def test_tries_are_found_by_their_order(orders: list[int], wanted: set[int], shuffled: bool) -> None:
+    """Also where cells that were prepared side by side came to be written out of order."""
+    with TemporaryDirectory() as folder, RunWriter.create(Path(folder), MANIFEST) as writer:
+        for order in orders if shuffled else sorted(orders):
+            writer.append(a_try(order, log="x" * (order % 7)))
+        found = read_run(writer.folder).tries_at(wanted)
+    assert found == {order: a_try(order, log="x" * (order % 7)) for order in wanted & set(orders)}
+
+
+def test_tries_are_left_out_by_their_metrics(writer: RunWriter) -> None:
+    for order in range(3):
+        writer.append(a_try(order))
+    writer.append(a_try(3, values={"size.layers": 4.0}, log='mentions "start.warm.total"'))
+    run = read_run(writer.folder)
+    assert [try_.order for try_ in run.tries(having=["start.warm.total"])] == [0, 1, 2]
+    assert [try_.order for try_ in run.tries(having=["size.layers", "none"])] == [3]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"values": {"x": float("nan")}}, {"seconds": float("inf")}, {"phases": (Phase("pull", 0, -np.inf),)}]
+)
+def test_what_is_no_number_is_refused_and_leaves_no_trace(writer: RunWriter, changes: dict[str, object]) -> None:
+    with pytest.raises(StoreError, match="no sample"):
+        writer.append(a_try(**changes))
+    assert not (writer.folder / "samples.jsonl").read_bytes()
+
+
+def test_a_log_that_is_not_unicode_is_kept_escaped(writer: RunWriter) -> None:
+    writer.append(a_try(log=b"caf\xe9".decode(errors="surrogateescape")))
+    assert next(read_run(writer.folder).tries()).log == "caf\\udce9"
+
+
+def test_a_full_disk_leaves_whole_lines(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer.append(a_try(0))
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
+    with pytest.raises(StoreError, match="cannot be written"):
+        writer.append(a_try(1))
+    monkeypatch.undo()
+    writer.append(a_try(2))
+    assert [try_.order for try_ in read_run(writer.folder).tries()] == [0, 2]
+
+
+def test_artefacts_are_kept_side_by_side(writer: RunWriter) -> None:
+    paths = [writer.artefact("go-full", "Dockerfile", text) for text in ("FROM a", "FROM b", "FROM a", b"FROM b")]
+    assert [path.name for path in paths] == ["Dockerfile", "Dockerfile.1", "Dockerfile", "Dockerfile.1"]
+    assert paths[0].read_text() == "FROM a"
+    for cell, name in (("..", "x"), ("go-full", "a/b"), ("go-full", "..")):
+        with pytest.raises(StoreError, match="artefact"):
+            writer.artefact(cell, name, b"")
+
+
+def test_runs_are_listed_by_time(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no run is stored here"):
+        latest(tmp_path)
+    for name in ("20261123-184501-3f9a", "20261122-030000-aaaa", ".hidden"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").touch()
+    (tmp_path / "20261124-000000-dead").mkdir()  # killed before its manifest was written
+    assert [path.name for path in list_runs(tmp_path)] == ["20261122-030000-aaaa", "20261123-184501-3f9a"]
+    assert latest(tmp_path).name == "20261123-184501-3f9a"
+    with pytest.raises(StoreError, match="there is no run here"):
+        read_run(tmp_path / "nowhere")
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_run import MANIFEST, RunWriter, a_try
+writer = RunWriter.create(Path(sys.argv[2]), MANIFEST)
+for order in range(10**9):
+    writer.append(a_try(order, log="x" * 5000))
+    print(order, flush=True)
+"""
+
+
+def test_a_killed_writer_loses_nothing_it_reported(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDLESS, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        reported = [int(process.stdout.readline()) for _ in range(20)]
+        process.send_signal(signal.SIGKILL)
+    with RunWriter.resume(latest(tmp_path)) as writer:
+        writer.append(a_try(10**6))
+    run = read_run(writer.folder)
+    orders = [try_.order for try_ in run.tries()]
+    assert orders[: len(reported)] == reported
+    assert orders == [*range(len(orders) - 1), 10**6]
+    assert [session.outcome for session in run.sessions] == ["", "complete"]

@@ -1,0 +1,1 @@
+"""What tests share: engines, images, synthetic runs, checkouts, a browser. No tests."""

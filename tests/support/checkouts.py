@@ -1,0 +1,65 @@
+"""Copies of this checkout with few apps and strategies, runs of the main job in them, and what a run could leave."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+LIMIT = 1200  # s for one run on a shared machine, bases included
+
+
+def checkout(folder: Path, *, strategies: tuple[str, ...], apps: tuple[str, ...] = ("go",)) -> Path:
+    """A copy of this checkout with some apps and strategies only."""
+    folder.mkdir()
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / "tests").mkdir()  # pyproject.toml names it
+    for name in ("benchmarks/test_matrix.py", "variants/bases.toml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "apps").mkdir()
+    for name in apps:
+        shutil.copytree(ROOT / "apps" / name, folder / "apps" / name)
+    for name in strategies:
+        shutil.copytree(ROOT / "variants" / name, folder / "variants" / name)
+    return folder
+
+
+def app(folder: Path, name: str, *edits: tuple[str, str, str]) -> None:
+    """A copy of the go app with some text replaced."""
+    shutil.copytree(folder / "apps" / "go", folder / "apps" / name)
+    for file, find, replace in edits:
+        path = folder / "apps" / name / file
+        text = path.read_text()
+        assert find in text, f"{find!r} is not in {path}"
+        path.write_text(text.replace(find, replace))
+
+
+def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "harness", "bench", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def left_behind(before: set[str]) -> set[str]:
+    return traces() - before
+
+
+def traces() -> set[str]:
+    """Processes, links, mounts and folders that a run could leave."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (process / "comm").read_text().strip()
+            arguments = (process / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if name in {"dockerd", "containerd", "nginx", "docker-registry"} or "harness" in arguments:
+            found.add(f"process {process.name} {arguments[:80]}")
+    found |= {f"link {link.name}" for link in Path("/sys/class/net").iterdir()}
+    found |= {f"folder {path}" for path in Path("/run").glob("tare*")}
+    found |= {f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines()}
+    return found

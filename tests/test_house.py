@@ -1,0 +1,97 @@
+"""The house: which rooms there are, which may import which, and which modules do no input or output."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+
+HOUSE = Path(harness.__file__).parent
+# From the ground up. A room imports only what stands before it; CONTRIBUTING says what is in each.
+ROOMS = (
+    *("model", "errors", "settings", "tomlfile", "ledger"),
+    *("stats", "text", "image", "host", "store", "engine", "catalogue", "surface", "scenarios", "lab", "cell"),
+    *("probes", "run", "claims", "decision", "nights", "experiments", "report", "export", "commands"),
+    *("plugin", "cli", "__main__"),
+)
+# Modules that do no input or output: the same arguments give the same answer.
+PURE = (
+    *("model", "text/units", "stats/*", "run/plan", "claims/judge", "decision/*"),
+    *("scenarios/pull_model", "scenarios/formulas", "scenarios/break_even", "nights/watch"),
+)
+INPUT_AND_OUTPUT = frozenset(
+    ("os", "io", "socket", "subprocess", "shutil", "tempfile", "http", "urllib", "docker", "pathlib")
+)
+# What a pure module may not call, although it may import the module it comes from.
+CALLS = frozenset(("open", "print", "input", "time.time", "time.monotonic", "time.sleep", "random.random"))
+# A path that is handed through as a value is no input or output.
+HOLDS_PATHS = frozenset(("model",))
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the house by its path without `.py`, parsed."""
+    for path in sorted(HOUSE.rglob("*.py")):
+        yield path.relative_to(HOUSE).with_suffix("").as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and full name of everything a module imports, at run time or for types, at the top or in a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+
+
+def test_the_rooms_are_those_of_the_list() -> None:
+    found = {path.stem for path in HOUSE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert found - {"__init__"} == set(ROOMS)
+
+
+def test_ls_shows_rooms_and_not_an_alphabet() -> None:
+    assert len([path for path in HOUSE.iterdir() if path.is_file()]) <= 10
+
+
+def test_imports_point_downwards() -> None:
+    upward = []
+    for name, tree in modules():
+        room = name.partition("/")[0]
+        if room == "__init__":
+            continue
+        for line, target in imports(tree):
+            head, _, rest = target.partition(".")
+            other = rest.partition(".")[0]
+            if head == "harness" and other in ROOMS and ROOMS.index(other) > ROOMS.index(room):
+                upward.append(f"harness/{name}.py:{line} imports {target}, which stands above {room}")
+    assert not upward, "\n".join(upward)
+
+
+def test_modules_of_one_room_do_not_import_each_other_in_a_circle() -> None:
+    names = {f"harness.{name.replace('/', '.')}".removesuffix(".__init__"): tree for name, tree in modules()}
+    graph: dict[str, set[str]] = {}
+    for name, tree in names.items():
+        targets = (target for _, target in imports(tree))
+        known = {t if t in names else t.rpartition(".")[0] for t in targets}
+        graph[name] = {target for target in known if target in names and target != name}
+    while leaves := {name for name, targets in graph.items() if not targets & graph.keys()}:
+        for name in leaves:
+            del graph[name]
+    assert not graph, f"imported in a circle: {', '.join(sorted(graph))}"
+
+
+@pytest.mark.parametrize("pattern", PURE)
+def test_pure_modules_do_no_input_or_output(pattern: str) -> None:
+    paths = sorted(HOUSE.glob(f"{pattern}.py"))
+    assert paths, f"no module is called {pattern}"
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        heads = {target.partition(".")[0] for _, target in imports(tree)}
+        if path.relative_to(HOUSE).with_suffix("").as_posix() in HOLDS_PATHS:
+            heads -= {"pathlib"}
+        assert not heads & INPUT_AND_OUTPUT, f"{path} imports {', '.join(sorted(heads & INPUT_AND_OUTPUT))}"
+        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        assert not calls & CALLS, f"{path} calls {', '.join(sorted(calls & CALLS))}"
