@@ -9,7 +9,7 @@ A series is one number a night, the median of the night's samples, under one env
   A change point cuts the baseline; so does an accepted change. What a line explains better than a step is a drift.
 - `suspect`: did the last nights get worse? The same statistic for the last 2 and 3 nights only, which finds +5 % at
   2 % noise within three nights where a scan of all splits needs more. A suspicion is not an alarm: the cell is
-  measured against the last good image the same night, and only what that confirms alarms (harness/stats/changepoints.py).
+  measured against the last good image the same night, and only what that confirms alarms (harness/nights/nightly.py).
 
 What makes the scan hold its promise on real nights (benchmarks/trend_simulation.py prints it):
 
