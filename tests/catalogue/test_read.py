@@ -34,7 +34,7 @@ def told(root: Path) -> str:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root with the sound catalogue, as the current folder: messages are then relative."""
-    shutil.copytree(HERE / "catalogue" / "sound", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(HERE / "cases" / "sound", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return Path()
 
@@ -115,7 +115,7 @@ def test_without_bases_there_is_nothing(folder: Path) -> None:
 
 
 def test_the_repositorys_own_catalogue_has_no_mistakes() -> None:
-    catalogue = read(HERE.parent)
+    catalogue = read(HERE.parents[1])
     assert [str(error) for error in catalogue.problems] == []
     wanted = [(app.name, strategy.name) for app in catalogue.apps for strategy in catalogue.strategies]
     defaults = {strategy.name for strategy in catalogue.strategies if strategy.default}

@@ -21,7 +21,7 @@ IMAGE = "tare.local/app:1"
 
 @pytest.fixture
 def program_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engine_contract.program", lambda: b"program")
+    monkeypatch.setattr("support.engine_contract.program", lambda: b"program")
 
 
 @pytest.mark.usefixtures("program_is_not_needed")
