@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from synthetic import APPS, write
+from support.synthetic import APPS, write
 
 NOW = 1_800_000_000.0  # 2027-01-15 08:00 UTC
 Record = dict[str, Any]

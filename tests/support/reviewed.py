@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parents[1] / "golden" / "files"
 _MOST_LINES = 80  # of a difference that is shown
 _UPDATE = "UPDATE_GOLDEN=1 python -m pytest tests/golden"
 _WIDTH = 110  # of a JSON value that stays on one line
