@@ -68,8 +68,8 @@ def test_error_of_the_start_up_clock(benchmark, catalogue, name):
     errors = []
     with open_lab(settings, catalogue, [cell], say=print, ledger=Ledger()) as lab:
         Workshop(lab).build(cell, "tare.local/cell/error:latest")
-        spec = ContainerSpec(image="tare.local/cell/error:latest", env=cell.app.env, network=lab.stage.network)
-        door = Door.of(cell.app, lab.stage.address, lab.stage.port(cell.app.port))
+        spec = ContainerSpec(image="tare.local/cell/error:latest", env=cell.app.env, network=lab.test_bed.network)
+        door = Door.of(cell.app, lab.test_bed.address, lab.test_bed.port(cell.app.port))
         for _ in range(STARTS):
             lab.monitor.wait(5.0)
             started = start_and_ask(lab.engine, spec, door)

@@ -31,7 +31,7 @@ from harness.text.display import Display
 if TYPE_CHECKING:
     pass
 
-_STATE = pytest.StashKey["Session"]()
+_STATE = pytest.StashKey["BenchmarkSession"]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +56,7 @@ class Recorded:
     state: str
     metric: str
     timer: Replay = field(compare=False)
-    session: Session = field(compare=False)
+    session: BenchmarkSession = field(compare=False)
 
     def check(self) -> None:
         """Fail with the recorded reason unless the cell has samples of this metric."""
@@ -94,7 +94,7 @@ class Replay:
         return self._times.popleft()
 
 
-class Session:
+class BenchmarkSession:
     """The state of one pytest session: the catalogue, what is selected, and the run once it is there."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -185,7 +185,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", f"{name}: the metrics {name}.…")
     # a cell without samples fails before it can use the fixture, which needs no error of its own
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
-    config.stash[_STATE] = Session(config)
+    config.stash[_STATE] = BenchmarkSession(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,8 @@ PURE = (
 INPUT_AND_OUTPUT = frozenset(
     ("os", "io", "socket", "subprocess", "shutil", "tempfile", "http", "urllib", "docker", "pathlib")
 )
+# Public classes that may have one name in several modules, each with the reason.
+NAMESAKES: Mapping[str, str] = {}
 # What a pure module may not call, although it may import the module it comes from.
 CALLS = frozenset(("open", "print", "input", "time.time", "time.monotonic", "time.sleep", "random.random"))
 # A path that is handed through as a value is no input or output.
@@ -81,6 +83,16 @@ def test_modules_of_one_room_do_not_import_each_other_in_a_circle() -> None:
         for name in leaves:
             del graph[name]
     assert not graph, f"imported in a circle: {', '.join(sorted(graph))}"
+
+
+def test_no_two_public_classes_have_the_same_name() -> None:
+    found: dict[str, list[str]] = {}
+    for name, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and node.name not in NAMESAKES:
+                found.setdefault(node.name, []).append(f"harness/{name}.py:{node.lineno}")
+    twice = [f"{name}: {', '.join(places)}" for name, places in found.items() if len(places) > 1]
+    assert not twice, "\n".join(twice)
 
 
 @pytest.mark.parametrize("pattern", PURE)

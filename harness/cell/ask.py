@@ -24,14 +24,14 @@ _ANSWER_LIMIT = 4 << 20  # B; no answer that proves an app works is larger
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """`status` is 0 where the connection worked but no HTTP answer came."""
 
     status: int
     body: bytes
 
 
-def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> Answer:
+def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> HttpAnswer:
     """Send one request and read the whole answer. Raises OSError where nobody listens or the time runs out."""
     deadline = time.monotonic() + timeout
     payload = request.body.encode()
@@ -68,15 +68,15 @@ def _complete(received: bytearray) -> bool:
     return False
 
 
-def _parse(received: bytes) -> Answer:
+def _parse(received: bytes) -> HttpAnswer:
     head, _, body = received.partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     words = lines[0].split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return Answer(0, received)
+        return HttpAnswer(0, received)
     if any(line.lower().replace(b" ", b"") == b"transfer-encoding:chunked" for line in lines[1:]):
         body = _dechunk(body)
-    return Answer(int(words[1]), body)
+    return HttpAnswer(int(words[1]), body)
 
 
 def _dechunk(body: bytes) -> bytes:
@@ -94,7 +94,7 @@ def _dechunk(body: bytes) -> bytes:
     return bytes(whole)
 
 
-def mismatch(request: Request, answer: Answer) -> str:
+def mismatch(request: Request, answer: HttpAnswer) -> str:
     """Why the answer is not the expected one; "" where it is."""
     if answer.status == 0:
         return f"no HTTP answer, but {_shown(answer.body)}"

@@ -18,7 +18,7 @@ from harness.cell.start import LOG_TAIL, Door, start_and_ask
 from harness.engine.contract import BuildResult, ContainerSpec
 from harness.errors import BaseUnavailable, BuildFailed, EngineError, LabError, TryFailed
 from harness.image.context import edited, pack
-from harness.image.manifest import Manifest
+from harness.image.manifest import ImageManifest
 from harness.lab.bases.bases import BaseImage
 from harness.lab.kept_images import Kept, key_of
 from harness.lab.lab import Lab
@@ -43,9 +43,9 @@ class Prepared:
     id: str  # image id
     image: str
     repository: str
-    manifest: Manifest
-    changed_manifest: Manifest
-    base_manifest: Manifest | None  # None for scratch, and for an archive
+    manifest: ImageManifest
+    changed_manifest: ImageManifest
+    base_manifest: ImageManifest | None  # None for scratch, and for an archive
     log: str  # of its build
     diff_ids: tuple[str, ...]
     started: float  # s from the create call to the first valid answer, on a machine that may have been busy
@@ -259,12 +259,12 @@ class Workshop:
 
         Raises TryFailed with the container's last lines.
         """
-        engine, stage = self._lab.engine, self._lab.stage
-        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=stage.network)
-        port = stage.port(cell.app.port)
-        started = start_and_ask(engine, spec, Door.of(cell.app, stage.address, port))
+        engine, bed = self._lab.engine, self._lab.test_bed
+        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=bed.network)
+        port = bed.port(cell.app.port)
+        started = start_and_ask(engine, spec, Door.of(cell.app, bed.address, port))
         try:
-            ask.verify(stage.address, port, cell.app.verify)
+            ask.verify(bed.address, port, cell.app.verify)
         except TryFailed as error:
             raise TryFailed(error.status, error.reason, log=engine.logs(started.container, tail=LOG_TAIL)) from error
         finally:
@@ -307,7 +307,7 @@ class Workshop:
             started=started,
         )
 
-    def _push_as(self, image: str, repository: str, name: str) -> Manifest:
+    def _push_as(self, image: str, repository: str, name: str) -> ImageManifest:
         engine, registry = self._lab.engine, self._lab.registry
         reference = f"{registry.push}/{repository}:{name}"
         engine.tag(image, reference)

@@ -25,8 +25,8 @@ _TOOL = "tool"  # its path in its own image
 
 
 def as_it_is(lab: Lab, cell: Prepared) -> ContainerSpec:
-    """The cell's container on stage, under no conditions."""
-    return ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.stage.network)
+    """The cell's container on the test bed, under no conditions."""
+    return ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
 
 
 @contextmanager
@@ -37,13 +37,13 @@ def running(lab: Lab, cell: Prepared, spec: ContainerSpec, *, patience: float = 
     TryFailed with the reason and the container's last lines.
     """
     app = cell.cell.app
-    port = lab.stage.port(app.port)
-    door = Door.of(app, lab.stage.address, port)
+    port = lab.test_bed.port(app.port)
+    door = Door.of(app, lab.test_bed.address, port)
     door = replace(door, timeout=min(door.timeout, patience))
     container = start_and_ask(lab.engine, spec, door).container
     try:
         try:
-            ask.verify(lab.stage.address, port, app.verify)
+            ask.verify(lab.test_bed.address, port, app.verify)
         except TryFailed as error:
             raise TryFailed(error.status, error.reason, log=lab.engine.logs(container, tail=LOG_TAIL)) from error
         yield container

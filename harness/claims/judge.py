@@ -18,7 +18,19 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.claims.read import Answer, Claim, Finding, Follows, Judged, Judgement, Less, Outcome, Reading, Same, Within
+from harness.claims.read import (
+    Answer,
+    Claim,
+    EndsAs,
+    Evidence,
+    Follows,
+    Interpretation,
+    Judged,
+    Judgement,
+    Less,
+    Same,
+    Within,
+)
 from harness.model import Direction, Metric, Status, Try, Unit
 from harness.stats.intervals import Method, Ratio, Summary, Verdict, confirm, ratio, summarise
 from harness.store.run import Run, Series
@@ -49,7 +61,7 @@ def _judge_claim(claim: Claim, by_print: Mapping[str, Sequence[Run]]) -> Judgeme
     return Judgement(claim=claim, answer=answer, readings=readings)
 
 
-def _judge_reading(reading: Reading, by_print: Mapping[str, Sequence[Run]]) -> Judged:
+def _judge_reading(reading: Interpretation, by_print: Mapping[str, Sequence[Run]]) -> Judged:
     find = _FINDERS[type(reading.test)]
     for fingerprint, runs in by_print.items():
         if findings := tuple(find(reading, runs)):
@@ -63,7 +75,7 @@ def _judge_reading(reading: Reading, by_print: Mapping[str, Sequence[Run]]) -> J
     return Judged(reading=reading, answer=Answer.UNDECIDED, findings=(), environment="")
 
 
-def _together(findings: Sequence[Finding]) -> Answer:
+def _together(findings: Sequence[Evidence]) -> Answer:
     """Every unit must confirm, one that refutes is enough."""
     answers = {finding.answer for finding in findings}
     if Answer.REFUTED in answers:
@@ -74,7 +86,7 @@ def _together(findings: Sequence[Finding]) -> Answer:
 # ── units ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _within(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+def _within(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     test = reading.test
     assert isinstance(test, Within)
     for cell, run in _newest(reading.cells, runs, lambda run, cell: (cell, reading.metric) in run.series()):
@@ -86,10 +98,10 @@ def _within(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
             answer = Answer.CONFIRMED
         else:
             answer = Answer.REFUTED if high < test.low or low > test.high else Answer.UNDECIDED
-        yield Finding(unit=cell, answer=answer, numbers=_value(metric, summary), run=run.id)
+        yield Evidence(unit=cell, answer=answer, numbers=_value(metric, summary), run=run.id)
 
 
-def _less(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+def _less(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     test = reading.test
     assert isinstance(test, Less)
     pairs: dict[tuple[str, str], Run] = {}
@@ -109,10 +121,10 @@ def _less(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
         else:
             answer = _is_less(compared)
             numbers += f" ({_ratio(compared)})"
-        yield Finding(unit=one, answer=answer, numbers=numbers, run=run.id)
+        yield Evidence(unit=one, answer=answer, numbers=numbers, run=run.id)
 
 
-def _follows(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+def _follows(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     """One finding for each app, over all its pairs of cells."""
     test = reading.test
     assert isinstance(test, Follows)
@@ -136,7 +148,7 @@ def _follows(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
             yield _tally(app, mine, test, run)
 
 
-def _tally(app: str, compared: Sequence[Ratio], test: Follows, run: Run) -> Finding:
+def _tally(app: str, compared: Sequence[Ratio], test: Follows, run: Run) -> Evidence:
     answers = [_is_less(each) for each in compared]
     less, not_less, open_ = (answers.count(answer) for answer in (Answer.CONFIRMED, Answer.REFUTED, Answer.UNDECIDED))
     allowed = test.exceptions * len(answers)
@@ -148,10 +160,10 @@ def _tally(app: str, compared: Sequence[Ratio], test: Follows, run: Run) -> Find
     numbers = (
         f"{less} of {len(answers)} pairs less, {not_less} not, {open_} undecided; ratios {low:.2f}× to {high:.2f}×"
     )
-    return Finding(unit=app, answer=answer, numbers=numbers, run=run.id)
+    return Evidence(unit=app, answer=answer, numbers=numbers, run=run.id)
 
 
-def _same(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+def _same(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     test = reading.test
     assert isinstance(test, Same)
     for run in runs:
@@ -171,20 +183,20 @@ def _same(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
         else:
             answer = Answer.REFUTED if low > bound else Answer.UNDECIDED
         numbers = f"{len(cells)} cells, {_value(metric, least)} to {_value(metric, most)}"
-        yield Finding(unit=", ".join(reading.cells), answer=answer, numbers=numbers, run=run.id)
+        yield Evidence(unit=", ".join(reading.cells), answer=answer, numbers=numbers, run=run.id)
         return
 
 
-def _outcome(reading: Reading, runs: Sequence[Run]) -> Iterator[Finding]:
+def _outcome(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     test = reading.test
-    assert isinstance(test, Outcome)
+    assert isinstance(test, EndsAs)
 
     def tried(run: Run, cell: str) -> bool:
         return _works(run, cell) or _failure(run, cell) is not None
 
     for cell, run in _newest(reading.cells, runs, tried):
         failed = None if _works(run, cell) else _failure(run, cell)
-        yield Finding(
+        yield Evidence(
             unit=cell,
             answer=_as_expected(test.status, failed.status if failed else Status.OK),
             numbers=f"{failed.status}: {failed.reason}" if failed else "built, started, answered as expected",
@@ -200,12 +212,12 @@ def _as_expected(expected: Status | None, found: Status) -> Answer:
     return Answer.REFUTED if Status.OK in (expected, found) else Answer.UNDECIDED
 
 
-_FINDERS: Mapping[type, Callable[[Reading, Sequence[Run]], Iterator[Finding]]] = {
+_FINDERS: Mapping[type, Callable[[Interpretation, Sequence[Run]], Iterator[Evidence]]] = {
     Within: _within,
     Less: _less,
     Follows: _follows,
     Same: _same,
-    Outcome: _outcome,
+    EndsAs: _outcome,
 }
 
 # ── what runs have ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -78,7 +78,7 @@ class Same:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class EndsAs:
     """How making the cell ready ends: ok where it is built, starts and answers rightly; None is any failure."""
 
     status: Status | None
@@ -93,11 +93,11 @@ class Outcome:
         return f"ends as {self.status}"
 
 
-Test = Within | Less | Follows | Same | Outcome
+Test = Within | Less | Follows | Same | EndsAs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Interpretation:
     """One way to read a claim. `metric` is "" for an outcome; `cells` are patterns of cell ids (`*-distroless`)."""
 
     title: str
@@ -111,12 +111,12 @@ class Reading:
 class Claim:
     name: str
     says: str
-    readings: tuple[Reading, ...]
+    readings: tuple[Interpretation, ...]
     note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Evidence:
     """What one unit says, and the run it is from. `numbers` is text with unit and interval; `log` of a failed try."""
 
     unit: str
@@ -130,9 +130,9 @@ class Finding:
 class Judged:
     """A reading's verdict. Without findings nothing of it was measured, and `environment` is ""."""
 
-    reading: Reading
+    reading: Interpretation
     answer: Answer
-    findings: tuple[Finding, ...]
+    findings: tuple[Evidence, ...]
     environment: str
 
 
@@ -199,7 +199,7 @@ def _claim(table: Table, known: Mapping[str, Metric]) -> Claim:
     return claim
 
 
-def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
+def _reading(table: Table, known: Mapping[str, Metric]) -> Interpretation:
     name = table.text("metric") if "outcome" not in table else ""
     _check_metric(table, "metric", name, known)
     title, decide, cells = table.text("title"), table.text("decide", default=""), table.texts("cells")
@@ -210,12 +210,12 @@ def _reading(table: Table, known: Mapping[str, Metric]) -> Reading:
         test = _TESTS[given[0]](_Reader(table, known.get(name), known))
         table.close()
     else:
-        test = Outcome(status=None)  # any: with a mistake in it nothing of the file is used
+        test = EndsAs(status=None)  # any: with a mistake in it nothing of the file is used
         if given:
             table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make a reading of each.")
         else:
             table.problem("there is no test", fix=f"Add one of {', '.join(_TESTS)}.")
-    return Reading(title=title, metric=name, cells=cells, test=test, decide=decide)
+    return Interpretation(title=title, metric=name, cells=cells, test=test, decide=decide)
 
 
 def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]) -> None:
@@ -273,7 +273,7 @@ class _Reader:
         return Same(tolerance=self.table.number("same", low=0.0, high=10.0))
 
     def outcome(self) -> Test:
-        return Outcome(status=_OUTCOMES.get(self.table.choice("outcome", tuple(_OUTCOMES))))
+        return EndsAs(status=_OUTCOMES.get(self.table.choice("outcome", tuple(_OUTCOMES))))
 
     def _quantity(self, key: str) -> tuple[float, str]:
         """A value in the metric's unit (text with a unit, or a plain number of what is counted), and its text."""

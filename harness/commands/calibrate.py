@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from harness.experiments.calibrate import calibrate
-    from harness.experiments.effects import HEADERS, Outcome, document, effects, rows, summary
+    from harness.experiments.effects import HEADERS, Recovery, document, effects, rows, summary
     from harness.settings import Settings
     from harness.store.run import read_run
     from harness.text.display import Display
@@ -42,4 +42,4 @@ def run(options: argparse.Namespace) -> int:
         options.out.write_text(document(stored), encoding="utf-8")
     for failure in stored.failures:
         print(f"{failure.cell}: {failure.probe} {failure.state}: {failure.status}: {failure.reason}")
-    return 1 if stored.failures or any(item.outcome is Outcome.MISSED for item in found) else 0
+    return 1 if stored.failures or any(item.outcome is Recovery.MISSED for item in found) else 0

@@ -45,10 +45,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.scenarios.formulas import Question, Wire
+    from harness.scenarios.formulas import LinkSpeed, Question
 
     try:
-        wire = Wire(bits_per_second=options.bandwidth * 1e6, rtt=options.rtt / 1e3)
+        wire = LinkSpeed(bits_per_second=options.bandwidth * 1e6, rtt=options.rtt / 1e3)
         nodes = options.nodes if options.nodes is not None else _nodes(check=options.check)
         question = Question(wire=wire, nodes=nodes, versions=options.versions)
     except ValueError as error:

@@ -18,7 +18,7 @@ STALE_DAYS = 30  # official base images are rebuilt about monthly: older data ar
 DAY = 86_400.0
 
 
-class Kind(StrEnum):
+class DoubtKind(StrEnum):
     STALE = "stale"
     MIXED = "mixed environments"
     THIN = "too thin"
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 class Doubt:
     """`withholds`: nothing may be concluded at all. Else the choices that it touches say so themselves."""
 
-    kind: Kind
+    kind: DoubtKind
     text: str
     withholds: bool
 
@@ -39,19 +39,19 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
     found: list[Doubt] = []
     first = runs[0].manifest.environment
     found += [
-        Doubt(Kind.MIXED, f"{runs[0].id} and {run.id} differ in {_differing(first, run)}.", True)
+        Doubt(DoubtKind.MIXED, f"{runs[0].id} and {run.id} differ in {_differing(first, run)}.", True)
         for run in runs[1:]
         if run.manifest.environment.fingerprint != first.fingerprint
     ]
     for run in runs:
         if changed := _changed(run):
             text = f"The images of {changed} changed their size within run {run.id}: its sessions measured two things."
-            found.append(Doubt(Kind.MIXED, text, True))
+            found.append(Doubt(DoubtKind.MIXED, text, True))
     oldest = min(runs, key=lambda run: run.manifest.started)
     age = (now - oldest.manifest.started) / DAY
     if oldest.manifest.started and age > STALE_DAYS:
         text = f"Measured {age:.0f} days ago, and the limit is {STALE_DAYS}: the images people pull today are others."
-        found.append(Doubt(Kind.STALE, text, True))
+        found.append(Doubt(DoubtKind.STALE, text, True))
     counts = blocks(joined(runs))
     thin = {name: count for name, count in counts.items() if count < SMALLEST_DECIDABLE}
     if thin or not counts:
@@ -61,9 +61,9 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
             f"{'' if same or not thin else 'As few as '}{_blocks(few)} of {what}, and {SMALLEST_DECIDABLE} are needed"
             " to tell a difference from noise: where they carry the choice, it is a leaning."
         )
-        found.append(Doubt(Kind.THIN, text, False))
+        found.append(Doubt(DoubtKind.THIN, text, False))
     found += [
-        Doubt(Kind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)
+        Doubt(DoubtKind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)
         for run in runs
         if run.sessions and run.sessions[-1].outcome not in ("complete", "")
     ]

@@ -25,7 +25,7 @@ from harness.engine.contract import (
 from harness.engine.endpoint import Endpoint, find_endpoint
 from harness.engine.image_names import ours, split
 from harness.engine.pull_progress import PullLog
-from harness.engine.session import Session
+from harness.engine.session import EngineSession
 from harness.engine.trace import Trace
 from harness.engine.transport import BrokenOff, Refused, TimedOut, Transport
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
@@ -91,7 +91,7 @@ class DockerEngine:
             "networkmode": network,
         }
         trace, image = Trace(), ""
-        with Session(self._endpoint, secrets=secrets, credentials=self._http.credentials) as session:
+        with EngineSession(self._endpoint, secrets=secrets, credentials=self._http.credentials) as session:
             t0, clock = time.time() + self._skew, time.monotonic()
             try:
                 for message in self._http.stream(

@@ -42,10 +42,10 @@ _OK, _INVALID, _NOT_FOUND, _UNIMPLEMENTED = 0, 3, 5, 12  # gRPC status codes
 _HEAD_LIMIT = 65_536
 
 
-class Session:
+class EngineSession:
     """Serves `secrets` (by id) and credentials to a build for as long as the context lasts.
 
-        with Session("unix:///run/docker.sock", secrets={"token": b"…"}) as session_id:
+        with EngineSession("unix:///run/docker.sock", secrets={"token": b"…"}) as session_id:
             …  # POST /build?version=2&session=<session_id>
 
     Raises EngineError where the engine has no sessions or cannot be reached.

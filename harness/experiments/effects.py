@@ -37,7 +37,7 @@ LINK = 100  # Mbit/s of payload: harness.probes.link.MEASURED
 START, COLD, PEAK = "start.warm.total", "build.cold", "memory.ready"
 
 
-class Outcome(StrEnum):
+class Recovery(StrEnum):
     """How an effect came back."""
 
     KEPT = "yes"
@@ -65,15 +65,15 @@ class Effect:
     exact: bool = False  # the same every time: one look is enough
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> Recovery:
         if self.measured is None:
-            return Outcome.ABSENT
+            return Recovery.ABSENT
         if abs(self.measured - self.expected) <= self.tolerance:
-            return Outcome.KEPT
+            return Recovery.KEPT
         if self.low is None or self.high is None:
-            return Outcome.MISSED if self.exact else Outcome.UNSURE
+            return Recovery.MISSED if self.exact else Recovery.UNSURE
         reaches = self.low <= self.expected + self.tolerance and self.high >= self.expected - self.tolerance
-        return Outcome.UNSURE if reaches else Outcome.MISSED
+        return Recovery.UNSURE if reaches else Recovery.MISSED
 
 
 def newest(results: Path, fingerprint: str) -> Path | None:
@@ -277,7 +277,7 @@ def rows(found: Sequence[Effect]) -> list[tuple[str, ...]]:
 def _expected(item: Effect) -> str:
     if item.unit == "blocks":
         return f"≤ {WITHIN} blocks"
-    if item.outcome is Outcome.ABSENT and not item.expected:
+    if item.outcome is Recovery.ABSENT and not item.expected:
         return "–"
     spread = f" ± {item.tolerance:.2g}" if item.tolerance and item.unit != "B" else ""
     return f"{_number(item.expected, item.unit)}{spread} {item.unit}"
@@ -319,7 +319,7 @@ def _load(run: Run) -> str:
 def summary(found: Sequence[Effect]) -> str:
     """One line for reports: how many of the known effects came back."""
     outcomes = [item.outcome for item in found]
-    kept, known = outcomes.count(Outcome.KEPT), len(outcomes) - outcomes.count(Outcome.ABSENT)
+    kept, known = outcomes.count(Recovery.KEPT), len(outcomes) - outcomes.count(Recovery.ABSENT)
     return f"{kept} of {known} known effects came back within their tolerance"
 
 

@@ -23,7 +23,7 @@ _PROC_STAT = Path("/proc/stat")
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProcessorTimes:
     """Processor time since boot, summed over the processors, s. `own` is what this process itself has used, s."""
 
     at: float  # monotonic clock, s
@@ -32,7 +32,7 @@ class Reading:
     steal: float  # taken by the hypervisor: neither idle nor busy
     own: float
 
-    def since(self, earlier: Reading) -> Use:
+    def since(self, earlier: ProcessorTimes) -> Use:
         capacity = (self.at - earlier.at) * self.processors
         idle = self.idle - earlier.idle
         steal = self.steal - earlier.steal
@@ -71,16 +71,16 @@ class Quiet:
     steal: float = 0.0
 
 
-def parse_proc_stat(text: str, *, at: float, own: float) -> Reading:
-    """The text of /proc/stat as a Reading. Fields as in proc(5): user nice system idle iowait irq softirq steal."""
+def parse_proc_stat(text: str, *, at: float, own: float) -> ProcessorTimes:
+    """/proc/stat as ProcessorTimes. Fields as in proc(5): user nice system idle iowait irq softirq steal."""
     lines = text.splitlines()
     fields = [int(field) for field in lines[0].split()[1:]]
     fields += [0] * (8 - len(fields))
     processors = sum(line.startswith("cpu") for line in lines) - 1
-    return Reading(at, max(processors, 1), (fields[3] + fields[4]) * _TICK, fields[7] * _TICK, own)
+    return ProcessorTimes(at, max(processors, 1), (fields[3] + fields[4]) * _TICK, fields[7] * _TICK, own)
 
 
-def read() -> Reading | None:
+def read() -> ProcessorTimes | None:
     """The processors now; None where there is no /proc/stat."""
     try:
         with _PROC_STAT.open() as file:

@@ -28,7 +28,7 @@ _SAMPLED = 64  # blocks of a layer, of which its packed size is estimated
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileIdentity:
     """What makes two files the same in an image. `content` is a SHA-256, a link's target, or "" for a folder."""
 
     kind: str  # file | folder | link
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class WrittenLayer:
     """A stored layer. `packed` is its size gzipped, estimated from a sample; bytes."""
 
     diff_id: str  # sha256:… of the tar
@@ -50,12 +50,12 @@ class Layer:
     packed: int
 
 
-def scan(root: Path) -> dict[str, Entry]:
+def scan(root: Path) -> dict[str, FileIdentity]:
     """Every file, folder and symbolic link below `root`, by path without leading slash.
 
     Sockets, pipes and device nodes are left out: official images have none.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, FileIdentity] = {}
     hashed: dict[tuple[int, int], str] = {}  # a file with several names is read once
     for folder, folders, files in os.walk(root):
         for name in folders + files:
@@ -75,11 +75,11 @@ def scan(root: Path) -> dict[str, Entry]:
             else:
                 continue
             mode = 0o777 if kind == "link" else stat.S_IMODE(info.st_mode)
-            found[str(path.relative_to(root))] = Entry(kind, mode, info.st_uid, info.st_gid, size, content)
+            found[str(path.relative_to(root))] = FileIdentity(kind, mode, info.st_uid, info.st_gid, size, content)
     return found
 
 
-def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> tuple[list[str], list[str]]:
+def changes(before: Mapping[str, FileIdentity], after: Mapping[str, FileIdentity]) -> tuple[list[str], list[str]]:
     """(paths a layer must carry, paths it must white out), both sorted.
 
     Folders above a changed path are carried even where they are unchanged: an engine makes missing ones with
@@ -96,17 +96,17 @@ def changes(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> tuple[li
     return sorted(carried), sorted(whiteouts)
 
 
-_NONE = Entry("", 0, 0, 0, 0, "")
+_NONE = FileIdentity("", 0, 0, 0, 0, "")
 
 
 def write_layer(
     root: Path,
     out: Path,
     *,
-    before: Mapping[str, Entry],
+    before: Mapping[str, FileIdentity],
     epoch: int,
     since: float,
-) -> Layer:
+) -> WrittenLayer:
     """Write what makes `before` into the tree at `root` as a layer to `out`.
 
     Files last modified after `since` (Unix time: the start of the bootstrap) were made by it and get the time
@@ -147,7 +147,7 @@ def write_layer(
                 with path.open("rb") as file:
                     tar.addfile(member, file)
     files = [after[name] for name in first.values()]  # a further name of a file is no further content
-    return Layer(
+    return WrittenLayer(
         diff_id=f"sha256:{hashing.digest.hexdigest()}",
         size=out.stat().st_size,
         content=sum(entry.size for entry in files),

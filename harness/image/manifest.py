@@ -22,7 +22,7 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class ImageManifest:
     """An image's manifest. `digest` is its own, of the platform's manifest where the name led to an index."""
 
     digest: str
@@ -37,7 +37,7 @@ class Manifest:
         return sum({blob.digest: blob.size for blob in (self.config, *self.layers)}.values())
 
 
-def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) -> Manifest:
+def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) -> ImageManifest:
     """A Docker v2 or OCI image manifest, decoded. Raises LabError where it is neither."""
     try:
         config, *layers = (
@@ -50,4 +50,4 @@ def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) ->
             where=digest,
             fix="Push the image again with an engine that writes Docker v2 or OCI manifests.",
         ) from error
-    return Manifest(digest, media_type, config, tuple(layers))
+    return ImageManifest(digest, media_type, config, tuple(layers))

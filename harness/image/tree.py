@@ -26,9 +26,9 @@ __all__ = [
     "Kind",
     "Layer",
     "LayerError",
-    "Node",
     "Placed",
     "Tree",
+    "TreeNode",
     "account",
     "beyond",
     "flatten",
@@ -79,7 +79,7 @@ def flatten(image: ImageContents) -> Mapping[str, Placed]:
 
 def account(image: ImageContents, tree: Tree | None = None) -> Account:
     """The numbers of the tree, which is made where it is not given. Raises LayerError as `flatten`."""
-    inodes: set[Node] = set()
+    inodes: set[TreeNode] = set()
     count = files = 0
     for _, node in (tree or Tree(image)).walk():
         count += node.entry is not None
@@ -110,7 +110,7 @@ def beyond(image: ImageContents, base: Collection[str]) -> tuple[Layer, ...]:
     return tuple(layer for layer in image.layers if layer.diff_id not in base)
 
 
-class Node:
+class TreeNode:
     """A path of the tree. `inode` is the node whose content it shows: itself, or a hard link's target."""
 
     __slots__ = ("children", "entry", "inode", "layer")
@@ -119,15 +119,15 @@ class Node:
         self.entry = entry  # None: a folder no layer has an entry for
         self.layer = layer
         self.inode = self
-        self.children: dict[str, Node] | None = {} if entry is None or entry.kind is _DIRECTORY else None
+        self.children: dict[str, TreeNode] | None = {} if entry is None or entry.kind is _DIRECTORY else None
 
 
 class Tree:
     """The tree that all layers make, grown layer upon layer. Raises LayerError as `flatten`."""
 
     def __init__(self, image: ImageContents) -> None:
-        self.root = Node(None, 0)
-        self._recent: tuple[str, Node] = ("", self.root)  # archives are written folder by folder
+        self.root = TreeNode(None, 0)
+        self._recent: tuple[str, TreeNode] = ("", self.root)  # archives are written folder by folder
         for number, layer in enumerate(image.layers):
             # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
             shown = layer.entries
@@ -139,7 +139,7 @@ class Tree:
             for entry in shown:
                 self._place(entry, number)
 
-    def walk(self) -> Iterator[tuple[str, Node]]:
+    def walk(self) -> Iterator[tuple[str, TreeNode]]:
         """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""
         pending = [("", self.root)]
         while pending:
@@ -148,7 +148,7 @@ class Tree:
             if node.children:
                 pending += [(f"{path}/{name}" if path else name, child) for name, child in node.children.items()]
 
-    def at(self, path: str) -> Node | None:
+    def at(self, path: str) -> TreeNode | None:
         """The node of that path: symlinks on the way are followed, one at its end is not. None where it leads nowhere,
         symlinks in a circle included."""
         folder, _, name = path.rpartition("/")
@@ -165,7 +165,7 @@ class Tree:
         children = self._recent[1].children
         return children.get(name) if children else None
 
-    def follow(self, path: str) -> Node | None:
+    def follow(self, path: str) -> TreeNode | None:
         """The node that opening the path leads to: symlinks are followed at its end too. None for nowhere."""
         for _ in range(_MAX_SYMLINKS):
             node = self.at(path)
@@ -195,14 +195,14 @@ class Tree:
         if there and there.children is not None and entry.kind is _DIRECTORY:
             there.entry, there.layer = entry, layer  # folders merge
             return
-        node = Node(entry, layer)
+        node = TreeNode(entry, layer)
         if entry.kind is _HARDLINK:
             node.inode = self._target(entry, layer).inode
         if there:
             self._recent = ("", self.root)
         children[name] = node
 
-    def _folder(self, path: str) -> dict[str, Node]:
+    def _folder(self, path: str) -> dict[str, TreeNode]:
         """What the folder at `path` holds, which is made where it is not there.
 
         The last answer holds until something is replaced or erased: what is only added lies on no known path.
@@ -213,7 +213,7 @@ class Tree:
         assert children is not None
         return children
 
-    def _target(self, entry: Entry, layer: int) -> Node:
+    def _target(self, entry: Entry, layer: int) -> TreeNode:
         """The node a hard link leads to."""
         folder, _, name = entry.link.rpartition("/")
         beside = self._find(folder, make=False)
@@ -222,7 +222,7 @@ class Tree:
             raise LayerError(f"{entry.path} is a hard link to {entry.link}, which is not there", where=f"layer {layer}")
         return node
 
-    def _find(self, path: str, *, make: bool) -> Node | None:
+    def _find(self, path: str, *, make: bool) -> TreeNode | None:
         """The folder at `path`, symlinks followed. One that is missing, or no folder, is made or else None."""
         trail = [self.root]
         pending = path.split("/")[::-1]
@@ -249,6 +249,6 @@ class Tree:
             if node is None or node.children is None:
                 if not make:
                     return None
-                node = children[part] = Node(None, 0)
+                node = children[part] = TreeNode(None, 0)
             trail.append(node)
         return trail[-1]

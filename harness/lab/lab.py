@@ -28,7 +28,7 @@ from harness.lab.kept_images import Shelf
 from harness.lab.node import Nodes
 from harness.lab.registry import Registry
 from harness.lab.services import Services
-from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, Stage, have_tool, shell_holder
+from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, TestBed, have_tool, shell_holder
 
 if TYPE_CHECKING:
     from harness.catalogue.catalogue import Catalogue
@@ -57,7 +57,7 @@ class Lab:
     nodes: Nodes
     store: Bases
     bases: Mapping[str, BaseImage | BaseUnavailable]
-    stage: Stage
+    test_bed: TestBed
     services: Services
     security: Security
     no_tool: str  # why there is no tool image; "" where there is one
@@ -86,12 +86,12 @@ class Lab:
 
     @contextmanager
     def apart(self) -> Iterator[Lab]:
-        """This lab with a stage of its own, for work that is done beside other work."""
-        stage = self.stage.another()
+        """This lab with a test bed of its own, for work that is done beside other work."""
+        test_bed = self.test_bed.another()
         try:
-            yield replace(self, stage=stage)
+            yield replace(self, test_bed=test_bed)
         finally:
-            stage.close()
+            test_bed.close()
 
     def drop_page_cache(self) -> bool:
         """Write back and drop what the kernel caches of files; False where that is not possible."""
@@ -153,8 +153,8 @@ def open_lab(
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
             tool, holder = _tool(settings, engine, catalogue, store, bases)
-            stage = Stage(engine, (cell.app.port for cell in cells), holder)
-            stack.callback(stage.close)
+            test_bed = TestBed(engine, (cell.app.port for cell in cells), holder)
+            stack.callback(test_bed.close)
             services = Services(engine, store, bases, keeper, bind)
             stack.callback(services.close)
             dind = bases.get(_DIND_BASE)
@@ -181,7 +181,7 @@ def open_lab(
             nodes=nodes,
             store=store,
             bases=bases,
-            stage=stage,
+            test_bed=test_bed,
             services=services,
             security=Security(catalogue.release),
             no_tool=tool,
@@ -249,9 +249,9 @@ def _tool(
     store: Bases,
     bases: Mapping[str, BaseImage | BaseUnavailable],
 ) -> tuple[str, Holder]:
-    """Why there is no tool image ("" where there is), and what holds the stage open.
+    """Why there is no tool image ("" where there is), and what holds the test bed open.
 
-    Without the tool's base nothing but floor and memory is lost: any base with a shell can hold a stage.
+    Without the tool's base nothing but floor and memory is lost: any base with a shell can hold a test bed open.
     """
     base = bases[TOOL_BASE]
     if isinstance(base, BaseImage):

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from harness.errors import LabError
-from harness.image.manifest import Manifest, parse_manifest
+from harness.image.manifest import ImageManifest, parse_manifest
 from harness.settings import Settings
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Registry:
         """What all blobs take on disk: layers, configs and manifests, each distinct one once."""
         return sum(path.stat().st_size for path in self.storage.rglob("blobs/**/data"))
 
-    def manifest(self, repository: str, reference: str, *, architecture: str = "") -> Manifest:
+    def manifest(self, repository: str, reference: str, *, architecture: str = "") -> ImageManifest:
         """The manifest of a tag or digest; from an index, that of `architecture` (default: this machine's).
 
         Raises LabError where there is none or its digest is wrong.

@@ -1,4 +1,4 @@
-"""The stage: a network namespace, held open by a container of ours, that apps are started in.
+"""The test bed: a network namespace, held open by a container of ours, that apps are started in.
 
 A new network namespace costs some 85 ms and a published port's proxy accepts before the app listens
 (facts-engine.md). Apps that join a namespace which is already there can be polled from before their start: a
@@ -46,7 +46,7 @@ def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What holds the stage open: an image and a command that does nothing for ever."""
+    """What holds the test bed open: an image and a command that does nothing for ever."""
 
     image: str
     command: tuple[str, ...]
@@ -60,8 +60,8 @@ def shell_holder(image: str) -> Holder:
     return Holder(image, ("sh", "-c", "while :; do sleep 3600; done"))
 
 
-class Stage:
-    """`network` is what a ContainerSpec asks for to be on stage; `address` is where the app then answers.
+class TestBed:
+    """`network` is what a ContainerSpec asks for to be on the test bed; `address` is where the app then answers.
 
     `path` says how the harness reaches it: "namespace" (the container's own address) or "published" (an engine
     elsewhere: through its port proxy, which adds some 20 ms and blurs the first answer).
@@ -76,13 +76,13 @@ class Stage:
         self.path = "namespace" if engine.info.local else "published"
         self._published: dict[int, int] = {}
 
-    def another(self) -> Stage:
-        """A second stage of the same kind."""
-        return Stage(self._engine, self._ports, self._holder)
+    def another(self) -> TestBed:
+        """A second test bed of the same kind."""
+        return TestBed(self._engine, self._ports, self._holder)
 
     @property
     def network(self) -> str:
-        """Opens the stage where it is not open (any more)."""
+        """Opens the test bed if it is not open."""
         if not self._container or not self._engine.state(self._container).running:
             self._open()
         return f"container:{self._container}"
@@ -99,7 +99,7 @@ class Stage:
         self._engine.start(self._container)
         state = self._engine.state(self._container)
         if not state.running:
-            raise LabError(f"the stage's container does not run: {self._engine.logs(self._container)}")
+            raise LabError(f"the test bed's container does not run: {self._engine.logs(self._container)}")
         if self.path == "namespace":
             self.address = state.address
         else:

@@ -26,7 +26,7 @@ _MOST_LINES = 8  # of a Dockerfile's difference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class RunDifference:
     """One thing that differs: `kind` groups (base, package, layer …), `text` is for people, `bytes` its weight."""
 
     kind: str
@@ -34,7 +34,7 @@ class Difference:
     bytes: int = 0
 
 
-def differences(before: Path, after: Path, cell: str) -> tuple[Difference, ...]:
+def differences(before: Path, after: Path, cell: str) -> tuple[RunDifference, ...]:
     """What differs between two run folders for a cell; for the engine itself (cell "") only its environment.
 
     Raises StoreError where a folder holds no run.
@@ -73,23 +73,25 @@ def _phases(run: Run, cell: str, metric: str) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
-def _environment(old: Manifest, new: Manifest) -> Iterator[Difference]:
+def _environment(old: Manifest, new: Manifest) -> Iterator[RunDifference]:
     for kind, ours, theirs in (
         ("environment", old.environment.facts, new.environment.facts),
         ("versions", old.versions, new.versions),
     ):
         for name in sorted(ours.keys() | theirs.keys()):
             if ours.get(name) != theirs.get(name):
-                yield Difference(kind=kind, text=f"{name}: {ours.get(name, 'absent')} → {theirs.get(name, 'absent')}")
+                yield RunDifference(
+                    kind=kind, text=f"{name}: {ours.get(name, 'absent')} → {theirs.get(name, 'absent')}"
+                )
 
 
-def _bases(before: Path, after: Path, cell: str) -> Iterator[Difference]:
+def _bases(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
     old, new = (_json(folder, "run", BASES) for folder in (before, after))
     dockerfile = _text(after, cell, "Dockerfile") or ""
     for role in sorted(old.keys() & new.keys()):
         named = f"BASE_{role.upper().replace('-', '_')}" in dockerfile
         if named and _identity(old[role]) != _identity(new[role]):
-            yield Difference(kind="base", text=f"base {role}: {_identity(old[role])} → {_identity(new[role])}")
+            yield RunDifference(kind="base", text=f"base {role}: {_identity(old[role])} → {_identity(new[role])}")
 
 
 def _identity(base: Any) -> str:
@@ -100,7 +102,7 @@ def _identity(base: Any) -> str:
     return digest[: len("sha256:") + 12] or str(base.get("name"))
 
 
-def _dockerfile(before: Path, after: Path, cell: str) -> Iterator[Difference]:
+def _dockerfile(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
     old, new = (_text(folder, cell, "Dockerfile") for folder in (before, after))
     if old is None or new is None or old == new:
         return
@@ -110,10 +112,10 @@ def _dockerfile(before: Path, after: Path, cell: str) -> Iterator[Difference]:
         if line[:1] in "+-" and line[:3] not in ("+++", "---")
     ]
     more = f" … {len(lines) - _MOST_LINES} more lines" if len(lines) > _MOST_LINES else ""
-    yield Difference(kind="Dockerfile", text="Dockerfile: " + "; ".join(lines[:_MOST_LINES]) + more)
+    yield RunDifference(kind="Dockerfile", text="Dockerfile: " + "; ".join(lines[:_MOST_LINES]) + more)
 
 
-def _source(before: Path, after: Path, cell: str, old: Manifest, new: Manifest) -> Iterator[Difference]:
+def _source(before: Path, after: Path, cell: str, old: Manifest, new: Manifest) -> Iterator[RunDifference]:
     ours, theirs = (_json(folder, cell, SOURCE) for folder in (before, after))
     if ours and theirs:
         names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
@@ -121,12 +123,12 @@ def _source(before: Path, after: Path, cell: str, old: Manifest, new: Manifest) 
             return
         more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
         revision = f" (git {old.git[:12]} → {new.git[:12]})" if old.git != new.git else ""
-        yield Difference(kind="source", text=f"app source: {', '.join(names[:_MOST_NAMED])}{more}{revision}")
+        yield RunDifference(kind="source", text=f"app source: {', '.join(names[:_MOST_NAMED])}{more}{revision}")
     elif old.git != new.git:
-        yield Difference(kind="source", text=f"git: {old.git[:12] or 'none'} → {new.git[:12] or 'none'}")
+        yield RunDifference(kind="source", text=f"git: {old.git[:12] or 'none'} → {new.git[:12] or 'none'}")
 
 
-def _packages(before: Path, after: Path, cell: str) -> Iterator[Difference]:
+def _packages(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
     old, new = (_installed(folder, cell) for folder in (before, after))
     if old is None or new is None:
         return
@@ -136,11 +138,11 @@ def _packages(before: Path, after: Path, cell: str) -> Iterator[Difference]:
             if ours[0] != theirs[0]:
                 grown = theirs[1] - ours[1]
                 size = f", {_signed(grown)}" if grown else ""
-                yield Difference(kind="package", text=f"{name}: {ours[0]} → {theirs[0]}{size}", bytes=grown)
+                yield RunDifference(kind="package", text=f"{name}: {ours[0]} → {theirs[0]}{size}", bytes=grown)
         elif theirs:
-            yield Difference(kind="package", text=f"{name} {theirs[0]} added, {_signed(theirs[1])}", bytes=theirs[1])
+            yield RunDifference(kind="package", text=f"{name} {theirs[0]} added, {_signed(theirs[1])}", bytes=theirs[1])
         elif ours:
-            yield Difference(kind="package", text=f"{name} {ours[0]} removed, {_signed(-ours[1])}", bytes=-ours[1])
+            yield RunDifference(kind="package", text=f"{name} {ours[0]} removed, {_signed(-ours[1])}", bytes=-ours[1])
 
 
 def _installed(folder: Path, cell: str) -> dict[str, tuple[str, int]] | None:
@@ -158,7 +160,7 @@ def _installed(folder: Path, cell: str) -> dict[str, tuple[str, int]] | None:
     return {key: (" ".join(sorted(versions)), size) for key, (versions, size) in found.items()}
 
 
-def _layers(before: Path, after: Path, cell: str) -> Iterator[Difference]:
+def _layers(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
     """Layers by the step that made them where the image says, else by position."""
     old, new = (_steps(folder, cell) for folder in (before, after))
     if old is None or new is None:
@@ -166,11 +168,11 @@ def _layers(before: Path, after: Path, cell: str) -> Iterator[Difference]:
     for name in dict.fromkeys((*old, *new)):
         ours, theirs = old.get(name), new.get(name)
         if ours is None and theirs is not None:
-            yield Difference(kind="layer", text=f"{name} added, {_signed(theirs)}", bytes=theirs)
+            yield RunDifference(kind="layer", text=f"{name} added, {_signed(theirs)}", bytes=theirs)
         elif theirs is None and ours is not None:
-            yield Difference(kind="layer", text=f"{name} gone, {_signed(-ours)}", bytes=-ours)
+            yield RunDifference(kind="layer", text=f"{name} gone, {_signed(-ours)}", bytes=-ours)
         elif ours is not None and theirs is not None and ours != theirs:
-            yield Difference(kind="layer", text=f"{name}: {_signed(theirs - ours)}", bytes=theirs - ours)
+            yield RunDifference(kind="layer", text=f"{name}: {_signed(theirs - ours)}", bytes=theirs - ours)
 
 
 def _steps(folder: Path, cell: str) -> dict[str, int] | None:

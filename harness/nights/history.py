@@ -81,7 +81,7 @@ class Night:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class NightSeries:
     """A series: columns of one length, oldest night first. `low` and `high` are NaN where there is no interval."""
 
     key: Key
@@ -257,13 +257,13 @@ class History:
         rows = self._database.execute("SELECT cell, metric, fingerprint, lane FROM series")
         return tuple(sorted(Key(*row) for row in rows))
 
-    def line(self, key: Key, *, samples: bool = True) -> Line:
+    def line(self, key: Key, *, samples: bool = True) -> NightSeries:
         """One series. Raises KeyError for one there is not."""
         for line in self.lines([key], samples=samples):
             return line
         raise KeyError(key)
 
-    def lines(self, keys: Iterable[Key] | None = None, *, samples: bool = False) -> Iterator[Line]:
+    def lines(self, keys: Iterable[Key] | None = None, *, samples: bool = False) -> Iterator[NightSeries]:
         """The series of these keys (all, where none are given), one at a time; empty ones are left out."""
         metrics = self.metrics()
         started = dict(self._database.execute("SELECT id, started FROM runs"))
@@ -281,7 +281,7 @@ class History:
                     continue
                 rows.sort(key=lambda row: (started[row[0]], names[row[0]]))
                 runs, n, median, low, high, *rest = zip(*rows, strict=True)
-                yield Line(
+                yield NightSeries(
                     key=key,
                     metric=metrics[key.metric],
                     runs=tuple(names[run] for run in runs),

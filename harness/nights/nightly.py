@@ -50,7 +50,7 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
+class NightResult:
     """How a night went. `failed` holds why a lane could not be measured."""
 
     found: Watch
@@ -133,7 +133,7 @@ class Nightly:
         self._look = look
         self._measuring = measuring
 
-    def run(self) -> Night:
+    def run(self) -> NightResult:
         """Measure, look, confirm, look again. Ctrl-C passes through, with every sample stored."""
         runs: dict[str, Path] = {}
         failed: dict[str, str] = {}
@@ -163,7 +163,7 @@ class Nightly:
             found = self._look()
         for lane, folder in runs.items():
             self._promote(found, lane, folder)
-        return Night(
+        return NightResult(
             found=found,
             runs=runs,
             failed=failed,
@@ -255,7 +255,7 @@ class Nightly:
         return next((s.images[cell] for s in reversed(read_run(folder).sessions) if cell in s.images), "")
 
 
-def summary(night: Night, text: str) -> str:
+def summary(night: NightResult, text: str) -> str:
     """The short text of a night: what was measured, what could not be, and what the history says."""
     lines = [f"lane {lane}: {folder.name}" for lane, folder in night.runs.items()]
     lines += [f"lane {lane}: NOT MEASURED: {reason}" for lane, reason in night.failed.items()]

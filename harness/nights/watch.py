@@ -17,8 +17,8 @@ import numpy as np
 
 from harness.model import Direction, Metric, Unit
 from harness.nights.budgets import Budget, Severity, budget_for
-from harness.nights.history import Confirmation, Failure, Key, Line, Night
-from harness.stats.changepoints import Change, Kind, Suspicion, changes, discoveries, exact, suspect
+from harness.nights.history import Confirmation, Failure, Key, Night, NightSeries
+from harness.stats.changepoints import ChangeKind, LevelChange, Suspicion, changes, discoveries, exact, suspect
 from harness.stats.intervals import Verdict
 
 MISSED_AFTER = 36 * 3600.0  # s between nights, above which one was missed
@@ -70,8 +70,8 @@ class Alarm:
 class Watched:
     """A series with all that is to be said of it. `accepted` holds the reason by the night the baseline begins."""
 
-    line: Line
-    changes: tuple[Change, ...]
+    line: NightSeries
+    changes: tuple[LevelChange, ...]
     accepted: Mapping[int, str]
     suspicion: Suspicion | None
     alarm: Alarm | None
@@ -124,7 +124,7 @@ class Watch:
 
 
 def watch(
-    lines: Iterable[Line],
+    lines: Iterable[NightSeries],
     nights: Sequence[Night],
     *,
     budgets: Sequence[Budget],
@@ -178,7 +178,7 @@ def is_worse(metric: Metric, before: float, after: float) -> bool:
 
 def baseline(item: Watched) -> int:
     """The night the present baseline begins: the last change or accepted change."""
-    steps = [change.index for change in item.changes if change.kind is Kind.STEP]
+    steps = [change.index for change in item.changes if change.kind is ChangeKind.STEP]
     return max([0, *steps, *item.accepted])
 
 
@@ -191,7 +191,7 @@ def _size(ratio: float) -> float:
     return abs(math.log(ratio)) if 0 < ratio < math.inf else math.inf
 
 
-def _marks(line: Line, accepted: Sequence[Acceptance], order: Mapping[str, int]) -> dict[int, str]:
+def _marks(line: NightSeries, accepted: Sequence[Acceptance], order: Mapping[str, int]) -> dict[int, str]:
     """Reasons by the first night of this series that is not before the accepted one."""
     marks = {}
     for item in accepted:
@@ -204,8 +204,8 @@ def _marks(line: Line, accepted: Sequence[Acceptance], order: Mapping[str, int])
 
 
 def _judge(
-    line: Line,
-    found: Sequence[Change],
+    line: NightSeries,
+    found: Sequence[LevelChange],
     marks: Mapping[int, str],
     confirmed: Sequence[Confirmation],
     budget: Budget | None,
@@ -222,7 +222,7 @@ def _judge(
     suspicion = None
     judged = line.metric.headline and _continuous(line.metric) and line.metric.direction is not Direction.NEITHER
     if current and judged and not line.metric.deterministic and not alarm:
-        begin = max([0, *marks, *(c.index for c in found if c.kind is Kind.STEP)])
+        begin = max([0, *marks, *(c.index for c in found if c.kind is ChangeKind.STEP)])
         suspicion = suspect(
             line.median[begin:],
             worse=1 if line.metric.direction is Direction.SMALLER else -1,
@@ -239,14 +239,14 @@ def _judge(
     )
 
 
-def _error(line: Line) -> float:
+def _error(line: NightSeries) -> float:
     """Relative standard error of one night's median, by the intervals of the last nights; 0 where there are none."""
     half = (line.high - line.low) / 2 / np.abs(line.median)
     known = half[np.isfinite(half)][-10:]
     return float(np.median(known)) / 1.96 if known.size else 0.0
 
 
-def _grown(line: Line, start: int, budget: Budget) -> Alarm | None:
+def _grown(line: NightSeries, start: int, budget: Budget) -> Alarm | None:
     """Deterministic: beyond the limit, or beyond the best value since the baseline by more than the budget."""
     values = line.median[start:]
     smaller = line.metric.direction is Direction.SMALLER
@@ -274,7 +274,7 @@ def _grown(line: Line, start: int, budget: Budget) -> Alarm | None:
     )
 
 
-def _slower(line: Line, accepted: int, confirmed: Sequence[Confirmation], budget: Budget) -> Alarm | None:
+def _slower(line: NightSeries, accepted: int, confirmed: Sequence[Confirmation], budget: Budget) -> Alarm | None:
     """A duration: what an A/B confirmed beyond the budget, not accepted since, and not recovered."""
     if budget.growth is None:
         return None
@@ -310,7 +310,7 @@ def _beyond(after: float, before: float, growth: float, smaller: bool) -> bool:
     return after > before * (1 + growth) if smaller else after < before / (1 + growth)
 
 
-def _above(line: Line, start: int, budget: Budget) -> Alarm | None:
+def _above(line: NightSeries, start: int, budget: Budget) -> Alarm | None:
     """A duration whose whole interval is beyond an absolute limit, two nights in a row."""
     if budget.limit is None:
         return None
@@ -332,7 +332,7 @@ def _above(line: Line, start: int, budget: Budget) -> Alarm | None:
 
 
 def _stale(
-    lines: Sequence[Line], nights: Sequence[Night], failures: Sequence[Failure], now: float | None
+    lines: Sequence[NightSeries], nights: Sequence[Night], failures: Sequence[Failure], now: float | None
 ) -> Iterable[Stale]:
     if not nights:
         yield Stale(what="no night is stored")
@@ -354,7 +354,7 @@ def _stale(
     yield from _failing(nights, failures)
 
 
-def _stopped(lines: Sequence[Line], nights: Sequence[Night]) -> Iterable[Stale]:
+def _stopped(lines: Sequence[NightSeries], nights: Sequence[Night]) -> Iterable[Stale]:
     """Series of this lane that were there in the last nights, whatever the environment, and are not tonight."""
     recent = {night.run for night in nights[-1 - STOPPED_WITHIN : -1]}
     tonight, lane = nights[-1].run, nights[-1].lane

@@ -12,7 +12,7 @@ from typing import ClassVar
 from harness.cell.prepare import Prepared
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec, PullResult
-from harness.image.manifest import Manifest
+from harness.image.manifest import ImageManifest
 from harness.lab.lab import Lab
 from harness.lab.node import Node
 from harness.model import Metric, Phase, Unit
@@ -101,10 +101,10 @@ class PullProbe(CellProbe):
     def _deploy(self, lab: Lab, node: Node, cell: Prepared) -> Reading:
         app = cell.cell.app
         name = f"{node.registry}/{cell.repository}:current"
-        on_stage = node.kind == "layers"  # then the node is the engine itself
-        env = lab.services.env(cell.cell, on_node=not on_stage)
-        spec = ContainerSpec(image=name, env=env, network=lab.stage.network if on_stage else "host")
-        address, port = (lab.stage.address, lab.stage.port(app.port)) if on_stage else (node.address, app.port)
+        on_test_bed = node.kind == "layers"  # then the node is the engine itself
+        env = lab.services.env(cell.cell, on_node=not on_test_bed)
+        spec = ContainerSpec(image=name, env=env, network=lab.test_bed.network if on_test_bed else "host")
+        address, port = (lab.test_bed.address, lab.test_bed.port(app.port)) if on_test_bed else (node.address, app.port)
         door = Door.of(app, address, port)
         began = time.monotonic()
         pulled = node.engine.pull(name)
@@ -123,7 +123,7 @@ class PullProbe(CellProbe):
         return Reading(values, (*pull.phases, *phases))
 
 
-def reading(prefix: str, result: PullResult, manifest: Manifest) -> Reading:
+def reading(prefix: str, result: PullResult, manifest: ImageManifest) -> Reading:
     """Values and phases of a pull: `prefix`.total, .download, .unpack (s) and .fetched (B)."""
     sizes = {layer.digest.removeprefix("sha256:"): layer.size for layer in manifest.layers}
     phases: list[Phase] = []

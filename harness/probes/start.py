@@ -4,7 +4,7 @@ From the container of the warm start, peak memory is read as soon as it has answ
 ours in the container's process namespace, the same on every engine and cgroup version, and without the page cache
 that cgroup v1 counts in.
 
-The app joins the stage's network namespace and is polled from before its start (lab/stage.py). One monotonic
+The app joins the test bed's network namespace and is polled from before its start (lab/test_bed.py). One monotonic
 clock: t0 is the create call.
 """
 
@@ -82,8 +82,8 @@ class StartProbe(CellProbe):
 
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         app = cell.cell.app
-        spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.stage.network)
-        door = Door.of(app, lab.stage.address, lab.stage.port(app.port))
+        spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
+        door = Door.of(app, lab.test_bed.address, lab.test_bed.port(app.port))
         peaks: list[str] = []
         reader = None if lab.no_tool else lambda container: peaks.append(_peak(lab, container))
         yield from _visit(lab, self.name, spec, door, look=reader)
@@ -107,8 +107,8 @@ class FloorProbe(Probe):
         return lab.no_tool
 
     def visit(self, lab: Lab, cell: Prepared | None) -> Visit:  # noqa: ARG002
-        spec = ContainerSpec(image=TOOL_IMAGE, network=lab.stage.network)
-        door = Door(lab.stage.address, lab.stage.port(FLOOR_PORT), FLOOR_READY, 10.0)
+        spec = ContainerSpec(image=TOOL_IMAGE, network=lab.test_bed.network)
+        door = Door(lab.test_bed.address, lab.test_bed.port(FLOOR_PORT), FLOOR_READY, 10.0)
         yield from _visit(lab, self.name, spec, door)
 
 

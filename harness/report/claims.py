@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from harness.catalogue.catalogue import Catalogue
-from harness.claims.read import Answer, Finding, Follows, Judged, Judgement, Less, Reading
+from harness.claims.read import Answer, Evidence, Follows, Interpretation, Judged, Judgement, Less
 
 _SHOWN = 12  # findings of a reading that are listed; more are counted
 _LOG_LINES = 4
@@ -73,11 +73,11 @@ def _reading(judged: Judged, catalogue: Catalogue | None, metrics: Collection[st
             yield 2, f"{what}; this would decide it: {command(reading, catalogue)}"
 
 
-def _tail(finding: Finding) -> list[str]:
+def _tail(finding: Evidence) -> list[str]:
     return [line.strip() for line in finding.log.splitlines() if line.strip()][-_LOG_LINES:]
 
 
-def command(reading: Reading, catalogue: Catalogue | None = None) -> str:
+def command(reading: Interpretation, catalogue: Catalogue | None = None) -> str:
     """What would measure a reading. Cells that are off by default are switched on, where the catalogue tells them."""
     if reading.decide:
         return reading.decide
@@ -95,7 +95,7 @@ def command(reading: Reading, catalogue: Catalogue | None = None) -> str:
     return " ".join(parts)
 
 
-def _is_exact(reading: Reading) -> bool:
+def _is_exact(reading: Interpretation) -> bool:
     return reading.metric.partition(".")[0] in ("", "size", "surface", "intruder", "harden")
 
 

@@ -17,7 +17,7 @@ from harness.text.units import interval_text, ratio_text, scale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ComparedMetric:
     """One metric of two sides; `ratio` is second ÷ first."""
 
     cell: str  # of the first side
@@ -28,7 +28,9 @@ class Line:
     ratio: Ratio | None
 
 
-def compare_cells(run: Run, first: str, second: str, patterns: Sequence[str] = (), *, full: bool = False) -> list[Line]:
+def compare_cells(
+    run: Run, first: str, second: str, patterns: Sequence[str] = (), *, full: bool = False
+) -> list[ComparedMetric]:
     """Two cells of one run, paired by block. Raises UsageError for an unknown cell."""
     known = {cell.id for cell in run.manifest.cells}
     for cell in (first, second):
@@ -38,7 +40,7 @@ def compare_cells(run: Run, first: str, second: str, patterns: Sequence[str] = (
     return _lines([(run, first, run, second, metric) for metric in metrics])
 
 
-def compare_runs(first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False) -> list[Line]:
+def compare_runs(first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False) -> list[ComparedMetric]:
     """Cells that both runs have. Their blocks have nothing in common but the number, so that durations are paired at
     random: what the pairing cannot tell stays in the interval. Raises UsageError where the environments differ."""
     ours, theirs = first.manifest.environment, second.manifest.environment
@@ -57,7 +59,7 @@ def compare_runs(first: Run, second: Run, patterns: Sequence[str] = (), *, full:
     return _lines([(first, cell, second, cell, metric) for cell in cells for metric in metrics])
 
 
-def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[Line]:
+def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[ComparedMetric]:
     lines = []
     for one, cell, two, other, metric in sides:
         first, second = one.series().get((cell, metric.name)), two.series().get((other, metric.name))
@@ -66,10 +68,10 @@ def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[Line]:
         answer = None
         if metric.unit not in (Unit.BOOLEAN, Unit.RATIO):
             answer = ratio(first, second, direction=metric.direction, deterministic=metric.deterministic)
-        lines.append(Line(cell=cell, other=other, metric=metric, first=first, second=second, ratio=answer))
+        lines.append(ComparedMetric(cell=cell, other=other, metric=metric, first=first, second=second, ratio=answer))
     judged = confirm({index: line.ratio for index, line in enumerate(lines) if line.ratio})
     return [
-        Line(
+        ComparedMetric(
             cell=line.cell,
             other=line.other,
             metric=line.metric,
@@ -81,7 +83,7 @@ def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[Line]:
     ]
 
 
-def render(lines: Sequence[Line], first: str, second: str, *, changed: bool = False) -> str:
+def render(lines: Sequence[ComparedMetric], first: str, second: str, *, changed: bool = False) -> str:
     """A table per cell; `changed` leaves out what does not differ."""
     parts = [f"{second} beside {first}: × is second ÷ first"]
     shown = [line for line in lines if not changed or differs(line)]
@@ -95,14 +97,14 @@ def render(lines: Sequence[Line], first: str, second: str, *, changed: bool = Fa
     return "\n\n".join(parts) + "\n"
 
 
-def differs(line: Line) -> bool:
+def differs(line: ComparedMetric) -> bool:
     """Is there a difference that is decided? Answers (yes or no) differ where their values do."""
     if line.ratio is None:
         return float(np.median(line.first.value)) != float(np.median(line.second.value))
     return line.ratio.verdict not in (Verdict.SAME, Verdict.UNDECIDED)
 
 
-def worse(line: Line) -> bool:
+def worse(line: ComparedMetric) -> bool:
     """Is the second worse, decidedly?"""
     if line.ratio is not None:
         return line.ratio.verdict is Verdict.WORSE
@@ -112,7 +114,7 @@ def worse(line: Line) -> bool:
     return second > first if line.metric.direction is Direction.SMALLER else second < first
 
 
-def _row(line: Line) -> list[str]:
+def _row(line: ComparedMetric) -> list[str]:
     summaries = [
         summarise(series.value, deterministic=line.metric.deterministic) for series in (line.first, line.second)
     ]

@@ -23,7 +23,7 @@ from harness.store.run import Run
 _MOST_BLAMED = 3
 
 
-class Outcome(StrEnum):
+class GateOutcome(StrEnum):
     FAIL = "fail"
     WARN = "warn"
     BETTER = "better"
@@ -31,14 +31,14 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class GateRow:
     """One metric of one cell. `before` and `after` are medians; `blame` says what made the difference."""
 
     cell: str
     metric: Metric
     before: float
     after: float
-    outcome: Outcome
+    outcome: GateOutcome
     note: str = ""
     blame: tuple[str, ...] = ()
 
@@ -47,7 +47,7 @@ class Row:
 class Gate:
     base: str
     head: str
-    rows: tuple[Row, ...]  # what differs, the worst first
+    rows: tuple[GateRow, ...]  # what differs, the worst first
     missing: tuple[str, ...]  # what base has and head has not
     compared: int
     environments: tuple[str, ...]  # facts that differ: then durations say nothing
@@ -55,7 +55,7 @@ class Gate:
     @property
     def exit_code(self) -> int:
         """0 passes, 1 a hard budget is broken, 3 data is missing."""
-        if any(row.outcome is Outcome.FAIL for row in self.rows):
+        if any(row.outcome is GateOutcome.FAIL for row in self.rows):
             return 1
         return 3 if self.missing else 0
 
@@ -76,12 +76,12 @@ def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequenc
     rows = []
     for key in keys:
         row = _row(base, head, key, metrics[key[1]], ratios, sure, budget_for(budgets, key[0], metrics[key[1]]))
-        if row.outcome is Outcome.SAME or (differing and not row.metric.deterministic and key not in sure):
+        if row.outcome is GateOutcome.SAME or (differing and not row.metric.deterministic and key not in sure):
             continue
         rows.append(row)
     cells = {cell.id for cell in head.manifest.cells}
     missing = [f"{cell} {metric}" for cell, metric in ours if cell in cells and (cell, metric) not in theirs]
-    order = list(Outcome)
+    order = list(GateOutcome)
     return Gate(
         base=base.id,
         head=head.id,
@@ -94,8 +94,8 @@ def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequenc
 
 def render(found: Gate) -> str:
     """The gate as Markdown."""
-    failed = sum(row.outcome is Outcome.FAIL for row in found.rows)
-    warned = sum(row.outcome is Outcome.WARN for row in found.rows)
+    failed = sum(row.outcome is GateOutcome.FAIL for row in found.rows)
+    warned = sum(row.outcome is GateOutcome.WARN for row in found.rows)
     word = f"{failed} broken" if failed else "passed"
     lines = [
         f"**Gate: {word}**, {warned} warnings; {found.compared} metrics of {found.head} against {found.base}.",
@@ -138,29 +138,29 @@ def _row(
     ratios: Mapping[tuple[str, str], Ratio],
     sure: Mapping[tuple[str, str], Ratio],
     budget: Budget | None,
-) -> Row:
+) -> GateRow:
     before, after = (float(summarise(run.series()[key].value).median) for run in (base, head))
     worse = is_worse(metric, before, after)
-    outcome, note = Outcome.SAME, ""
+    outcome, note = GateOutcome.SAME, ""
     if metric.deterministic:
         if before != after:
-            outcome = Outcome.WARN if worse else Outcome.BETTER
+            outcome = GateOutcome.WARN if worse else GateOutcome.BETTER
             if worse and budget and _breaks(budget, metric, before, after):
-                outcome = Outcome.FAIL if budget.severity is Severity.HARD else Outcome.WARN
+                outcome = GateOutcome.FAIL if budget.severity is Severity.HARD else GateOutcome.WARN
                 note = _allowed(budget, metric)
             elif metric.direction is Direction.NEITHER or worse:
                 note = "within its budget" if worse else ""
     elif (answer := sure.get(key) or ratios.get(key)) and answer.verdict in (Verdict.WORSE, Verdict.BETTER):
-        outcome = Outcome.BETTER if answer.verdict is Verdict.BETTER else Outcome.WARN
+        outcome = GateOutcome.BETTER if answer.verdict is Verdict.BETTER else GateOutcome.WARN
         note = f"{answer.estimate:.3f}×, {'confirmed by an A/B' if key in sure else 'not confirmed by an A/B'}"
         grown = answer.estimate if metric.direction is Direction.SMALLER else 1 / answer.estimate
         broken = budget is not None and budget.growth is not None and grown > 1 + budget.growth
-        if key in sure and outcome is Outcome.WARN and broken and budget and budget.severity is Severity.HARD:
-            outcome = Outcome.FAIL
+        if key in sure and outcome is GateOutcome.WARN and broken and budget and budget.severity is Severity.HARD:
+            outcome = GateOutcome.FAIL
     blame: tuple[str, ...] = ()
-    if outcome in (Outcome.FAIL, Outcome.WARN):
+    if outcome in (GateOutcome.FAIL, GateOutcome.WARN):
         blame = _blame(base, head, key, metric, grew=after > before)
-    return Row(cell=key[0], metric=metric, before=before, after=after, outcome=outcome, note=note, blame=blame)
+    return GateRow(cell=key[0], metric=metric, before=before, after=after, outcome=outcome, note=note, blame=blame)
 
 
 def _breaks(budget: Budget, metric: Metric, before: float, after: float) -> bool:
@@ -195,7 +195,7 @@ def _blame(base: Run, head: Run, key: tuple[str, str], metric: Metric, *, grew: 
     return tuple(said)
 
 
-def _size(row: Row) -> float:
+def _size(row: GateRow) -> float:
     if row.before > 0 and row.after > 0:
         return abs(math.log(row.after / row.before))
     return math.inf

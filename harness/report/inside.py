@@ -9,7 +9,7 @@ from statistics import median
 from tabulate import tabulate
 
 from harness.store.run import Run
-from harness.surface.difference import Change, Difference
+from harness.surface.difference import ContentChange, ImageDifference
 from harness.surface.stored import StoredImage
 
 _STEP = 60  # characters of a step
@@ -43,7 +43,7 @@ def layers_text(image: StoredImage, *, folders: int = 3) -> str:
     )
 
 
-def why_text(run: Run, before: StoredImage, after: StoredImage, found: Difference) -> str:
+def why_text(run: Run, before: StoredImage, after: StoredImage, found: ImageDifference) -> str:
     """From one cell to another: bytes by layer, package and file; the surface; build steps and start phases."""
     one, other = before.cell, after.cell
     lines = [f"{one} → {other}", "", _sizes(run, one, other, found), "", *_layers(one, other, found), ""]
@@ -56,7 +56,7 @@ def why_text(run: Run, before: StoredImage, after: StoredImage, found: Differenc
     return "\n".join(lines).rstrip()
 
 
-def _sizes(run: Run, one: str, other: str, found: Difference) -> str:
+def _sizes(run: Run, one: str, other: str, found: ImageDifference) -> str:
     series = run.series()
     rows = []
     for metric, name in (("size.transfer", "travels (compressed)"), ("size.unpacked", "unpacked")):
@@ -68,7 +68,7 @@ def _sizes(run: Run, one: str, other: str, found: Difference) -> str:
     return tabulate(rows, headers=("", one, other, "difference"), disable_numparse=True)
 
 
-def _layers(one: str, other: str, found: Difference) -> list[str]:
+def _layers(one: str, other: str, found: ImageDifference) -> list[str]:
     lines = []
     for title, layers in (("in both", found.shared), (one, found.only_before), (other, found.only_after)):
         content = sum(layer["content"] for layer in layers)
@@ -79,7 +79,7 @@ def _layers(one: str, other: str, found: Difference) -> list[str]:
     return lines
 
 
-def _changed(title: str, changes: Sequence[Change]) -> list[str]:
+def _changed(title: str, changes: Sequence[ContentChange]) -> list[str]:
     if not changes:
         return []
     rows = [(_signed(change.grows), change.kind, change.name, _versions(change)) for change in changes[:_NAMED]]
@@ -89,14 +89,14 @@ def _changed(title: str, changes: Sequence[Change]) -> list[str]:
     return [f"{title}:", tabulate(rows, tablefmt="plain", disable_numparse=True), ""]
 
 
-def _versions(change: Change) -> str:
+def _versions(change: ContentChange) -> str:
     if change.before is None or change.after is None:
         return f"only {'after' if change.before is None else 'before'} {''.join(change.versions)}".strip()
     old, new = change.versions
     return f"{old} → {new}" if old != new else old
 
 
-def _surface(one: str, other: str, found: Difference) -> list[str]:
+def _surface(one: str, other: str, found: ImageDifference) -> list[str]:
     if not found.counts and not found.tools:
         return ["surface: the same", ""]
     lines = ["surface:", tabulate(found.counts, headers=("", one, other), disable_numparse=True), ""]

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.model import Metric
-from harness.nights.blame import Difference, differences
+from harness.nights.blame import RunDifference, differences
 from harness.nights.budgets import Severity
 from harness.nights.watch import STOPPED_WITHIN, Cause, Watch, Watched
-from harness.stats.changepoints import Change, Kind
+from harness.stats.changepoints import ChangeKind, LevelChange
 from harness.stats.intervals import Ratio, Verdict
 from harness.text.units import Scale, scale
 
@@ -74,15 +74,15 @@ def told(item: Watched) -> tuple[str, int, float, float]:
         return "suspect", len(item.line.runs) - nights, item.suspicion.before, item.suspicion.after
     recent = [c for c in item.changes if c.index >= len(item.line.runs) - STOPPED_WITHIN] or list(item.changes)
     change = recent[-1]
-    return ("drift" if change.kind is Kind.DRIFT else "changed"), change.index, change.before, change.after
+    return ("drift" if change.kind is ChangeKind.DRIFT else "changed"), change.index, change.before, change.after
 
 
-def causes(item: Watched, index: int, results: Path) -> tuple[Difference, ...]:
+def causes(item: Watched, index: int, results: Path) -> tuple[RunDifference, ...]:
     """What differs between a night of a series and the night before it; the most telling first."""
     return causes_of(results, item.line.runs, index, item.key.cell)
 
 
-def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tuple[Difference, ...]:
+def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tuple[RunDifference, ...]:
     """As `causes`. Nothing where a folder is gone: the index may outlive it."""
     if not 0 < index < len(runs):
         return ()
@@ -93,7 +93,7 @@ def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tupl
     return tuple(sorted(found, key=_place))
 
 
-def _place(difference: Difference) -> tuple[int, int]:
+def _place(difference: RunDifference) -> tuple[int, int]:
     """The heaviest first, then what has no weight; a layer built again differs by some bytes, which come last."""
     weight = abs(difference.bytes)
     return (0 if weight >= _TRIFLE else 1 if not weight else 2), -weight
@@ -122,7 +122,7 @@ def _pairs(ratio: Ratio) -> str:
     return f"{ratio.estimate:.3f}×{bounds}, {ratio.n} pairs"
 
 
-def describe(change: Change, metric: Metric) -> str:
+def describe(change: LevelChange, metric: Metric) -> str:
     """`312 → 316 MB (+1.3 %)`."""
     return f"{span(metric, change.before, change.after)} ({percent(change.before, change.after)})"
 

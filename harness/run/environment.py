@@ -36,7 +36,7 @@ def environment(lab: Lab) -> Environment:
         "depot": "on" if lab.depot else "off",
         "cold build": "empty build cache" if lab.may_prune else "no cache used",
         "node": lab.nodes.kind or "none",
-        "start path": lab.stage.path,
+        "start path": lab.test_bed.path,
         "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
         "unpigz": _yes(find_program("unpigz") is not None and os.environ.get("MOBY_DISABLE_PIGZ") not in _TRUE),
         "link": f"{MEASURED} Mbit/s",

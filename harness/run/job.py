@@ -17,7 +17,7 @@ from harness.model import Cell
 from harness.probes.base import Probe
 from harness.run.environment import environment, git_revision, versions
 from harness.run.plan import Plan, ProbePlan
-from harness.run.progress import History
+from harness.run.progress import Tally
 from harness.run.provenance import bases_record
 from harness.run.runner import PREPARE_GUESS, Runner
 from harness.settings import Settings
@@ -89,7 +89,7 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
                 writer=writer,
                 display=display,
                 ledger=ledger,
-                history=History.of(job.resume.tries(), job.probes) if job.resume else None,
+                history=Tally.of(job.resume.tries(), job.probes) if job.resume else None,
                 spent=spent(job.resume) if job.resume else 0.0,
             )
             try:

@@ -16,7 +16,7 @@ GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that h
 
 
 @dataclass(slots=True)
-class History:
+class Tally:
     """What is recorded so far: of earlier sessions at first, then of this one too."""
 
     tries: set[tuple[str, str, int, str]] = field(default_factory=set)  # cell, probe, block, state
@@ -32,7 +32,7 @@ class History:
             self.values.setdefault((try_.cell, metric), {})[try_.block] = value
 
     @classmethod
-    def of(cls, tries: Iterable[Try], probes: Iterable[Probe]) -> History:
+    def of(cls, tries: Iterable[Try], probes: Iterable[Probe]) -> Tally:
         """A visit whose last state is recorded, or one of whose states failed, is complete."""
         last = {probe.name: probe.states[-1] for probe in probes}
         history = cls()
@@ -47,7 +47,7 @@ class Standing:
     """How the rows of a plan stand. `history` and `prepared` grow while the plan is run."""
 
     def __init__(
-        self, plan: Plan, probes: Mapping[str, Probe], history: History, prepared: Mapping[str, Prepared]
+        self, plan: Plan, probes: Mapping[str, Probe], history: Tally, prepared: Mapping[str, Prepared]
     ) -> None:
         self._plan = plan
         self._probes = probes

@@ -19,7 +19,7 @@ from harness.model import Cell, Status, Try
 from harness.probes.base import Measurement, Probe, Reading
 from harness.run.outcome import Outcome
 from harness.run.plan import Block, Plan, expected_seconds, next_block
-from harness.run.progress import History, Standing
+from harness.run.progress import Standing, Tally
 from harness.run.provenance import source_record
 from harness.run.workers import PREPARE, Crew, Done, EngineLost, require_engine
 from harness.store.documents import SOURCE
@@ -44,7 +44,7 @@ class Runner:
         writer: RunWriter,
         display: Display,
         ledger: Ledger,
-        history: History | None = None,
+        history: Tally | None = None,
         spent: float = 0.0,
     ) -> None:
         """`history` and `spent` (s) are of the run's earlier sessions."""
@@ -55,7 +55,7 @@ class Runner:
         self._writer = writer
         self._display = display
         self._ledger = ledger
-        self._history = history if history is not None else History()
+        self._history = history if history is not None else Tally()
         self._spent = spent
         self._workshop = Workshop(lab)
         self._prepared: dict[str, Prepared] = {}

@@ -1,7 +1,7 @@
 """Preparing cells side by side, while nothing is timed: build, verify, push, and measure what needs no clock.
 
-Each worker has a stage of its own, so that two apps never meet on a port. What a worker has done is handed over in the
-order it ends, to be recorded by the thread that runs the plan.
+Each worker has a test bed of its own, so that two apps never meet on a port. What a worker has done is handed over in
+the order it ends, to be recorded by the thread that runs the plan.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ Bound = Literal["value", "low", "high"]  # of an estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wire:
+class LinkSpeed:
     """A link: bits of payload a second, and round-trip time added, s."""
 
     bits_per_second: float
@@ -134,7 +134,7 @@ class Typical:
             n=total.n,
         )
 
-    def pull(self, wire: Wire, *, nodes: int = 1) -> Estimate:
+    def pull(self, wire: LinkSpeed, *, nodes: int = 1) -> Estimate:
         """Seconds until each of `nodes` has the image."""
 
         def seconds(factor: float) -> float:
@@ -193,7 +193,7 @@ class Parts:
 class Question:
     """For which wire, how many nodes and how many versions."""
 
-    wire: Wire
+    wire: LinkSpeed
     nodes: int = 4
     versions: int = 10
 
@@ -258,11 +258,11 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
-def _deploy(pulls: Typical | None, start: Estimate | None, wire: Wire, *, nodes: int = 1) -> Estimate | None:
+def _deploy(pulls: Typical | None, start: Estimate | None, wire: LinkSpeed, *, nodes: int = 1) -> Estimate | None:
     return None if pulls is None or start is None else pulls.pull(wire, nodes=nodes).plus(start)
 
 
-def _rebuild(parts: Parts, build: Estimate | None, wire: Wire, *, cached: bool) -> Estimate | None:
+def _rebuild(parts: Parts, build: Estimate | None, wire: LinkSpeed, *, cached: bool) -> Estimate | None:
     bytes_ = pushed(parts, cached=cached)
     if build is None or bytes_ is None:
         return None

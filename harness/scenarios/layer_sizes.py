@@ -27,7 +27,7 @@ from harness.errors import StoreError
 from harness.scenarios.pull_model import LayerCost, PullProfile
 
 if TYPE_CHECKING:
-    from harness.image.manifest import Manifest
+    from harness.image.manifest import ImageManifest
     from harness.model import Try
 
 FILE = "layers.json"
@@ -55,8 +55,8 @@ class ImageParts:
     @classmethod
     def of(
         cls,
-        manifest: Manifest,
-        base: Manifest | None,
+        manifest: ImageManifest,
+        base: ImageManifest | None,
         *,
         diff_ids: Sequence[str] = (),
         contents: Sequence[int] = (),

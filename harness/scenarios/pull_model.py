@@ -27,7 +27,7 @@ from harness.errors import LabError
 from harness.model import Phase
 
 if TYPE_CHECKING:
-    from harness.image.manifest import Manifest
+    from harness.image.manifest import ImageManifest
 
 PARALLEL = 3  # layers at a time: dockerd's default of max-concurrent-downloads, and containerd's
 # Counted on dockerd 20.10 with nine tiny layers behind a round-trip time of 0.3 s: they arrived after 10, 12 and 14
@@ -67,7 +67,7 @@ class Prediction:
     phases: tuple[Phase, ...]
 
 
-def profile(pull: PullResult, manifest: Manifest) -> PullProfile:
+def profile(pull: PullResult, manifest: ImageManifest) -> PullProfile:
     """The profile of an image from an unshaped pull of it into an empty node.
 
     Engines print the first digits of the *blob's* digest. Raises LabError where the pull did not fetch every layer.

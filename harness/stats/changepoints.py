@@ -49,14 +49,14 @@ _PERMUTATIONS = 999
 Floats = NDArray[np.float64]
 
 
-class Kind(StrEnum):
+class ChangeKind(StrEnum):
     STEP = "step"
     DRIFT = "drift"
     EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class LevelChange:
     """A change of level. `index` is the first night of the new level (of a drift: of the stretch), counted from 0.
 
     `before` and `after` are in the unit of the values: medians of the segments on both sides (of a drift: where its
@@ -64,7 +64,7 @@ class Change:
     """
 
     index: int
-    kind: Kind
+    kind: ChangeKind
     before: float
     after: float
     p: float | None = None
@@ -91,16 +91,16 @@ class Suspicion:
         return self.after / self.before if self.before else math.inf
 
 
-def exact(values: ArrayLike) -> tuple[Change, ...]:
+def exact(values: ArrayLike) -> tuple[LevelChange, ...]:
     """Every night whose value differs from the night before."""
     array = np.asarray(values, dtype=np.float64)
     return tuple(
-        Change(index=int(i), kind=Kind.EXACT, before=float(array[i - 1]), after=float(array[i]))
+        LevelChange(index=int(i), kind=ChangeKind.EXACT, before=float(array[i - 1]), after=float(array[i]))
         for i in np.flatnonzero(array[1:] != array[:-1]) + 1
     )
 
 
-def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = PRACTICAL) -> tuple[Change, ...]:
+def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = PRACTICAL) -> tuple[LevelChange, ...]:
     """Candidates for change points of a noisy series, in order, none of them yet controlled for false discoveries.
 
     `cuts` are nights whose change was accepted: a new baseline begins there, and no segment spans one. Candidates
@@ -117,7 +117,7 @@ def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = P
         small = [
             (size, item)
             for change, item in zip(told, sorted(found), strict=True)
-            if change.kind is Kind.STEP and (size := _log_size(change)) < math.log1p(practical)
+            if change.kind is ChangeKind.STEP and (size := _log_size(change)) < math.log1p(practical)
         ]
         if not small:
             return told
@@ -125,11 +125,11 @@ def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = P
         found.remove(min(small)[1])
 
 
-def _log_size(change: Change) -> float:
+def _log_size(change: LevelChange) -> float:
     return abs(math.log(change.ratio)) if 0 < change.ratio < math.inf else math.inf
 
 
-def discoveries(candidates: Sequence[Sequence[Change]]) -> list[tuple[Change, ...]]:
+def discoveries(candidates: Sequence[Sequence[LevelChange]]) -> list[tuple[LevelChange, ...]]:
     """What stands of `changes` of many series: at most 0.1 % of it false (Benjamini-Hochberg). Exact ones all stand."""
     family = [change.p for series in candidates for change in series if change.p is not None]
     # scans without a candidate are tests too, with a p-value above 5 %
@@ -229,7 +229,7 @@ def _last_of_orders(n: int, longest: int, seed: int) -> NDArray[np.int64]:
     return random.permuted(np.tile(np.arange(n), (_PERMUTATIONS, 1)), axis=1)[:, :longest]
 
 
-def _told(array: Floats, found: Sequence[Found], borders: Sequence[int]) -> Iterator[Change]:
+def _told(array: Floats, found: Sequence[Found], borders: Sequence[int]) -> Iterator[LevelChange]:
     """What was found, with the levels on both sides: medians of the segments, or of a drift's first and last tenth."""
     edges = sorted({*borders, *(item.begin for item in found), *(item.end for item in found)})
     for item in sorted(found):
@@ -240,9 +240,9 @@ def _told(array: Floats, found: Sequence[Found], borders: Sequence[int]) -> Iter
         else:
             place = edges.index(item.begin)
             before, after = array[edges[place - 1] : item.begin], array[item.begin : edges[place + 1]]
-        yield Change(
+        yield LevelChange(
             index=item.begin,
-            kind=Kind.DRIFT if item.drift else Kind.STEP,
+            kind=ChangeKind.DRIFT if item.drift else ChangeKind.STEP,
             before=float(np.median(before)),
             after=float(np.median(after)),
             p=item.p,

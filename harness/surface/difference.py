@@ -15,7 +15,7 @@ from harness.surface.tools import KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class ContentChange:
     """One thing in two images. Versions and bytes are None where it is not there."""
 
     name: str
@@ -30,14 +30,14 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class ImageDifference:
     """From image A (before) to image B (after)."""
 
     shared: tuple[Mapping[str, Any], ...]  # layers that both have
     only_before: tuple[Mapping[str, Any], ...]
     only_after: tuple[Mapping[str, Any], ...]
-    packages: tuple[Change, ...]  # largest change of bytes first; those without any change left out
-    files: tuple[Change, ...]  # the same
+    packages: tuple[ContentChange, ...]  # largest change of bytes first; those without any change left out
+    files: tuple[ContentChange, ...]  # the same
     unnamed: int  # B by which the files that are told by neither name differ
     counts: tuple[tuple[str, int, int], ...]  # metrics of the surface probe that differ
     tools: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]  # kind, names only before, only after
@@ -48,13 +48,13 @@ class Difference:
         return sum(change.grows for change in (*self.packages, *self.files)) + self.unnamed
 
 
-def difference(before: StoredImage, after: StoredImage) -> Difference:
+def difference(before: StoredImage, after: StoredImage) -> ImageDifference:
     digests = [{layer["diff_id"] for layer in image.steps["layers"]} for image in (before, after)]
     both = digests[0] & digests[1]
     packages = _packages(before.surface), _packages(after.surface)
     files, others = _files(before.surface), _files(after.surface)
     counts = before.surface["counts"], after.surface["counts"]
-    return Difference(
+    return ImageDifference(
         shared=tuple(layer for layer in after.steps["layers"] if layer["diff_id"] in both),
         only_before=tuple(layer for layer in before.steps["layers"] if layer["diff_id"] not in both),
         only_after=tuple(layer for layer in after.steps["layers"] if layer["diff_id"] not in both),
@@ -92,13 +92,13 @@ def _files(surface: Mapping[str, Any]) -> tuple[_Things, int]:
     return named, told - owned - sum(size for size, _ in named.values())
 
 
-def _changes(before: _Things, after: _Things) -> tuple[Change, ...]:
+def _changes(before: _Things, after: _Things) -> tuple[ContentChange, ...]:
     changes = []
     for kind, name in dict.fromkeys((*before, *after)):
         old, new = before.get((kind, name)), after.get((kind, name))
         if old != new:
             changes.append(
-                Change(
+                ContentChange(
                     name=name,
                     kind=kind,
                     before=old[0] if old else None,

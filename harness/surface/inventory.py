@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.image.read import ImageContents
-from harness.image.tree import Kind, Node, Tree
+from harness.image.tree import Kind, Tree, TreeNode
 from harness.surface import capabilities, packages, secrets, tools
 from harness.surface.finding import Finding
 from harness.surface.ownership import Installed, Owners
@@ -95,8 +95,8 @@ def take(image: ImageContents, tree: Tree) -> Inventory:
 class _Taker:
     image: ImageContents
     tree: Tree
-    files: dict[Node, str] = field(default_factory=dict)  # by inode: its first path
-    found: dict[str, tuple[Node, Finding]] = field(default_factory=dict)  # by first path
+    files: dict[TreeNode, str] = field(default_factory=dict)  # by inode: its first path
+    found: dict[str, tuple[TreeNode, Finding]] = field(default_factory=dict)  # by first path
     setuid: list[Special] = field(default_factory=list)
     writable: list[Special] = field(default_factory=list)
     sticky: list[str] = field(default_factory=list)
@@ -130,7 +130,7 @@ class _Taker:
             rest=rest,
         )
 
-    def _see(self, path: str, node: Node) -> None:
+    def _see(self, path: str, node: TreeNode) -> None:
         inode, entry = node.inode, node.inode.entry
         if entry is None or entry.kind is _SYMLINK:
             return
@@ -189,7 +189,7 @@ class _Taker:
                     seen[kind].setdefault(tool, []).append(place)
         return {kind: {name: tuple(sorted(at)) for name, at in sorted(names.items())} for kind, names in seen.items()}
 
-    def _is_program(self, inode: Node) -> bool:
+    def _is_program(self, inode: TreeNode) -> bool:
         _, finding = self.found.get(self.files[inode], (None, None))
         return finding is not None and finding.program is not None
 
@@ -209,7 +209,7 @@ class _Taker:
                     for kind, line in finding.secrets:
                         yield Leak(kind=kind, place=path, layer=number, line=line, deleted=not inode, owner=package)
 
-    def _inode(self, path: str, layer: int) -> Node | None:
+    def _inode(self, path: str, layer: int) -> TreeNode | None:
         """The file of that path of a layer, where it is still in the tree."""
         node = self.tree.at(path)
         if node is None or node.inode.entry is None or node.inode.layer != layer:

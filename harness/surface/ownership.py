@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from harness.image.tree import Node, Tree
+from harness.image.tree import Tree, TreeNode
 from harness.surface import packages
 from harness.surface.examine import APK, INFO, STATUS, STATUS_D
 from harness.surface.finding import DISTRIBUTION, Ecosystem, Finding, Package
@@ -44,17 +44,17 @@ class Installed:
 class Owners:
     """`found` are the files of the tree in which packages were found, `texts` the documents, both by path."""
 
-    def __init__(self, tree: Tree, texts: Mapping[str, bytes], found: Mapping[str, tuple[Node, Finding]]) -> None:
+    def __init__(self, tree: Tree, texts: Mapping[str, bytes], found: Mapping[str, tuple[TreeNode, Finding]]) -> None:
         self.installed: list[Installed] = []
         self._tree = tree
-        self._by_node: dict[Node, int] = {}
+        self._by_node: dict[TreeNode, int] = {}
         self._by_path: dict[str, int] = {}  # of the distribution's lists, as they are written
         self._folders: dict[str, int] = {}  # of Node.js packages
         self._recent = "/", -1  # a folder (at first one that no path has), and whose it is
         self._distribution(texts)
         self._libraries(texts, found)
 
-    def of(self, node: Node, path: str) -> int:
+    def of(self, node: TreeNode, path: str) -> int:
         """The index (in `installed`) of the package a file belongs to, -1 for none."""
         index = self._by_node.get(node, -1)
         if index < 0 and self._folders:
@@ -105,7 +105,7 @@ class Owners:
                 self._by_node.setdefault(node.inode, index)
             self._by_path.setdefault(path, index)
 
-    def _libraries(self, texts: Mapping[str, bytes], found: Mapping[str, tuple[Node, Finding]]) -> None:
+    def _libraries(self, texts: Mapping[str, bytes], found: Mapping[str, tuple[TreeNode, Finding]]) -> None:
         for path, (node, finding) in sorted(found.items(), key=lambda item: item[0]):
             owner = self._by_node.get(node, -1)
             name = self.installed[owner].package.name if owner >= 0 else ""

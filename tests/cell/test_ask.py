@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cell.ask import Answer, Poller, ask, mismatch, verify
+from harness.cell.ask import HttpAnswer, Poller, ask, mismatch, verify
 from harness.errors import EngineError, TryFailed
 from harness.model import Request, Status
 
@@ -47,18 +47,18 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 def test_an_answer_of_stated_length_needs_no_end_of_connection():
     with served(OK) as port:
-        assert ask("127.0.0.1", port, Request("/")) == Answer(200, b"ok")
+        assert ask("127.0.0.1", port, Request("/")) == HttpAnswer(200, b"ok")
 
 
 def test_a_chunked_answer_is_put_together():
     reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n"
     with served(reply) as port:
-        assert ask("127.0.0.1", port, Request("/")) == Answer(200, b"ok!")
+        assert ask("127.0.0.1", port, Request("/")) == HttpAnswer(200, b"ok!")
 
 
 def test_an_answer_of_unstated_length_ends_with_the_connection():
     with served(b"HTTP/1.0 200 OK\r\n\r\nwhole", close=True) as port:
-        assert ask("127.0.0.1", port, Request("/")) == Answer(200, b"whole")
+        assert ask("127.0.0.1", port, Request("/")) == HttpAnswer(200, b"whole")
 
 
 def test_what_is_not_http_is_said():
@@ -68,7 +68,7 @@ def test_what_is_not_http_is_said():
 
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_bodies_are_compared_as_asked(expected, found):
-    answer = Answer(200, found.encode("utf-8", "surrogatepass"))
+    answer = HttpAnswer(200, found.encode("utf-8", "surrogatepass"))
     assert mismatch(Request("/", equals=found), answer) == ""
     assert (mismatch(Request("/", equals=expected), answer) == "") == (expected == found)
     assert (mismatch(Request("/", contains=expected), answer) == "") == (expected in found)
@@ -77,11 +77,11 @@ def test_bodies_are_compared_as_asked(expected, found):
 @pytest.mark.parametrize(
     ("request_", "answer", "why"),
     [
-        (Request("/"), Answer(500, b"no"), "status 500"),
-        (Request("/", equals="ok"), Answer(200, b"nope"), "expected 'ok'"),
-        (Request("/", json={"a": 1}), Answer(200, b'{"a": 2}'), "'a' is 2, expected 1"),
-        (Request("/", json={"a": 1}), Answer(200, b"[1]"), "not a JSON object"),
-        (Request("/", json={"a": 1}), Answer(200, b"{"), "not JSON"),
+        (Request("/"), HttpAnswer(500, b"no"), "status 500"),
+        (Request("/", equals="ok"), HttpAnswer(200, b"nope"), "expected 'ok'"),
+        (Request("/", json={"a": 1}), HttpAnswer(200, b'{"a": 2}'), "'a' is 2, expected 1"),
+        (Request("/", json={"a": 1}), HttpAnswer(200, b"[1]"), "not a JSON object"),
+        (Request("/", json={"a": 1}), HttpAnswer(200, b"{"), "not JSON"),
     ],
 )
 def test_the_difference_is_said(request_, answer, why):
@@ -89,7 +89,7 @@ def test_the_difference_is_said(request_, answer, why):
 
 
 def test_extra_members_of_an_answer_do_not_matter():
-    assert mismatch(Request("/", json={"a": 1}), Answer(200, b'{"a": 1, "b": 2}')) == ""
+    assert mismatch(Request("/", json={"a": 1}), HttpAnswer(200, b'{"a": 1, "b": 2}')) == ""
 
 
 def free_port() -> int:

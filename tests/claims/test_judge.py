@@ -8,7 +8,7 @@ import pytest
 
 from harness.catalogue.catalogue import Catalogue
 from harness.claims.judge import judge
-from harness.claims.read import Answer, Claim, Follows, Less, Outcome, Reading, Same, Within
+from harness.claims.read import Answer, Claim, EndsAs, Follows, Interpretation, Less, Same, Within
 from harness.model import App, Base, Cell, Edit, Environment, Metric, Request, Status, Strategy, Try, Unit
 from harness.report.claims import command, render
 from harness.store.run import CellInfo, Manifest, RunWriter, read_run
@@ -51,7 +51,7 @@ def write(tmp_path):
 
 
 def verdict(runs, test, metric="size.transfer", cells=("*",)):
-    reading = Reading(title="so", metric="" if isinstance(test, Outcome) else metric, cells=cells, test=test)
+    reading = Interpretation(title="so", metric="" if isinstance(test, EndsAs) else metric, cells=cells, test=test)
     (judgement,) = judge([Claim(name="so", says="So it is.", readings=(reading,))], runs)
     return judgement.readings[0]
 
@@ -143,14 +143,14 @@ def test_the_same_within_a_tolerance(write):
 
 def test_what_fails_says_what_a_user_sees(write):
     run = write({"go-scratch": {"size.transfer": [MB]}}, failures={"go-scratch-cgo": "exit code 1"})
-    assert verdict([run], Outcome(status=Status.OK), cells=("go-scratch",)).answer is CONFIRMED
-    trap = verdict([run], Outcome(status=None), cells=("go-scratch-cgo",))
+    assert verdict([run], EndsAs(status=Status.OK), cells=("go-scratch",)).answer is CONFIRMED
+    trap = verdict([run], EndsAs(status=None), cells=("go-scratch-cgo",))
     assert trap.answer is CONFIRMED
     assert trap.findings[0].numbers == "exited: exit code 1" and "no such file" in trap.findings[0].log
-    assert verdict([run], Outcome(status=Status.OK), cells=("go-scratch-cgo",)).answer is REFUTED
-    assert verdict([run], Outcome(status=Status.EXITED), cells=("go-scratch-cgo",)).answer is CONFIRMED
-    assert verdict([run], Outcome(status=Status.EXITED), cells=("go-scratch",)).answer is REFUTED
-    assert verdict([run], Outcome(status=Status.TIMEOUT), cells=("go-scratch-cgo",)).answer is UNDECIDED
+    assert verdict([run], EndsAs(status=Status.OK), cells=("go-scratch-cgo",)).answer is REFUTED
+    assert verdict([run], EndsAs(status=Status.EXITED), cells=("go-scratch-cgo",)).answer is CONFIRMED
+    assert verdict([run], EndsAs(status=Status.EXITED), cells=("go-scratch",)).answer is REFUTED
+    assert verdict([run], EndsAs(status=Status.TIMEOUT), cells=("go-scratch-cgo",)).answer is UNDECIDED
 
 
 def test_each_unit_is_judged_by_the_newest_run_that_has_it(write):
@@ -166,7 +166,7 @@ def test_environments_are_never_joined_and_two_are_said(write):
     here = write({"go-slim": {"size.transfer": [10 * MB]}})
     assert {finding.unit for finding in verdict([other, here], NEAR_TEN).findings} == {"go-slim"}
     readings = tuple(
-        Reading(title=name, metric=name, cells=("*",), test=Within(words="any"))
+        Interpretation(title=name, metric=name, cells=("*",), test=Within(words="any"))
         for name in ("size.transfer", "pull.empty.total")
     )
     (judgement,) = judge([Claim(name="so", says="So it is.", readings=readings)], [other, here])
@@ -184,7 +184,9 @@ def test_what_is_not_measured_is_undecided_and_says_what_would_decide_it(write):
 
 
 def two_readings(*tests):
-    return tuple(Reading(title=str(n), metric="size.transfer", cells=("*",), test=test) for n, test in enumerate(tests))
+    return tuple(
+        Interpretation(title=str(n), metric="size.transfer", cells=("*",), test=test) for n, test in enumerate(tests)
+    )
 
 
 def test_a_claim_that_is_true_of_one_reading_only_says_so(write):
@@ -195,7 +197,7 @@ def test_a_claim_that_is_true_of_one_reading_only_says_so(write):
     assert judgement.answer is Answer.DEPENDS
     text = render([judgement], width=200)
     assert "DEPENDS ON THE READING: So it is." in text and f"(run {run.id})" in text
-    open_too = Reading(title="?", metric="link.total", cells=("*",), test=far)
+    open_too = Interpretation(title="?", metric="link.total", cells=("*",), test=far)
     (judgement,) = judge([replace(claim, readings=(claim.readings[0], open_too))], [run])
     assert judgement.answer is UNDECIDED
 
@@ -228,14 +230,14 @@ def catalogue():
     ],
 )
 def test_the_command_that_would_decide(cells, metric, expected):
-    test = NEAR_TEN if metric else Outcome(status=Status.OK)
-    assert command(Reading(title="", metric=metric, cells=cells, test=test), catalogue()) == expected
+    test = NEAR_TEN if metric else EndsAs(status=Status.OK)
+    assert command(Interpretation(title="", metric=metric, cells=cells, test=test), catalogue()) == expected
 
 
 def test_the_command_for_comparisons_measures_both_sides():
-    less = Reading(title="", metric="size.transfer", cells=("*-slim",), test=Less(than=("*-full",)))
+    less = Interpretation(title="", metric="size.transfer", cells=("*-slim",), test=Less(than=("*-full",)))
     assert command(less) == 'tox -e bench -- -m size -k "slim or full"'
-    both = Reading(title="", metric="pull.empty.total", cells=("*",),
+    both = Interpretation(title="", metric="pull.empty.total", cells=("*",),
                    test=Follows(metric="size.transfer", apart=1.1, exceptions=0))  # fmt: skip
     assert command(both) == 'tox -e bench -- -m "pull or size" --blocks 12'
     assert command(replace(less, decide="tare stages")) == "tare stages"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.claims.read import _TESTS, Follows, Less, Outcome, Same, Within, read_claims
+from harness.claims.read import _TESTS, EndsAs, Follows, Less, Same, Within, read_claims
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
 from harness.probes import all_probes
@@ -41,7 +41,7 @@ def test_the_claims_of_the_source_are_sound():
     claims = read_claims(ROOT / "variants" / "claims.toml", metrics)
     assert len(claims) >= 10
     assert all(claim.readings for claim in claims)
-    assert any(isinstance(reading.test, Outcome) for claim in claims for reading in claim.readings)
+    assert any(isinstance(reading.test, EndsAs) for claim in claims for reading in claim.readings)
 
 
 def test_the_documentation_shows_a_sound_file_and_every_test(tmp_path):
@@ -83,8 +83,8 @@ def test_comparisons(tmp_path):
     assert test_of(tmp_path, "same = 0.01") == Same(tolerance=0.01)
     (claim,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "fails"')
     (other,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "exited"')
-    assert other.readings[0].test == Outcome(status=Status.EXITED)
-    assert claim.readings[0].test == Outcome(status=None) and claim.readings[0].metric == ""
+    assert other.readings[0].test == EndsAs(status=Status.EXITED)
+    assert claim.readings[0].test == EndsAs(status=None) and claim.readings[0].metric == ""
 
 
 GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.decision.choice import NO_CHOICE, Confidence, Lead, judge
 from harness.decision.constraints import limit, need
 from harness.decision.criteria import CRITERIA, Criterion, weighted
-from harness.decision.doubts import DAY, Kind, doubts, joined, withheld
+from harness.decision.doubts import DAY, DoubtKind, doubts, joined, withheld
 from harness.decision.overall import choose
 from harness.decision.sensitivity import sensitivity_of
 from harness.errors import UsageError
@@ -197,7 +197,7 @@ def test_old_data_are_stale(twelve: Run) -> None:
     started = twelve.manifest.started
     assert not [d for d in doubts([twelve], now=started + 29 * DAY) if d.withholds]
     (stale,) = (doubt for doubt in doubts([twelve], now=started + 31 * DAY) if doubt.withholds)
-    assert stale.kind is Kind.STALE
+    assert stale.kind is DoubtKind.STALE
     choice = withheld(choose(twelve, CRITERIA)["go"], [stale])
     assert choice.confidence is Confidence.WITHHELD
     assert choice.reasons[0] == "stale"
@@ -206,7 +206,7 @@ def test_old_data_are_stale(twelve: Run) -> None:
 def test_runs_of_two_environments_are_mixed(twelve: Run, tmp_path: Path) -> None:
     other = run(tmp_path, apps=FEW, engine="docker 29.0")
     (mixed,) = (d for d in doubts([twelve, other], now=other.manifest.started) if d.withholds)
-    assert mixed.kind is Kind.MIXED
+    assert mixed.kind is DoubtKind.MIXED
     assert "engine: docker 20.10.24 / docker 29.0" in mixed.text
 
 
@@ -232,13 +232,13 @@ def test_an_image_that_changed_within_a_run_is_another(twelve: Run) -> None:
         at=np.array([0.0, 1.0]),
     )
     found = doubts([replace(twelve, _series=series)], now=twelve.manifest.started)
-    assert [doubt.kind for doubt in found if doubt.withholds] == [Kind.MIXED]
+    assert [doubt.kind for doubt in found if doubt.withholds] == [DoubtKind.MIXED]
 
 
 def test_thin_data_are_said_to_be(tmp_path: Path) -> None:
     thin = run(tmp_path, apps=FEW, blocks=2)
     (doubt,) = doubts([thin], now=thin.manifest.started)
-    assert doubt.kind is Kind.THIN
+    assert doubt.kind is DoubtKind.THIN
     assert doubt.text.startswith("As few as 1 block of any duration")  # builds have half as many
     mostly = run(tmp_path, apps=FEW, blocks=8)
     (doubt,) = doubts([mostly], now=mostly.manifest.started)

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, LayerPull, Step
-from harness.engine.fake.engine import Behaviour, FakeEngine, Program
+from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
 from support.engine_contract import ContractBehaviour, EngineContract, context
 
@@ -45,7 +45,7 @@ def engine() -> Iterator[FakeEngine]:
     engine.close()
 
 
-def started(engine: FakeEngine, program: Program, spec: ContainerSpec | None = None) -> str:
+def started(engine: FakeEngine, program: FakeProgram, spec: ContainerSpec | None = None) -> str:
     engine.behaviour.programs[IMAGE] = program
     container = engine.create(spec or ContainerSpec(image=IMAGE))
     engine.start(container)
@@ -125,7 +125,7 @@ def test_a_system_engine_keeps_its_build_cache() -> None:
 
 
 def test_a_wrong_answer(engine: FakeEngine) -> None:
-    container = started(engine, Program(answer=lambda _, path: (500, path.encode())))
+    container = started(engine, FakeProgram(answer=lambda _, path: (500, path.encode())))
     state = engine.state(container)
     with pytest.raises(HTTPError) as caught, urlopen(f"http://{state.address}:{state.ports[8080]}/x"):
         pass
@@ -138,7 +138,7 @@ def test_a_connection_that_is_hung_up(engine: FakeEngine) -> None:
     def answer(method: str, path: str) -> tuple[int, bytes]:
         raise ConnectionError(method, path)
 
-    port = engine.state(started(engine, Program(answer=answer))).ports[8080]
+    port = engine.state(started(engine, FakeProgram(answer=answer))).ports[8080]
     with pytest.raises((OSError, HTTPException)):
         urlopen(f"http://127.0.0.1:{port}/")
 
@@ -148,16 +148,16 @@ def test_a_server_that_never_answers(engine: FakeEngine) -> None:
         time.sleep(0.5)
         return 200, f"{method} {path}".encode()
 
-    port = engine.state(started(engine, Program(answer=answer))).ports[8080]
+    port = engine.state(started(engine, FakeProgram(answer=answer))).ports[8080]
     with pytest.raises(TimeoutError):
         urlopen(f"http://127.0.0.1:{port}/", timeout=0.05)
 
 
 def test_a_joined_network_is_reached_through_its_owner(engine: FakeEngine) -> None:
-    pause = started(engine, Program())
+    pause = started(engine, FakeProgram())
     started(
         engine,
-        Program(answer=lambda _, path: (200, path.encode()), port=9000),
+        FakeProgram(answer=lambda _, path: (200, path.encode()), port=9000),
         ContainerSpec(image=IMAGE, network=f"container:{pause}"),
     )
     state = engine.state(pause)
@@ -166,7 +166,7 @@ def test_a_joined_network_is_reached_through_its_owner(engine: FakeEngine) -> No
 
 
 def test_nothing_listens_once_removed(engine: FakeEngine) -> None:
-    container = started(engine, Program(answer=lambda *_: (200, b"")))
+    container = started(engine, FakeProgram(answer=lambda *_: (200, b"")))
     port = engine.state(container).ports[8080]
     engine.remove(container)
     with pytest.raises(OSError, match="refused"):
@@ -174,9 +174,9 @@ def test_nothing_listens_once_removed(engine: FakeEngine) -> None:
 
 
 def test_endings(engine: FakeEngine) -> None:
-    killed = engine.state(started(engine, Program(exit_code=137, oom_killed=True)))
+    killed = engine.state(started(engine, FakeProgram(exit_code=137, oom_killed=True)))
     assert (killed.running, killed.exit_code, killed.oom_killed) == (False, 137, True)
     with pytest.raises(ContainerFailed, match="exec format error"):
-        started(engine, Program(fails="exec format error"))
-    container = started(engine, Program(output="a\nb\nc\n"))
+        started(engine, FakeProgram(fails="exec format error"))
+    container = started(engine, FakeProgram(output="a\nb\nc\n"))
     assert engine.logs(container, tail=2) == "b\nc\n"

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.engine.endpoint import Endpoint
-from harness.engine.session import CREDENTIALS, HEALTH, SECRET, Session
+from harness.engine.session import CREDENTIALS, HEALTH, SECRET, EngineSession
 from harness.engine.trace_pb2 import (
     CredentialsRequest,
     CredentialsResponse,
@@ -117,7 +117,7 @@ def test_secrets_credentials_and_health(tmp_path: Path) -> None:
         return ("user", "secret") if host == "registry.test" else ("", "")
 
     with peer(tmp_path) as (endpoint, engine):
-        with Session(endpoint, secrets={"token": b"abc", "empty": b""}, credentials=credentials) as name:
+        with EngineSession(endpoint, secrets={"token": b"abc", "empty": b""}, credentials=credentials) as name:
             assert engine.ask(HEALTH, GetSecretRequest(), HealthCheckResponse) == HealthCheckResponse(status=1)
             for secret, value in (("token", b"abc"), ("empty", b"")):
                 said = engine.ask(SECRET, GetSecretRequest(id=secret), GetSecretResponse)
@@ -135,7 +135,7 @@ def test_secrets_credentials_and_health(tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_a_grpc_error(tmp_path: Path) -> None:
-    with peer(tmp_path) as (endpoint, engine), Session(endpoint):
+    with peer(tmp_path) as (endpoint, engine), EngineSession(endpoint):
         status, message, _ = engine.call(SECRET, GetSecretRequest(id="tökén\n").SerializeToString())
         assert status == "5"
         assert message.isascii()
@@ -150,7 +150,7 @@ def test_any_secret_passes_any_window(tmp_path_factory: pytest.TempPathFactory, 
     secret = bytes(range(256)) * (size // 256) + bytes(size % 256)
     with (
         peer(tmp_path_factory.mktemp("s"), window=window) as (endpoint, engine),
-        Session(endpoint, secrets={"a": secret}),
+        EngineSession(endpoint, secrets={"a": secret}),
     ):
         for _ in range(2):
             said = engine.ask(SECRET, GetSecretRequest(id="a"), GetSecretResponse)
@@ -162,7 +162,7 @@ def test_any_secret_passes_any_window(tmp_path_factory: pytest.TempPathFactory, 
 )
 def test_an_engine_that_breaks_off_ends_the_thread(tmp_path: Path, leave: Callable[[Peer], None]) -> None:
     with peer(tmp_path) as (endpoint, engine):
-        with Session(endpoint):
+        with EngineSession(endpoint):
             assert engine.call(HEALTH, b"")[0] == "0"
             leave(engine)
         assert threads() == 0
@@ -170,20 +170,24 @@ def test_an_engine_that_breaks_off_ends_the_thread(tmp_path: Path, leave: Callab
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 404 Not Found\r\n\r\n", b""])
 def test_an_engine_without_sessions(tmp_path: Path, answer: bytes) -> None:
-    with peer(tmp_path, answer=answer) as (endpoint, _), pytest.raises(EngineError, match="session"), Session(endpoint):
+    with (
+        peer(tmp_path, answer=answer) as (endpoint, _),
+        pytest.raises(EngineError, match="session"),
+        EngineSession(endpoint),
+    ):
         pass
     assert threads() == 0
 
 
 def test_an_engine_that_is_not_there(tmp_path: Path) -> None:
     for endpoint in (f"unix://{tmp_path}/none.sock", "tcp://127.0.0.1:1", Endpoint("ssh://host")):
-        with pytest.raises(EngineError), Session(endpoint):
+        with pytest.raises(EngineError), EngineSession(endpoint):
             pass
 
 
 def test_a_session_over_tcp() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         engine = Peer(listener, UPGRADED, 65_535)
-        with Session(f"tcp://127.0.0.1:{listener.getsockname()[1]}", secrets={"a": b"b"}):
+        with EngineSession(f"tcp://127.0.0.1:{listener.getsockname()[1]}", secrets={"a": b"b"}):
             assert engine.ask(SECRET, GetSecretRequest(id="a"), GetSecretResponse) == GetSecretResponse(data=b"b")
         engine.socket.close()

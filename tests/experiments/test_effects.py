@@ -11,7 +11,7 @@ import pytest
 
 from harness.catalogue.read import read
 from harness.experiments import effects as calibration
-from harness.experiments.effects import Effect, Outcome, document, effects, newest, rows
+from harness.experiments.effects import Effect, Recovery, document, effects, newest, rows
 from harness.model import Environment, Metric, Phase, Status, Try, Unit
 from harness.probes.link import MEASURED
 from harness.report.table import render
@@ -81,7 +81,7 @@ def stored(
 
 def test_effects_that_come_back_do(tmp_path):
     found = effects(read_run(stored(tmp_path)))
-    assert {item.outcome for item in found} == {Outcome.KEPT}
+    assert {item.outcome for item in found} == {Recovery.KEPT}
     assert len(found) == 8
     late = found[0]
     assert (late.measured, late.low, late.n) == (pytest.approx(100.0), pytest.approx(100.0), 10)
@@ -95,23 +95,23 @@ def test_effects_that_come_back_do(tmp_path):
     ],
 )
 def test_effects_that_do_not_come_back_are_told(tmp_path, changes, name):
-    missed = [item.name for item in effects(read_run(stored(tmp_path, **changes))) if item.outcome is Outcome.MISSED]
+    missed = [item.name for item in effects(read_run(stored(tmp_path, **changes))) if item.outcome is Recovery.MISSED]
     assert missed == [name]
 
 
 def test_a_shift_never_found_is_no_number_before_all_blocks_were_looked_at(tmp_path):
     (shift,) = [item for item in effects(read_run(stored(tmp_path, found=1.0))) if item.unit == "blocks"]
-    assert shift.outcome is Outcome.ABSENT
+    assert shift.outcome is Recovery.ABSENT
 
 
 def test_noise_is_no_failure_and_no_success():
     known = {"name": "", "how": "", "unit": "ms", "expected": 100.0, "tolerance": 2.0, "n": 8}
-    assert Effect(**known, measured=101.9).outcome is Outcome.KEPT
-    assert Effect(**known, measured=103.0, low=101.0, high=105.0).outcome is Outcome.UNSURE
-    assert Effect(**known, measured=103.0, low=102.5, high=105.0).outcome is Outcome.MISSED
-    assert Effect(**known, measured=103.0).outcome is Outcome.UNSURE, "no interval: too few blocks"
-    assert Effect(**known, measured=103.0, exact=True).outcome is Outcome.MISSED
-    assert Effect(**known).outcome is Outcome.ABSENT
+    assert Effect(**known, measured=101.9).outcome is Recovery.KEPT
+    assert Effect(**known, measured=103.0, low=101.0, high=105.0).outcome is Recovery.UNSURE
+    assert Effect(**known, measured=103.0, low=102.5, high=105.0).outcome is Recovery.MISSED
+    assert Effect(**known, measured=103.0).outcome is Recovery.UNSURE, "no interval: too few blocks"
+    assert Effect(**known, measured=103.0, exact=True).outcome is Recovery.MISSED
+    assert Effect(**known).outcome is Recovery.ABSENT
 
 
 def test_the_newest_of_an_environment_is_found(tmp_path):
@@ -163,7 +163,7 @@ def test_known_effects_come_back_in_the_short_form(tmp_path):
     found = effects(read_run(latest(tmp_path / calibration.FOLDER)))
     report = "\n".join(" | ".join(row) for row in rows(found)) + done.stdout + done.stderr
     exact = [item for item in found if item.unit == "B"]
-    assert [item.outcome for item in exact] == [Outcome.KEPT] * 3, report
-    assert not [item.name for item in found if item.outcome is Outcome.MISSED], report
-    absent = [item.name for item in found if item.outcome is Outcome.ABSENT]
+    assert [item.outcome for item in exact] == [Recovery.KEPT] * 3, report
+    assert not [item.name for item in found if item.outcome is Recovery.MISSED], report
+    absent = [item.name for item in found if item.outcome is Recovery.ABSENT]
     assert len(absent) == 1, report  # the 5 % shift

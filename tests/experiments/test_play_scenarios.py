@@ -10,10 +10,10 @@ import pytest
 from harness.errors import UsageError
 from harness.experiments.play_scenarios import Check, check
 from harness.report.scenarios import render_checks
-from harness.scenarios.formulas import Question, Wire, exact
+from harness.scenarios.formulas import LinkSpeed, Question, exact
 
 ROOT = Path(__file__).parents[2]
-QUESTION = Question(wire=Wire(bits_per_second=20e6, rtt=0.01), nodes=2, versions=3)
+QUESTION = Question(wire=LinkSpeed(bits_per_second=20e6, rtt=0.01), nodes=2, versions=3)
 LIMIT = 0.3  # others are at work on the machine; `tox -e scenarios` has the whole of it, and a stricter limit
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.host import quiet
-from harness.host.quiet import Monitor, Reading, Use, busy_share, parse_proc_stat, wait_quiet, window_for
+from harness.host.quiet import Monitor, ProcessorTimes, Use, busy_share, parse_proc_stat, wait_quiet, window_for
 
 STAT = "cpu  100 0 50 800 30 1 2 17 0 0\ncpu0 50 0 25 400 15 0 1 8 0 0\ncpu1 50 0 25 400 15 1 1 9 0 0\nintr 1 2\n"
 seconds = st.floats(0, 1e5)
@@ -32,8 +32,8 @@ class Machine:
         monkeypatch.setattr(quiet.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(quiet.time, "sleep", self.sleep)
 
-    def read(self) -> Reading:
-        return Reading(self.now, 2, self.idle, 0.0, 0.0)
+    def read(self) -> ProcessorTimes:
+        return ProcessorTimes(self.now, 2, self.idle, 0.0, 0.0)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -61,7 +61,9 @@ def test_old_kernels_have_fewer_fields() -> None:
 def test_shares_stay_shares(
     processors: int, at: float, lapse: float, idle: float, more: float, steal: float, stolen: float, own: float
 ) -> None:
-    use = Reading(at + lapse, processors, more, stolen, own).since(Reading(at, processors, idle, steal, 0.0))
+    use = ProcessorTimes(at + lapse, processors, more, stolen, own).since(
+        ProcessorTimes(at, processors, idle, steal, 0.0)
+    )
     assert 0 <= use.busy_share <= 1
     assert 0 <= use.steal_share <= 1
 
@@ -70,7 +72,7 @@ def test_shares_stay_shares(
 def test_what_is_neither_idle_nor_stolen_nor_ours_is_others(lapse: float, idle: float, own: float) -> None:
     capacity = 4 * lapse
     own *= 1 - idle
-    use = Reading(lapse, 4, idle * capacity, 0.0, own * capacity).since(Reading(0.0, 4, 0.0, 0.0, 0.0))
+    use = ProcessorTimes(lapse, 4, idle * capacity, 0.0, own * capacity).since(ProcessorTimes(0.0, 4, 0.0, 0.0, 0.0))
     assert use.busy_share == pytest.approx(1 - idle - own, abs=1e-9)
 
 

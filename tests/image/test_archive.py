@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.image import archive
-from harness.image.archive import Entry
+from harness.image.archive import FileIdentity
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 LEAF = st.one_of(
@@ -44,7 +44,9 @@ def members(path: Path) -> dict[str, tarfile.TarInfo]:
         return {member.name: member for member in tar}
 
 
-def write(root: Path, out: Path, *, before: dict[str, Entry] | None = None, since: float = 4e9) -> archive.Layer:
+def write(
+    root: Path, out: Path, *, before: dict[str, FileIdentity] | None = None, since: float = 4e9
+) -> archive.WrittenLayer:
     return archive.write_layer(root, out, before=before or {}, epoch=1_700_000_000, since=since)
 
 
@@ -100,12 +102,12 @@ def test_a_removed_folder_is_one_whiteout(tmp_path):
 
 
 def test_mode_and_content_are_changes_and_time_alone_is_none():
-    entry = Entry("file", 0o644, 0, 0, 1, "digest")
+    entry = FileIdentity("file", 0o644, 0, 0, 1, "digest")
     assert archive.changes({"f": entry}, {"f": entry}) == ([], [])
     for other in (
-        Entry("file", 0o4755, 0, 0, 1, "digest"),
-        Entry("file", 0o644, 1, 0, 1, "digest"),
-        Entry("file", 0o644, 0, 0, 1, "other"),
+        FileIdentity("file", 0o4755, 0, 0, 1, "digest"),
+        FileIdentity("file", 0o644, 1, 0, 1, "digest"),
+        FileIdentity("file", 0o644, 0, 0, 1, "other"),
     ):
         assert archive.changes({"f": entry}, {"f": other}) == (["f"], [])
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from harness.errors import LabError
 from harness.host.keeper import Keeper
 from harness.host.network import Network
-from harness.image.manifest import Blob, Manifest, parse_manifest
+from harness.image.manifest import Blob, ImageManifest, parse_manifest
 from harness.lab.registry import LOOPBACK, Registry, choose_platform, host_architecture
 from harness.settings import Settings
 
@@ -96,9 +96,9 @@ def pages() -> Iterator[tuple[Pages, Registry]]:
 @given(st.lists(st.integers(0, 10**12)), st.integers(0, 10**6))
 def test_transfer_bytes_is_what_the_manifest_states(sizes: list[int], config: int) -> None:
     layers = tuple(Blob(f"sha256:{number}", size, "") for number, size in enumerate(sizes))
-    manifest = Manifest("sha256:m", OCI, Blob("sha256:c", config, ""), layers)
+    manifest = ImageManifest("sha256:m", OCI, Blob("sha256:c", config, ""), layers)
     assert manifest.transfer_bytes == sum(sizes) + config
-    again = Manifest("sha256:m", OCI, manifest.config, layers + layers)
+    again = ImageManifest("sha256:m", OCI, manifest.config, layers + layers)
     assert again.transfer_bytes == manifest.transfer_bytes  # engines fetch a blob once
 
 

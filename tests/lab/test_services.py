@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.fake.engine import Behaviour, FakeEngine, Program
+from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
 from harness.errors import BaseUnavailable, TryFailed
 from harness.image.context import pack
 from harness.lab.bases.bases import BaseImage
@@ -63,7 +63,7 @@ class Shelf:
 
 
 @contextmanager
-def services(tmp_path: Path, program: Program, base: BaseImage | BaseUnavailable = BASE):
+def services(tmp_path: Path, program: FakeProgram, base: BaseImage | BaseUnavailable = BASE):
     engine = FakeEngine(Behaviour(programs={IMAGE: program}))
     engine.build(context=pack(tmp_path, "FROM scratch\n"), tag=IMAGE)
     beside = Services(engine, Shelf(), {"store": base}, keeper=None, bind="127.0.0.1")
@@ -76,7 +76,7 @@ def services(tmp_path: Path, program: Program, base: BaseImage | BaseUnavailable
 
 
 def test_a_service_is_started_once_and_its_address_is_in_the_environment(tmp_path):
-    with listening() as port, services(tmp_path, Program()) as (engine, beside):
+    with listening() as port, services(tmp_path, FakeProgram()) as (engine, beside):
         for on_node in (False, True):  # without a network of our own, a node is the engine itself
             env = beside.env(cell("slim", port), on_node=on_node)
             assert env == {"STORE": f"redis://127.0.0.1:{port}/0", "MODE": "plain"}
@@ -84,7 +84,7 @@ def test_a_service_is_started_once_and_its_address_is_in_the_environment(tmp_pat
 
 
 def test_a_service_that_has_died_is_started_again(tmp_path):
-    with listening() as port, services(tmp_path, Program()) as (engine, beside):
+    with listening() as port, services(tmp_path, FakeProgram()) as (engine, beside):
         beside.env(cell("slim", port))
         (first,) = engine.containers()
         engine._containers[first].started = False
@@ -93,7 +93,7 @@ def test_a_service_that_has_died_is_started_again(tmp_path):
 
 
 def test_a_strategy_that_has_the_service_inside_starts_none(tmp_path):
-    with services(tmp_path, Program()) as (engine, beside):
+    with services(tmp_path, FakeProgram()) as (engine, beside):
         assert beside.env(cell("full", 5432))["STORE"] == "redis://127.0.0.1:5432/0"
         assert not engine.containers()
     assert cell("full", 1).roles == ("os",)
@@ -103,9 +103,9 @@ def test_a_strategy_that_has_the_service_inside_starts_none(tmp_path):
 @pytest.mark.parametrize(
     ("program", "status", "reason"),
     [
-        (Program(exit_code=1, output="no space"), Status.EXITED, "exited with code 1"),
-        (Program(), Status.TIMEOUT, "accepts no connection on port"),
-        (Program(fails="no such file"), Status.ERROR, "no such file"),
+        (FakeProgram(exit_code=1, output="no space"), Status.EXITED, "exited with code 1"),
+        (FakeProgram(), Status.TIMEOUT, "accepts no connection on port"),
+        (FakeProgram(fails="no such file"), Status.ERROR, "no such file"),
     ],
 )
 def test_a_service_that_does_not_come_up_fails_the_cell_and_leaves_nothing(tmp_path, program, status, reason):
@@ -119,5 +119,8 @@ def test_a_service_that_does_not_come_up_fails_the_cell_and_leaves_nothing(tmp_p
 
 def test_a_service_without_its_base_fails_the_cell_with_that_reason(tmp_path):
     missing = BaseUnavailable("no registry answers", where="base store")
-    with services(tmp_path, Program(), missing) as (_, beside), pytest.raises(TryFailed, match="no registry answers"):
+    with (
+        services(tmp_path, FakeProgram(), missing) as (_, beside),
+        pytest.raises(TryFailed, match="no registry answers"),
+    ):
         beside.env(cell("slim", 1))

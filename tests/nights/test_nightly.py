@@ -26,7 +26,7 @@ from harness.nights.accepted import accept
 from harness.nights.budgets import Severity, read_budgets
 from harness.nights.history import CONFIRM, GOOD, NEW, NIGHTLY
 from harness.nights.images import Keep
-from harness.nights.nightly import Config, Night, Nightly, read_config, summary
+from harness.nights.nightly import Config, Nightly, NightResult, read_config, summary
 from harness.nights.watch import Acceptance
 from harness.probes.base import CellProbe
 from harness.report.page import trends as trendpage
@@ -142,7 +142,7 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path / "results")
 
 
-def night(fleet: Fleet, tmp_path: Path, config: Config = CONFIG) -> Night:
+def night(fleet: Fleet, tmp_path: Path, config: Config = CONFIG) -> NightResult:
     display = mock.create_autospec(Display, instance=True)
     fleet.results.mkdir(exist_ok=True)
     found = Nightly(

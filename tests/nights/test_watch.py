@@ -12,9 +12,9 @@ from harness.errors import StoreError, UsageError
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.nights.accepted import accept, read_accepted
 from harness.nights.budgets import Budget, Severity
-from harness.nights.history import CONFIRM, GOOD, NEW, Confirmation, Failure, History, Key, Line, Night
+from harness.nights.history import CONFIRM, GOOD, NEW, Confirmation, Failure, History, Key, Night, NightSeries
 from harness.nights.watch import Acceptance, Cause, Stale, Watch, watch
-from harness.stats.changepoints import Kind
+from harness.stats.changepoints import ChangeKind
 from harness.stats.intervals import Ratio, Verdict
 from harness.store.run import Manifest, RunWriter
 from support.nights import CELLS, DAY, EFFECTS, FACTS, FIRST, FLOATING, METRICS, NEWER, PINNED, UPGRADED, World
@@ -45,7 +45,7 @@ def test_every_hidden_effect_is_found_and_nothing_else(world):
     expected = set()
     for effect in EFFECTS:
         for lane in (PINNED, FLOATING) if not effect.lane else (effect.lane,):
-            kind = Kind.DRIFT if effect.drift else Kind.EXACT if effect.more else Kind.STEP
+            kind = ChangeKind.DRIFT if effect.drift else ChangeKind.EXACT if effect.more else ChangeKind.STEP
             print_ = old if effect.begin < UPGRADED else new
             if effect.begin == UPGRADED and not effect.drift:
                 continue  # a new environment has no before
@@ -98,9 +98,9 @@ def nights(count: int, **changes: object) -> list[Night]:
     ]
 
 
-def line(values: list[float], metric: Metric = SIZE, cell: str = "go-full") -> Line:
+def line(values: list[float], metric: Metric = SIZE, cell: str = "go-full") -> NightSeries:
     median = np.array(values)
-    return Line(
+    return NightSeries(
         key=Key(cell, metric.name, "e", PINNED),
         metric=metric,
         runs=tuple(f"n{i:03d}" for i in range(len(values))),
@@ -112,7 +112,7 @@ def line(values: list[float], metric: Metric = SIZE, cell: str = "go-full") -> L
     )
 
 
-def judged(of: Line, **options: object) -> Watch:
+def judged(of: NightSeries, **options: object) -> Watch:
     return watch([of], nights(len(of.runs)), **{"budgets": (), **options})  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from harness.cell.trial import PROGRAM, tool_program
 from harness.engine.contract import ContainerSpec, ExecResult
-from harness.engine.fake.engine import Behaviour, FakeEngine, Program
+from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
 from harness.engine.fake.image import tar
 from harness.errors import TryFailed
 from harness.lab.test_bed import TOOL_IMAGE
@@ -35,12 +35,12 @@ class Shells(Behaviour):
     hangs: Callable[[ContainerSpec], bool] = staticmethod(lambda spec: False)
     wrong = False
 
-    def program(self, spec: ContainerSpec) -> Program:
+    def program(self, spec: ContainerSpec) -> FakeProgram:
         if self.hangs(spec):
-            return Program()
+            return FakeProgram()
         if why := self.breaks(spec):
-            return Program(exit_code=1, output=f"starting\n{why}\n")
-        return Program(answer=lambda method, path: (200, b"wrong" if self.wrong and path == "/check" else b"ok"))
+            return FakeProgram(exit_code=1, output=f"starting\n{why}\n")
+        return FakeProgram(answer=lambda method, path: (200, b"wrong" if self.wrong and path == "/check" else b"ok"))
 
     def command(self, spec: ContainerSpec, command: list[str]) -> ExecResult:
         if command[0] == PROGRAM and any(bind.endswith(f":{PROGRAM}:ro") for bind in spec.binds):
@@ -50,7 +50,7 @@ class Shells(Behaviour):
 
 
 class Published(FakeEngine):
-    """Containers answer where the stage says they do."""
+    """Containers answer where the test bed says they do."""
 
     port = 0
 
@@ -72,7 +72,7 @@ class Bench:
         self.lab = SimpleNamespace(
             engine=self.engine,
             services=SimpleNamespace(env=lambda cell: {}),
-            stage=SimpleNamespace(network="default", address="127.0.0.1", port=lambda port: self.engine.port),
+            test_bed=SimpleNamespace(network="default", address="127.0.0.1", port=lambda port: self.engine.port),
             settings=SimpleNamespace(cache=folder),
             no_tool="",
         )

@@ -7,12 +7,12 @@ import pytest
 from harness.model import Environment
 from harness.report.scenarios import _sentence, break_evens, render
 from harness.scenarios.break_even import Crossing, break_even
-from harness.scenarios.formulas import Parts, Question, Typical, Wire, first_deploy, of_samples
+from harness.scenarios.formulas import LinkSpeed, Parts, Question, Typical, first_deploy, of_samples
 from harness.scenarios.measured import measured_parts
 from harness.scenarios.pull_model import LayerCost, PullProfile
 from harness.store.run import CellInfo, Manifest, RunWriter, read_run
 
-QUESTION = Question(wire=Wire(bits_per_second=1e8, rtt=0.005), nodes=3, versions=5)
+QUESTION = Question(wire=LinkSpeed(bits_per_second=1e8, rtt=0.005), nodes=3, versions=5)
 
 
 def cell(strategy, *costs, start=0.2):
@@ -52,7 +52,7 @@ def test_the_small_image_that_starts_slowly_wins_on_slow_wires_only():
     (crossing,) = break_even(small, large, "empty", rtt=0.005)
     assert crossing.below and crossing.low is crossing.high is None  # one sample has no interval
     assert said == f"First deploy: full is faster than slim above {crossing.bits_per_second / 1e6:.3g} Mbit/s."
-    question = Question(wire=Wire(bits_per_second=crossing.bits_per_second, rtt=0.005))
+    question = Question(wire=LinkSpeed(bits_per_second=crossing.bits_per_second, rtt=0.005))
     assert first_deploy(small, question).value == pytest.approx(first_deploy(large, question).value)
 
 

@@ -22,7 +22,7 @@ from harness.model import App, Cell, Edit, Environment, Metric, Request, Status,
 from harness.probes.base import CellProbe, Reading
 from harness.run.job import spent
 from harness.run.plan import Plan, ProbePlan
-from harness.run.progress import GIVE_UP_AFTER, History
+from harness.run.progress import GIVE_UP_AFTER, Tally
 from harness.run.runner import Runner
 from harness.run.workers import PREPARE, Crew, EngineLost
 from harness.store.run import CellInfo, Manifest, RunWriter, read_run
@@ -133,7 +133,7 @@ class Bench:
         names = tuple(cell.id for cell in self.cells)
         plans = tuple(ProbePlan(name=probe.name, blocks=probe.blocks, guess=0.01) for probe in self.probes)
         plan = Plan(cells=names, probes=plans, seed=3, budget=budget, blocks=blocks)
-        history = History.of(read_run(resume).tries(), self.probes) if resume else None
+        history = Tally.of(read_run(resume).tries(), self.probes) if resume else None
         writer = RunWriter.resume(resume) if resume else RunWriter.create(self.folder / "results", self.manifest())
         monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
         with writer:

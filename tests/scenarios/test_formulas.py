@@ -13,10 +13,10 @@ from harness.scenarios.formulas import (
     PUSH_TRIPS,
     SCENARIOS,
     Estimate,
+    LinkSpeed,
     Parts,
     Question,
     Typical,
-    Wire,
     exact,
     of_samples,
     plain,
@@ -57,7 +57,7 @@ def cell(app="go", strategy="slim", *, program=10 * MB, reproducible=False, base
 
 def ask(parts, name, *, mbit=100.0, rtt=0.0, nodes=4):
     scenario = next(each for each in SCENARIOS if each.name == name)
-    return scenario.compute(parts, Question(wire=Wire(bits_per_second=mbit * 1e6, rtt=rtt), nodes=nodes))
+    return scenario.compute(parts, Question(wire=LinkSpeed(bits_per_second=mbit * 1e6, rtt=rtt), nodes=nodes))
 
 
 def test_worked_by_hand():
@@ -99,7 +99,7 @@ def test_the_typical_pull_repeats_the_median_of_the_pulls_it_is_made_of():
     own = typical.profile.overhead + sum(layer.unpack for layer in typical.profile.layers)
     assert own == pytest.approx(1.8 * 1.02)
     assert (typical.low, typical.high) == pytest.approx((0.9 / 1.02, 1.3 / 1.02))
-    fastest = Wire(bits_per_second=1e15)
+    fastest = LinkSpeed(bits_per_second=1e15)
     assert typical.pull(fastest).value == pytest.approx(own)
 
 
@@ -140,12 +140,12 @@ def test_what_was_not_measured_has_no_answer():
                                  {"bits_per_second": math.inf}, {"bits_per_second": math.nan}])  # fmt: skip
 def test_a_wire_that_cannot_be_is_refused(bad):
     with pytest.raises(ValueError, match="a wire needs"):
-        Wire(**bad)
+        LinkSpeed(**bad)
 
 
 def test_vectors_are_plain_data_that_the_embedded_parts_reproduce():
     parts = cell(scale=[1.0, 1.1, 1.2])
-    question = Question(wire=Wire(bits_per_second=5e7, rtt=0.02))
+    question = Question(wire=LinkSpeed(bits_per_second=5e7, rtt=0.02))
     vector = json.loads(json.dumps(vectors({"go-slim": parts}, [question])))[0]
     embedded = json.loads(json.dumps(plain(parts)))
     profile = embedded["update"]["profile"]

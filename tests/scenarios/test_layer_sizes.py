@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from harness.engine.contract import LayerPull, PullResult
 from harness.errors import StoreError
-from harness.image.manifest import Blob, Manifest
+from harness.image.manifest import Blob, ImageManifest
 from harness.model import Phase, Status, Try
 from harness.probes.pull import reading
 from harness.scenarios.layer_sizes import CellParts, ImageParts, LayerPart, profile_of
@@ -23,7 +23,7 @@ def digest(number: int) -> str:
 
 def manifest(sizes, first=0):
     layers = tuple(Blob(digest(first + number), size, "layer") for number, size in enumerate(sizes))
-    return Manifest("sha256:0", "manifest", Blob("sha256:c", 100, "config"), layers)
+    return ImageManifest("sha256:0", "manifest", Blob("sha256:c", 100, "config"), layers)
 
 
 def stored(values, phases, **more):

@@ -6,7 +6,7 @@ import pytest
 
 from harness.errors import StoreError
 from harness.model import Environment, Phase, Status, Try
-from harness.scenarios.formulas import SCENARIOS, Question, Wire, storage
+from harness.scenarios.formulas import SCENARIOS, LinkSpeed, Question, storage
 from harness.scenarios.layer_sizes import CellParts, ImageParts, LayerPart
 from harness.scenarios.measured import measured_parts
 from harness.store.run import CellInfo, Manifest, RunWriter, read_run
@@ -58,7 +58,7 @@ def test_a_full_run_answers_every_scenario(write):
     assert [layer.bytes for layer in parts.update.profile.layers] == [2]
     assert parts.start.value == pytest.approx(0.4) and parts.start_of == "deploy.total − deploy.pull"
     assert parts.reproducible is False
-    assert all(scenario.compute(parts, Question(wire=Wire(bits_per_second=1e6))) for scenario in SCENARIOS)
+    assert all(scenario.compute(parts, Question(wire=LinkSpeed(bits_per_second=1e6))) for scenario in SCENARIOS)
     assert storage([parts]).of(2) == 9 + 101 + 9 + 2
 
 

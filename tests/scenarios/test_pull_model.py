@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.engine.contract import LayerPull, PullResult
 from harness.errors import LabError
-from harness.image.manifest import Blob, Manifest
+from harness.image.manifest import Blob, ImageManifest
 from harness.scenarios.pull_model import LAYER_TRIPS, LEAD_TRIPS, LayerCost, PullProfile, predict, profile
 
 
@@ -26,10 +26,10 @@ def digest(number: int) -> str:
     return "sha256:" + hashlib.sha256(str(number).encode()).hexdigest()
 
 
-def manifest(sizes: Sequence[int], digests: Sequence[str] | None = None) -> Manifest:
+def manifest(sizes: Sequence[int], digests: Sequence[str] | None = None) -> ImageManifest:
     named = digests or [digest(number) for number in range(len(sizes))]
     layers = tuple(Blob(name, size, "layer") for name, size in zip(named, sizes, strict=True))
-    return Manifest("sha256:0", "manifest", Blob("sha256:c", 100, "config"), layers)
+    return ImageManifest("sha256:0", "manifest", Blob("sha256:c", 100, "config"), layers)
 
 
 sizes = st.integers(1, 10**9)

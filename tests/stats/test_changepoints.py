@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from harness.stats import changepoints as trend
 from harness.stats import segments as scan
-from harness.stats.changepoints import Kind
+from harness.stats.changepoints import ChangeKind
 
 levels = st.floats(0.001, 1000, allow_nan=False)
 histories = st.lists(levels, min_size=0, max_size=80)
@@ -31,8 +31,8 @@ def looked_back(values: np.ndarray, **options: object) -> tuple[trend.Change, ..
 def test_a_deterministic_metric_changes_where_it_differs():
     found = trend.exact([5, 5, 6, 6, 5])
     assert [(c.index, c.kind, c.before, c.after, c.p) for c in found] == [
-        (2, Kind.EXACT, 5, 6, None),
-        (4, Kind.EXACT, 6, 5, None),
+        (2, ChangeKind.EXACT, 5, 6, None),
+        (4, ChangeKind.EXACT, 6, 5, None),
     ]
     assert found[0].ratio == pytest.approx(1.2)
     assert trend.exact([0, 3])[0].ratio == np.inf
@@ -41,7 +41,7 @@ def test_a_deterministic_metric_changes_where_it_differs():
 @pytest.mark.parametrize("factor", [0.85, 0.94, 1.06, 1.2, 3.0])
 def test_a_step_is_found_at_its_night(factor):
     (found,) = looked_back(noisy(90, (50, factor)))
-    assert found.kind is Kind.STEP
+    assert found.kind is ChangeKind.STEP
     assert abs(found.index - 50) <= 2
     assert found.ratio == pytest.approx(factor, rel=0.02)
 
@@ -75,7 +75,7 @@ def test_what_ended_a_few_nights_ago_keeps_its_beginning(after):
 def test_a_drift_is_not_a_staircase():
     values = noisy(100) * np.exp(np.linspace(0, np.log(1.15), 100))
     (found,) = looked_back(values)
-    assert found.kind is Kind.DRIFT
+    assert found.kind is ChangeKind.DRIFT
     assert found.ratio == pytest.approx(1.15, rel=0.04)
 
 

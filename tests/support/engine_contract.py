@@ -20,7 +20,7 @@ from urllib.request import urlopen
 import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, ExecResult, Step
-from harness.engine.fake.engine import Behaviour, Program
+from harness.engine.fake.engine import Behaviour, FakeProgram
 from harness.engine.fake.image import tar
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
 from harness.settings import LABEL
@@ -115,17 +115,17 @@ class ContractBehaviour(Behaviour):
                 raise BuildFailed("exit code: 3", step=instruction, log="some words")
         return super().build(tag, instructions, cached)
 
-    def program(self, spec: ContainerSpec) -> Program:
+    def program(self, spec: ContainerSpec) -> FakeProgram:
         match list(spec.command or ["sleep"]):
             case ["exit", code]:
-                return Program(exit_code=int(code))
+                return FakeProgram(exit_code=int(code))
             case ["print", *words]:
-                return Program(exit_code=0, output=" ".join(words) + "\n")
+                return FakeProgram(exit_code=0, output=" ".join(words) + "\n")
             case ["serve"]:
-                return Program(answer=lambda _, path: (200, f"hello {path}".encode()))
+                return FakeProgram(answer=lambda _, path: (200, f"hello {path}".encode()))
             case ["sleep"]:
-                return Program()
-        return Program(fails="no such file or directory")
+                return FakeProgram()
+        return FakeProgram(fails="no such file or directory")
 
     def command(self, spec: ContainerSpec, command: Sequence[str]) -> ExecResult:
         match list(command):

@@ -2,12 +2,12 @@
 
     behaviour = Behaviour()
     engine = FakeEngine(behaviour, spend=clock.advance)
-    behaviour.programs["tare.local/go-slim:1"] = Program(answer=lambda method, path: (200, b"hello"))
+    behaviour.programs["tare.local/go-slim:1"] = FakeProgram(answer=lambda method, path: (200, b"hello"))
 
-Builds, images and archives are real in form (a built image's one layer holds the files of its context, ids are
-digests of real JSON);
-containers are `Program` records, and one that listens does so on a real loopback socket. Steps of a build, layers of
-a pull and programs come from the `Behaviour`: set its fields, or override a method to raise or to decide.
+Builds, images and archives are real in form: a built image's one layer holds the files of its context, and ids are
+digests of real JSON. Containers are `FakeProgram` records, and one that listens does so on a real loopback socket.
+Steps of a build, layers of a pull and programs come from the `Behaviour`: set its fields, or override a method to raise
+or to decide.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ Answer = Callable[[str, str], tuple[int, bytes]]  # method and path → status c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class FakeProgram:
     """What a container does once it is started.
 
     `exit_code` None keeps it running until it is removed. With `answer` it serves HTTP on every port that the
@@ -83,7 +83,7 @@ class Behaviour:
     step_seconds: float = 1.0  # of each instruction that was not cached
     layer_seconds: float = 1.0  # of download, and again of unpacking, of each layer
     start_seconds: float = 0.0
-    programs: dict[str, Program] = field(default_factory=dict)
+    programs: dict[str, FakeProgram] = field(default_factory=dict)
 
     def build(self, tag: str, instructions: Sequence[str], cached: bool) -> tuple[Step, ...]:
         """Steps of a build, one after the other. Override to raise BuildFailed, or to choose their times."""
@@ -121,9 +121,9 @@ class Behaviour:
             unpacked += took
         return tuple(pulled)
 
-    def program(self, spec: ContainerSpec) -> Program:
+    def program(self, spec: ContainerSpec) -> FakeProgram:
         """What a container runs. Override to decide by command or environment."""
-        return self.programs.get(spec.image, Program())
+        return self.programs.get(spec.image, FakeProgram())
 
     def command(self, spec: ContainerSpec, command: Sequence[str]) -> ExecResult:
         """What a command in a running container gives. Override to know some."""
@@ -134,7 +134,7 @@ class Behaviour:
 @dataclass(slots=True)
 class _Container:
     spec: ContainerSpec
-    program: Program
+    program: FakeProgram
     started: bool = False
     ports: dict[int, int] = field(default_factory=dict)
     servers: list[ThreadingHTTPServer] = field(default_factory=list)

@@ -21,7 +21,7 @@ _KEPT = ("signed-by", "trusted", "check-valid-until", "check-date", "allow-insec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class AptSource:
     """One stanza of binary package sources. `options` has lower-case names: signed-by, trusted …"""
 
     uris: tuple[str, ...]
@@ -40,14 +40,14 @@ class Source:
         return "\n".join(lines) + "\n"
 
 
-def render(sources: Iterable[Source]) -> str:
+def render(sources: Iterable[AptSource]) -> str:
     """A .sources file."""
     return "\n".join(source.deb822() for source in sources)
 
 
-def read(etc: Path = Path("/etc/apt")) -> tuple[Source, ...]:
+def read(etc: Path = Path("/etc/apt")) -> tuple[AptSource, ...]:
     """Enabled binary sources of sources.list and sources.list.d, in apt's order."""
-    found: list[Source] = []
+    found: list[AptSource] = []
     for path in [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]:
         if not path.is_file():
             continue
@@ -59,7 +59,7 @@ def read(etc: Path = Path("/etc/apt")) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def parse_list(text: str) -> Iterator[Source]:
+def parse_list(text: str) -> Iterator[AptSource]:
     """One-line form: `deb [signed-by=/file arch=amd64] URI suite component…`."""
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[(?P<options>[^\]]*)\]\s*)?(?P<rest>[^#]+)", line)
@@ -70,10 +70,10 @@ def parse_list(text: str) -> Iterator[Source]:
             continue
         pairs = (option.partition("=") for option in shlex.split(match["options"] or ""))
         options = {name.lower(): value for name, _, value in pairs if name.lower() in _KEPT}
-        yield Source(uris=(uri,), suites=(suite,), components=tuple(filter(None, components)), options=options)
+        yield AptSource(uris=(uri,), suites=(suite,), components=tuple(filter(None, components)), options=options)
 
 
-def parse_deb822(text: str) -> Iterator[Source]:
+def parse_deb822(text: str) -> Iterator[AptSource]:
     """Stanzas of fields. A continuation line begins with a blank; an embedded key keeps its lines."""
     text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n\s*\n", text):
@@ -91,7 +91,7 @@ def parse_deb822(text: str) -> Iterator[Source]:
             continue
         suites = tuple(suite for suite in fields.get("suites", "").split() if not suite.endswith("/"))
         if suites:
-            yield Source(
+            yield AptSource(
                 uris=tuple(fields.get("uris", "").split()),
                 suites=suites,
                 components=tuple(fields.get("components", "").split()),
@@ -111,8 +111,8 @@ def vendor(os_release: Path = Path("/etc/os-release")) -> tuple[str, str]:
 
 
 def for_release(
-    sources: Iterable[Source], *, release: str, codename: str, keyring: Path | None = None
-) -> tuple[Source, ...]:
+    sources: Iterable[AptSource], *, release: str, codename: str, keyring: Path | None = None
+) -> tuple[AptSource, ...]:
     """The distribution's own sources among `sources`, with the host's release replaced by `release`.
 
     What the host takes (updates, security) is taken of the release too; nothing is added. Sources of others
@@ -122,7 +122,7 @@ def for_release(
     Raises BaseUnavailable where no source is left.
     """
     names = {name: release for name in (codename, *_ALIASES) if name}
-    wanted: list[Source] = []
+    wanted: list[AptSource] = []
     for source in sources:
         suites = []
         for suite in source.suites:
@@ -150,7 +150,7 @@ def for_release(
     return tuple({source.deb822(): source for source in own}.values())
 
 
-def _archive_key(source: Source) -> bool:
+def _archive_key(source: AptSource) -> bool:
     """Whether it is signed by the distribution's archive keyring, by the name all its files have."""
     return "-archive-" in Path(source.options.get("signed-by", "").partition("\n")[0]).name
 

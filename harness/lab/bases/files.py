@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harness.image.archive import Layer
+from harness.image.archive import WrittenLayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Made:
     """The stored result of one recipe. `epoch` is the Unix time of its packages, `at` when it was made."""
 
     key: str
-    layer: Layer
+    layer: WrittenLayer
     epoch: int
     at: str
     packages: int
@@ -55,14 +55,14 @@ class Store:
         """What was made under `key`, if all of it is still there and its lock is the one it was made with."""
         try:
             fields = json.loads((self.folder / "made" / f"{key}.json").read_bytes())
-            made = Made(**{**fields, "layer": Layer(**fields["layer"])})
+            made = Made(**{**fields, "layer": WrittenLayer(**fields["layer"])})
             whole = self.layer(made.layer.diff_id).stat().st_size == made.layer.size
             same = hashlib.sha256(self.lock(key).read_bytes()).hexdigest() == made.lock
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return made if whole and same else None
 
-    def put(self, key: str, layer: Layer, tar: Path, *, epoch: int, lock: Mapping[str, object]) -> Made:
+    def put(self, key: str, layer: WrittenLayer, tar: Path, *, epoch: int, lock: Mapping[str, object]) -> Made:
         """Take over the layer file `tar`. Call with the lock held."""
         text = json.dumps(lock, indent=1).encode()
         packages = lock["packages"]

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from harness.errors import BaseUnavailable, LabError
 from harness.image import archive
-from harness.image.archive import Entry
+from harness.image.archive import FileIdentity
 from harness.lab.apt.root import Apt, Isolated
 from harness.lab.bases import bootstrap, distroless
 from harness.lab.bases.files import Made, Store
@@ -177,7 +177,7 @@ class Maker:
         base, root, since = self._bases[role], work / "root", time.time()
         original = str(base.options.get("of", ""))
         stack = layers(original or stands_on(base), self._bases, results)
-        before: Mapping[str, Entry] = {}
+        before: Mapping[str, FileIdentity] = {}
         if base.recipe == "full":
             packages = bootstrap.full(root, apt, base.packages, work / "stage")
         else:

@@ -10,7 +10,7 @@ from harness.decision.choice import Choice, Confidence
 from harness.decision.decide import PAGE
 from harness.decision.doubts import planned_once
 from harness.model import Status
-from harness.report.markdown.view import View, markdown
+from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.words import (
     MEANING,
@@ -30,7 +30,7 @@ from harness.text.units import counted, ratio_text, scale
 _MANY = 200  # blocks: more than anyone measures; the two do not differ in practice
 
 
-class Body(View):
+class Body(DocumentView):
     """The sections below the answer."""
 
     def measurements(self) -> str:

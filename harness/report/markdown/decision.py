@@ -15,7 +15,7 @@ from harness.decision.ranking import RAISED
 from harness.experiments.effects import sentence
 from harness.model import Metric
 from harness.report.markdown.body import Body
-from harness.report.markdown.view import View, markdown
+from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.words import (
     WORD,
@@ -47,7 +47,7 @@ def render(decision: Decision) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-class Head(View):
+class Head(DocumentView):
     """The answer, which fits the first screen, and what it was found with."""
 
     def title(self) -> str:

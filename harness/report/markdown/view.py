@@ -12,7 +12,7 @@ from harness.model import Metric
 from harness.store.run import CellInfo
 
 
-class View:
+class DocumentView:
     """A decision, to be written."""
 
     def __init__(self, decision: Decision) -> None:

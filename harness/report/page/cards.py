@@ -5,11 +5,11 @@ from __future__ import annotations
 from harness.decision.choice import Choice, Confidence
 from harness.decision.doubts import blocks, when
 from harness.decision.figures import matrix
-from harness.report.page.view import View, anchor, badge, esc
+from harness.report.page.view import PageView, anchor, badge, esc
 from harness.report.words import MEANING, WORD, Gain, gain, robust, sureness, traits
 
 
-class Cards(View):
+class Cards(PageView):
     """The title and a card for each app."""
 
     def title(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from harness.claims.read import Answer, Judged
 from harness.decision.doubts import when
 from harness.experiments.effects import HEADERS, effects, newest, rows, sentence
-from harness.report.page.view import View, esc
+from harness.report.page.view import PageView, esc
 from harness.store.run import read_run
 
 _MOST_FINDINGS = 40  # of a reading of a claim
@@ -19,7 +19,7 @@ _TONE = {
 }
 
 
-class Notes(View):
+class Notes(PageView):
     """The sections around the figures."""
 
     def weigh(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.decision.choice import Confidence
 from harness.model import Metric, Unit
-from harness.report.page.view import View, anchor, esc, times
+from harness.report.page.view import PageView, anchor, esc, times
 from harness.report.table import contents_text
 from harness.report.words import WORD, robust, sureness
 from harness.stats.intervals import PRACTICAL
@@ -14,7 +14,7 @@ from harness.store.run import CellInfo
 from harness.text.units import Scale, interval_text
 
 
-class Tables(View):
+class Tables(PageView):
     """All figures of all cells; each leads to its samples."""
 
     def matrix(self) -> str:

@@ -23,7 +23,7 @@ from harness.errors import StoreError
 from harness.nights.history import History, Key
 from harness.nights.watch import Watch, Watched, is_worse
 from harness.report.trends import amount, answered, causes, causes_of, date, describe, nights_of, percent, span, told
-from harness.stats.changepoints import Change, Kind
+from harness.stats.changepoints import ChangeKind, LevelChange
 
 MOST_POINTS = 150_000  # nights of series
 MOST_SAMPLES = 120_000
@@ -186,10 +186,10 @@ def _how(item: Watched) -> str:
     change = told(item)[1]
     kinds = {c.index: c.kind for c in item.changes}
     return {
-        Kind.EXACT: "Exactly compared.",
-        Kind.DRIFT: "A drift: a little every night.",
-        Kind.STEP: "A step, found looking back.",
-    }[kinds.get(change, Kind.STEP)]
+        ChangeKind.EXACT: "Exactly compared.",
+        ChangeKind.DRIFT: "A drift: a little every night.",
+        ChangeKind.STEP: "A step, found looking back.",
+    }[kinds.get(change, ChangeKind.STEP)]
 
 
 def _all(charts: Sequence[_Chart]) -> str:
@@ -349,7 +349,7 @@ def _chart(
     return record
 
 
-def _change(item: Watched, change: Change, first: int, results: Path, *, deep: bool) -> Json:
+def _change(item: Watched, change: LevelChange, first: int, results: Path, *, deep: bool) -> Json:
     found = causes_of(results, item.line.runs, change.index, item.key.cell) if deep else ()
     side = "neutral"
     if item.line.metric.direction.value != "neither":

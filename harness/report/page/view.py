@@ -17,7 +17,7 @@ from harness.text.units import Scale, ratio_text, scale
 _BADGE = {Confidence.TIE: "tie"}  # class names; the others are their own
 
 
-class View:
+class PageView:
     """A decision, to be written as HTML."""
 
     def __init__(self, decision: Decision) -> None:

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from harness.errors import BaseUnavailable
 from harness.lab.apt import sources as aptsources
-from harness.lab.apt.sources import Source
+from harness.lab.apt.sources import AptSource
 
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 WORDS = st.text("abcdefghij-0123456789", min_size=1, max_size=8)
 SOURCES = st.builds(
-    Source,
+    AptSource,
     uris=st.lists(WORDS.map(lambda name: f"http://{name}.test/debian"), min_size=1, max_size=2).map(tuple),
     suites=st.lists(WORDS, min_size=1, max_size=3).map(tuple),
     components=st.lists(WORDS, max_size=3).map(tuple),
@@ -21,13 +21,13 @@ SOURCES = st.builds(
 )
 
 
-def turn(*sources: Source, codename: str = "bookworm", keyring: Path | None = None) -> tuple[Source, ...]:
+def turn(*sources: AptSource, codename: str = "bookworm", keyring: Path | None = None) -> tuple[AptSource, ...]:
     return aptsources.for_release(sources, release="trixie", codename=codename, keyring=keyring)
 
 
-def source(uri: str = "http://mirror.test/debian", *suites: str, components=("main",), **options: str) -> Source:
+def source(uri: str = "http://mirror.test/debian", *suites: str, components=("main",), **options: str) -> AptSource:
     options = {name.replace("_", "-"): value for name, value in options.items()}
-    return Source(uris=(uri,), suites=suites or ("bookworm",), components=components, options=options)
+    return AptSource(uris=(uri,), suites=suites or ("bookworm",), components=components, options=options)
 
 
 @given(st.lists(SOURCES, max_size=4))

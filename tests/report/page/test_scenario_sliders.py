@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from harness.scenarios.break_even import crossings, pull_curve, raised
-from harness.scenarios.formulas import Estimate, Parts, Question, Typical, Wire, plain, storage, vectors
+from harness.scenarios.formulas import Estimate, LinkSpeed, Parts, Question, Typical, plain, storage, vectors
 from harness.scenarios.measured import measured_parts
 from harness.scenarios.pull_model import LayerCost, PullProfile
 from support.browser import browser
@@ -21,7 +21,7 @@ from support.synthetic import run
 
 SOURCE = files("harness.report.page").joinpath("assets", "scenarios.js")
 QUESTIONS = [
-    Question(wire=Wire(bits_per_second=bits, rtt=rtt), nodes=nodes, versions=7)
+    Question(wire=LinkSpeed(bits_per_second=bits, rtt=rtt), nodes=nodes, versions=7)
     for bits, rtt, nodes in product((1e6, 5e7, 3e8, 1e10), (0.0, 0.02, 0.3), (1, 17))
 ]
 
