@@ -1,19 +1,24 @@
-"""`tare …` = `python -m harness …`: finds the command; errors are one message and an exit code, no traceback."""
+"""`tare …` = `python -m harness …`: finds the command. An error is one message and an exit code, never a traceback."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.commands import all_commands
+from harness.commands import Group, all_commands
 from harness.errors import TareError, UsageError
+
+_DESCRIPTION = "Measures what a container image strategy costs: size, build, pull, start and memory."
+_BENCH = "measure every cell; takes pytest's -k, -m and --co, and --budget, --blocks, --resume"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0 fine, 1 something measured failed, 2 could not be done as asked, 130 interrupted."""
+    """Exit code: 0 if all is well, 1 if something measured failed, 2 if the request failed, 130 if interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if arguments[:1] == ["bench"]:  # its options are pytest's, so argparse must not touch them
         return bench(arguments[1:])
@@ -32,25 +37,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tare", description="What a container image strategy really costs.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser(
-        "bench", help="measure the matrix; takes pytest's options (-k, -m, --co) and --budget, --blocks, --resume"
+    parser = argparse.ArgumentParser(
+        prog="tare",
+        usage="tare [-h] COMMAND …",
+        description=_DESCRIPTION,
+        epilog=_overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    # a command without `help` is not listed by argparse, which knows no groups: the epilog lists it in its group
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", prog="tare", help=argparse.SUPPRESS)
+    commands.add_parser("bench")
     for name, command in all_commands().items():
-        own = commands.add_parser(name, help=command.HELP.replace("%", "%%"))
+        own = commands.add_parser(name, description=_sentence(command.HELP))
         command.configure(own)
         own.set_defaults(command=command.run)
     return parser
 
 
+def _overview() -> str:
+    """Every command with its help, in groups, in the order of work."""
+    lines: list[str] = []
+    commands = all_commands()
+    width = max(len(name) for name in commands) + 2
+    for group in Group:
+        own = {name: command.HELP for name, command in commands.items() if command.GROUP is group}
+        if group is Group.MEASURE:
+            own = {"bench": _BENCH, **own}
+        lines += [f"{group}:", *(_line(name.ljust(width), text) for name, text in own.items()), ""]
+    return "\n".join([*lines, "`tare COMMAND --help` shows the options of a command."])
+
+
+def _line(name: str, text: str) -> str:
+    columns = shutil.get_terminal_size((100, 40)).columns
+    indent = "    " + " " * len(name)
+    return textwrap.fill(text, max(columns, 60), initial_indent=f"    {name}", subsequent_indent=indent)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}.".replace("%", "%%")
+
+
 def bench(arguments: Sequence[str]) -> int:
-    """The main job: pytest over benchmarks/test_matrix.py with Tare's plugin."""
+    """The main job: runs pytest on benchmarks/test_matrix.py with Tare's plugin."""
     import pytest
 
     root = Path.cwd()
     if not (root / "benchmarks" / "test_matrix.py").exists():
-        print(f"tare: no benchmarks/test_matrix.py in {root}. Go to the checkout of Tare.", file=sys.stderr)
+        print(f"tare: {root} has no benchmarks/test_matrix.py. Change to the checkout of Tare.", file=sys.stderr)
         return UsageError.exit_code
     # pytest-benchmark's table has a row per duration and no sizes: shown only to those who ask for it
     asked = any(argument.startswith(("--benchmark", "-v", "--verbose")) for argument in arguments)

@@ -37,14 +37,20 @@ _STATE = pytest.StashKey["BenchmarkSession"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tare", "Tare")
     group.addoption("--budget", metavar="TIME", help="time budget of the run, such as 5m or 1h30m (default 45m)")
-    group.addoption("--blocks", metavar="N", type=int, help="at most N blocks of every duration; without --budget: N")
+    group.addoption(
+        "--blocks", metavar="N", type=int, help="at most N blocks of every timed metric; exactly N without --budget"
+    )
     group.addoption("--seed", metavar="N", type=int, help="seed of the order within blocks (default: random, stored)")
     group.addoption(
-        "--resume", metavar="RUN", nargs="?", const="latest", help="go on with an interrupted run (default: the newest)"
+        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
     )
-    group.addoption("--strategy", metavar="NAME", action="append", default=[], help="add a strategy that is off")
-    group.addoption("--app", metavar="NAME", action="append", default=[], help="add an app that is off")
-    group.addoption("--results", metavar="DIR", default="results", help="where run folders are (default: results)")
+    group.addoption(
+        "--strategy", metavar="NAME", action="append", default=[], help="also measure a strategy that is off by default"
+    )
+    group.addoption(
+        "--app", metavar="NAME", action="append", default=[], help="also measure an app that is off by default"
+    )
+    group.addoption("--results", metavar="DIR", default="results", help="folder of the stored runs (default: results)")
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ class BenchmarkSession:
         names: Sequence[str] = self._config.getoption(option)
         for name in names:
             if name not in known:
-                raise pytest.UsageError(f"{option}: there is no {name!r}. There are {', '.join(known)}.")
+                raise pytest.UsageError(f"{option}: {name!r} does not exist. Choose from {', '.join(known)}.")
         return names
 
     def measure(self, items: Sequence[pytest.Item], display: Display) -> None:

@@ -1,4 +1,4 @@
-"""What the commands over the history share."""
+"""What the commands about the history share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
 
 def add_budgets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--budgets", type=Path, default=Path("budgets.toml"), help="limits and allowed growth")
+    parser.add_argument(
+        "--budgets", type=Path, default=Path("budgets.toml"), help="file with limits and allowed growth"
+    )
 
 
 def watched(results: Path, budgets: Path, *, now: float | None = None) -> Watch:
-    """The state of the history. Raises TareError; folders that cannot be read are stale data."""
+    """The state of the history. Folders that cannot be read count as stale data. Raises TareError."""
     from dataclasses import replace
 
     from harness.nights.accepted import read_accepted

@@ -1,4 +1,4 @@
-"""What the commands over stored runs share: where run folders are, and which one a user means."""
+"""What the commands about stored runs share: where run folders are, and which run a user means."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from harness.errors import UsageError
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where run folders are")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the stored runs")
 
 
 def find_run(name: str | None, results: Path) -> Path:
-    """The folder a user means: a path, a run id or the unambiguous beginning of one, or the newest.
+    """The folder that `name` means: a path, a run id, or the unambiguous beginning of an id. None means the newest run.
 
-    Raises UsageError, or StoreError where no run is stored.
+    Raises UsageError, or StoreError if no run is stored.
     """
     from harness.store.run import latest, list_runs
 
@@ -26,5 +26,5 @@ def find_run(name: str | None, results: Path) -> Path:
     matches = [folder for folder in list_runs(results) if folder.name.startswith(name)]
     if len(matches) == 1:
         return matches[0]
-    found = f"{len(matches)} runs begin so" if matches else "there is no such run"
-    raise UsageError(found, where=name, fix="`tare runs` lists them.")
+    found = f"{len(matches)} runs have ids that begin with this" if matches else "no run has this id"
+    raise UsageError(found, where=name, fix="`tare runs` lists the stored runs.")

@@ -1,21 +1,26 @@
-"""`tare accept`: a change is meant; from it on a new baseline holds."""
+"""`tare accept`: accept an intended change. A new baseline begins with it."""
 
 from __future__ import annotations
 
 import argparse
 import time
 
+from harness.commands import Group
 from harness.commands._history import add_budgets, watched
 from harness.commands._runs import add_results
 
-HELP = "say that a change of a cell's metric is meant: its alarm ends, and a new baseline begins"
+HELP = "accept an intended change: closes its alarm and sets a new baseline"
+GROUP = Group.OVER_TIME
+PLACE = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cell", help="cell id, or a pattern such as 'go-*'")
     parser.add_argument("metric", help="metric, or a pattern such as 'size.*'")
-    parser.add_argument("--reason", required=True, help="why it is meant; shown in the charts")
-    parser.add_argument("--since", metavar="RUN", help="first night of the new level (default: where it was found)")
+    parser.add_argument("--reason", required=True, help="why the change is intended; the charts show it")
+    parser.add_argument(
+        "--since", metavar="RUN", help="first night of the new level (default: the night of the detected change)"
+    )
     add_results(parser)
     add_budgets(parser)
 
@@ -34,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     matching = [item for item in found.series if wanted.holds_for(item.key) and item.current]
     if not matching:
         raise UsageError(
-            "no series is called so", where=f"{options.cell} {options.metric}", fix="`tare trend` lists them."
+            "no series has this name", where=f"{options.cell} {options.metric}", fix="`tare trend` lists all series."
         )
     if options.since:
         since = {find_run(options.since, options.results).name}
@@ -42,11 +47,13 @@ def run(options: argparse.Namespace) -> int:
         changed = [item for item in matching if item.urgency[0] < 5]
         if not changed:
             raise UsageError(
-                "nothing changed here", where=f"{options.cell} {options.metric}", fix="Use --since RUN to say where."
+                "no change was detected",
+                where=f"{options.cell} {options.metric}",
+                fix="Name the first night of the new level with --since RUN.",
             )
         since = {item.line.runs[told(item)[1]] for item in changed}
     for name in sorted(since):
         accept(options.results, replace(wanted, since=name))
     runs = ", ".join(sorted(since))
-    print(f"accepted: {options.cell} {options.metric} from {runs} on ({len(matching)} series): {options.reason}")
+    print(f"accepted: {options.cell} {options.metric} since {runs} ({len(matching)} series): {options.reason}")
     return 0

@@ -1,20 +1,25 @@
-"""`tare calibrate`: known effects, measured like any other run, and how well they come back."""
+"""`tare calibrate`: measure known effects like any other run, and compare the results with the known values."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._runs import add_results
 
-HELP = "measure known effects (100 ms, 50 MB, 5 % …) and say how well they come back here"
+HELP = "measure known effects (100 ms, 50 MB, 5 % …) and show how exactly they come back"
+GROUP = Group.MAINTAIN
+PLACE = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
-    parser.add_argument("--short", action="store_true", help="fewer blocks, without the 5 %% shift: some three minutes")
-    parser.add_argument("--show", type=Path, metavar="FOLDER", help="the table of a stored calibration")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the page, as docs/calibration.md is")
+    parser.add_argument(
+        "--short", action="store_true", help="measure fewer blocks and leave out the 5 %% shift (about 3 minutes)"
+    )
+    parser.add_argument("--show", type=Path, metavar="FOLDER", help="show a stored calibration, without measuring")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the page (docs/calibration.md is one)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`tare claims`: what is said about images, held against stored runs."""
+"""`tare claims`: test common claims about images against stored runs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import argparse
 import shutil
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
-HELP = "what is said about images, held against stored runs: confirmed, refuted or undecided"
+HELP = "test common claims about images against stored runs: confirmed, refuted or undecided"
+GROUP = Group.DECIDE
+PLACE = 2
 FILE = Path("variants/claims.toml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="*", help="run ids or folders to draw on (default: all that are stored)")
+    parser.add_argument("run", nargs="*", help="run ids or folders to use (default: all stored runs)")
     add_results(parser)
-    parser.add_argument("--file", type=Path, action="append", metavar="TOML", help="more claims, of the same form")
-    parser.add_argument("-k", dest="only", metavar="TEXT", default="", help="only claims with this in their name")
-    parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
+    parser.add_argument("--file", type=Path, action="append", metavar="TOML", help="add the claims of this file")
+    parser.add_argument("-k", dest="only", metavar="TEXT", default="", help="test only claims whose name contains TEXT")
+    parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     files = [*([FILE] if FILE.exists() or not options.file else []), *(options.file or ())]
     claims = [claim for path in files for claim in read_claims(path, metrics) if options.only in claim.name]
     if not claims:
-        raise UsageError("no claim is called so", where=options.only or str(files[0]), fix="Leave -k out to see all.")
+        raise UsageError("no claim has this name", where=options.only or str(files[0]), fix="Leave out -k to see all.")
     folders = [find_run(name, options.results) for name in options.run] or list_runs(options.results)
     catalogue = read(Path()) if Path("variants/bases.toml").exists() else None
     width = shutil.get_terminal_size((100, 40)).columns

@@ -1,15 +1,19 @@
-"""`tare clean`: end and remove what killed runs left."""
+"""`tare clean`: stop and remove what killed runs left."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 
-HELP = "end and remove what killed runs left; --cache empties the cache too"
+from harness.commands import Group
+
+HELP = "stop and remove what killed runs left; --cache also empties the cache"
+GROUP = Group.MAINTAIN
+PLACE = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cache", action="store_true", help="also remove cached bases, packages and images")
+    parser.add_argument("--cache", action="store_true", help="also remove the cached bases, packages and images")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -18,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
 
     settings = Settings.from_environ()
     removed = sweep(settings.cache)
-    print(f"removed: {', '.join(removed)}" if removed else "no killed run has left anything")
+    print(f"removed: {', '.join(removed)}" if removed else "nothing to remove: no killed run left anything")
     if options.cache and settings.cache.exists():
         shutil.rmtree(settings.cache)
         print(f"removed the cache {settings.cache}")

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
-HELP = "compare two cells of a run, or two runs; exit code 1 where the second is worse"
+HELP = "compare two cells of a run, or two runs; the exit code is 1 if the second is worse"
+GROUP = Group.READ
+PLACE = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Exit code: 0 nothing is decidedly worse in B, 1 something is, 2 they cannot be compared."
-    parser.add_argument("a", metavar="A", help="a cell (go-full) or a run")
+    parser.epilog = "Exit code: 0 if nothing is decidedly worse in B, 1 if something is, 2 if they cannot be compared."
+    parser.add_argument("a", metavar="A", help="a cell, such as go-full, or a run")
     parser.add_argument("b", metavar="B", help="a cell of the same run, or a run")
     parser.add_argument("--run", help="the run of the cells (default: the newest)")
     add_results(parser)
-    parser.add_argument("--metric", action="append", default=[], metavar="PATTERN", help="only these (start.*)")
-    parser.add_argument("--full", action="store_true", help="every metric, not only the headline ones")
-    parser.add_argument("--changed", action="store_true", help="only what decidedly differs")
+    parser.add_argument(
+        "--metric", action="append", default=[], metavar="PATTERN", help="show only these metrics, such as 'start.*'"
+    )
+    parser.add_argument("--full", action="store_true", help="show every metric, not only the headline metrics")
+    parser.add_argument("--changed", action="store_true", help="show only metrics that decidedly differ")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,10 +1,14 @@
-"""`tare doctor`: what this machine has, what will be used, what is missing."""
+"""`tare doctor`: show what this machine has, what Tare will use, and what is missing."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "what this machine has, what will be used, what is missing"
+from harness.commands import Group
+
+HELP = "show what this machine has, what Tare will use, and what is missing"
+GROUP = Group.MAINTAIN
+PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,22 +1,25 @@
-"""`tare export`: stored runs in the forms other tools read."""
+"""`tare export`: write stored runs in the formats of other tools."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
-HELP = "stored runs as CSV, SQLite, or the JSON of pytest-benchmark, Bencher or github-action-benchmark"
+HELP = "write stored runs as CSV, SQLite, or the JSON of pytest-benchmark, Bencher or github-action-benchmark"
+GROUP = Group.OVER_TIME
+PLACE = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     from harness.export import exporters
 
     parser.add_argument("run", nargs="*", help="runs to export (default: the newest)")
-    parser.add_argument("--all", action="store_true", help="every stored run")
-    parser.add_argument("--format", required=True, choices=list(exporters()), help="form to write")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where to (default: tare.<suffix>)")
+    parser.add_argument("--all", action="store_true", help="export every stored run")
+    parser.add_argument("--format", required=True, choices=list(exporters()), help="format to write")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="file to write (default: tare.<suffix>)")
     add_results(parser)
 
 

@@ -1,18 +1,24 @@
-"""`tare gate`: may a change go in? Two runs under budgets, as Markdown and an exit code."""
+"""`tare gate`: check a change before it is merged. Compares two runs under budgets; Markdown and an exit code."""
 
 from __future__ import annotations
 
 import argparse
 
+from harness.commands import Group
 from harness.commands._history import add_budgets
 from harness.commands._runs import add_results, find_run
 
-HELP = "compare two runs under budgets.toml: a Markdown table of what broke and what is to blame, and an exit code"
+HELP = "check a change before it is merged: compare two runs under budgets.toml, print Markdown, set the exit code"
+GROUP = Group.OVER_TIME
+PLACE = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--base", required=True, metavar="RUN", help="run to compare with: id, beginning of one, folder"
+        "--base",
+        required=True,
+        metavar="RUN",
+        help="run to compare with: its id, the beginning of its id, or its folder",
     )
     parser.add_argument("--head", metavar="RUN", help="run to judge (default: the newest)")
     add_results(parser)
@@ -20,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit code: 0 passes, 1 a hard budget is broken, 3 something was not measured."""
+    """Exit code: 0 if the change passes, 1 if a hard budget is broken, 3 if something was not measured."""
     from harness.errors import UsageError
     from harness.nights.budgets import read_budgets
     from harness.nights.history import Confirmation, History
@@ -29,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
     base, head = (find_run(name, options.results) for name in (options.base, options.head))
     if base.resolve() == head.resolve():
-        raise UsageError("base and head are the same run", where=base.name, fix="Give two.")
+        raise UsageError("base and head are the same run", where=base.name, fix="Give two different runs.")
     confirmations: tuple[Confirmation, ...] = ()
     if (options.results / head.name).exists():
         with History.open(options.results) as history:

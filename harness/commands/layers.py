@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
-HELP = "each layer of a cell's image: its step, bytes, waste and largest folders"
+HELP = "show each layer of an image: its build step, its bytes, its waste and its largest folders"
+GROUP = Group.READ
+PLACE = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", help="such as go-slim")
+    parser.add_argument("cell", help="a cell, such as go-slim")
     parser.add_argument("--run", help="run id or folder (default: the newest)")
     add_results(parser)
-    parser.add_argument("--folders", type=int, default=3, metavar="N", help="folders told of each layer (default 3)")
+    parser.add_argument("--folders", type=int, default=3, metavar="N", help="folders to list per layer (default 3)")
 
 
 def run(options: argparse.Namespace) -> int:

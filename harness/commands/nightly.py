@@ -1,4 +1,4 @@
-"""`tare nightly`: one night, for a scheduler."""
+"""`tare nightly`: measure one night, for a scheduler."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._history import add_budgets, watched
 from harness.commands._runs import add_results
 
-HELP = "one night for a scheduler: measure, compare with the history, confirm, write trends.html and summary.txt"
+HELP = "measure one night for a scheduler, confirm suspected regressions, write trends.html and summary.txt"
+GROUP = Group.OVER_TIME
+PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, default=Path("benchmarks/nightly.toml"), help="what to measure")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="where to write the page (default: in --results)")
+    parser.add_argument(
+        "--config", type=Path, default=Path("benchmarks/nightly.toml"), help="file that lists what to measure"
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="page to write (default: trends.html in the folder of --results)"
+    )
     add_results(parser)
     add_budgets(parser)
 

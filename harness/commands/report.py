@@ -8,33 +8,46 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
-HELP = "tables of a stored run; --decision, --html or --out write what to take and why"
+HELP = "print the tables of a stored run; --decision, --html or --out write which strategy to take and why"
+GROUP = Group.READ
+PLACE = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "run", nargs="*", help="run id or folder (default: the newest); several of one environment are read as one"
+        "run", nargs="*", help="run id or folder (default: the newest); several runs of one environment are read as one"
     )
     add_results(parser)
-    parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
-    parser.add_argument("--full", action="store_true", help="every metric, not only the headline ones")
-    group = parser.add_argument_group("what to take")
-    group.add_argument("--decision", type=Path, metavar="FILE", help="write the decision document")
-    group.add_argument("--html", type=Path, metavar="FILE", help="write the page")
+    parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
+    parser.add_argument("--full", action="store_true", help="show every metric, not only the headline metrics")
+    group = parser.add_argument_group("which strategy to take")
+    group.add_argument("--decision", type=Path, metavar="FILE", help="write the decision document here")
+    group.add_argument("--html", type=Path, metavar="FILE", help="write the page here")
     group.add_argument("--out", type=Path, metavar="DIR", help="write both: DIR/decision.md and DIR/report.html")
     group.add_argument(
-        "--weight", action="append", default=[], metavar="NAME=N", help="weight of a criterion or metric (deploy=3)"
+        "--weight",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="weight of a criterion or metric, such as deploy=3",
     )
     group.add_argument(
-        "--need", action="append", default=[], metavar="WHAT", help="what an image must have (shell, non-root …)"
+        "--need", action="append", default=[], metavar="WHAT", help="what an image must have, such as shell or non-root"
     )
     group.add_argument(
-        "--at-most", action="append", default=[], metavar="METRIC=VALUE", help="a limit (size.transfer=100MB)"
+        "--at-most",
+        action="append",
+        default=[],
+        metavar="METRIC=VALUE",
+        help="an upper limit, such as size.transfer=100MB",
     )
-    group.add_argument("--at-least", action="append", default=[], metavar="METRIC=VALUE", help="a limit from below")
+    group.add_argument(
+        "--at-least", action="append", default=[], metavar="METRIC=VALUE", help="lower limit, such as size.layers=3"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

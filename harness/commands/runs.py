@@ -1,12 +1,15 @@
-"""`tare runs`: the stored runs."""
+"""`tare runs`: list the stored runs."""
 
 from __future__ import annotations
 
 import argparse
 
+from harness.commands import Group
 from harness.commands._runs import add_results
 
-HELP = "list stored runs"
+HELP = "list the stored runs"
+GROUP = Group.READ
+PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,5 +30,5 @@ def run(options: argparse.Namespace) -> int:
         fingerprint = manifest.environment.fingerprint
         rows.append((stored.id, fingerprint, len(manifest.cells), samples, len(stored.failures), outcome))
     headers = ("run", "environment", "cells", "samples", "failed tries", "last session")
-    print(tabulate(rows, headers=headers) if rows else "no run is stored here")
+    print(tabulate(rows, headers=headers) if rows else "no run is stored here. `tox -e bench` makes one.")
     return 0

@@ -1,19 +1,22 @@
-"""`tare scan`: known vulnerabilities of a stored run's images, by the scanners this machine has."""
+"""`tare scan`: list known vulnerabilities of a stored run's images with the scanners of this machine."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
-HELP = "known vulnerabilities of stored images, by grype, trivy and docker scout where they are installed"
+HELP = "list known vulnerabilities of stored images; uses grype, trivy and docker scout if they are installed"
+GROUP = Group.READ
+PLACE = 6
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
     add_results(parser)
-    parser.add_argument("--output", type=Path, metavar="FILE", help="also write all that was found, as JSON")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write all findings as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
             found.setdefault(cell.id, []).append(result)
             rows.append((cell.id, f"{name} {result.version}", result.database, *result.counts().values()))
     if not rows:
-        raise UsageError("no bill of materials is stored", where=stored.id, fix="`tox -e bench -- -m surface`.")
+        raise UsageError(
+            "no bill of materials is stored", where=stored.id, fix="`tox -e bench -- -m surface` stores them."
+        )
     print(tabulate(rows, headers=("cell", "scanner", "database of", *scanners.SEVERITIES)))
     if options.output:
         at = datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""`tare scenarios`: what each strategy costs where it is used, from a stored run's measured parts."""
+"""`tare scenarios`: compute what each strategy costs in use, from the measured parts of a stored run."""
 
 from __future__ import annotations
 
@@ -9,39 +9,44 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.scenarios.formulas import Question
 
-HELP = "deploys, scale-out, CI rebuilds and storage for a link of your choice, from a stored run; --check measures them"
+HELP = "compute deployments, scale-out, CI rebuilds and storage for your network; --check measures them"
+GROUP = Group.DECIDE
+PLACE = 1
 
 NODES = 4
 CHECKED = ("go-multi-stage", "python-multi-stage")
 
-_SPEEDS = "Mbit/s of payload; of a link's nominal speed take 95 %%"
+_SPEEDS = "payload speed in Mbit/s; use 95 %% of the link's nominal speed"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
     add_results(parser)
     parser.add_argument("--bandwidth", type=float, default=100.0, metavar="MBIT", help=f"{_SPEEDS} (default 100)")
-    parser.add_argument("--rtt", type=float, default=5.0, metavar="MS", help="round-trip time, ms (default 5)")
+    parser.add_argument("--rtt", type=float, default=5.0, metavar="MS", help="round-trip time in ms (default 5)")
     parser.add_argument(
         "--nodes",
         type=int,
         metavar="N",
-        help=f"nodes of the scale-out (default {NODES}; with --check as many as this machine has processors, at most)",
+        help=f"nodes of the scale-out (default {NODES}; with --check at most the number of processors)",
     )
-    parser.add_argument("--versions", type=int, default=10, metavar="V", help="versions that are stored (default 10)")
-    parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
-    parser.add_argument("--vectors", action="store_true", help="test vectors as JSON, for what computes the same")
+    parser.add_argument("--versions", type=int, default=10, metavar="V", help="versions to store (default 10)")
+    parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
+    parser.add_argument("--vectors", action="store_true", help="write test vectors as JSON for other implementations")
     parser.add_argument(
-        "--check", action="store_true", help="build, pull and deploy on a real engine, and print the formulas' errors"
+        "--check",
+        action="store_true",
+        help="build, pull and deploy on a real engine and show the formulas' errors",
     )
     cells = " and ".join(CHECKED)
-    parser.add_argument("--cell", action="append", metavar="CELL", help=f"with --check: cells (default: {cells})")
+    parser.add_argument("--cell", action="append", metavar="CELL", help=f"cell to use with --check (default: {cells})")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _nodes(*, check: bool) -> int:
-    """Real nodes have processors of their own: more of them than this machine has would unpack in turns."""
+    """Real nodes have their own processors. More nodes than this machine has processors would unpack in turns."""
     return min(NODES, max(os.cpu_count() or 1, 2)) if check else NODES
 
 
@@ -82,7 +87,7 @@ def _show(question: Question, options: argparse.Namespace) -> int:
 
 
 def _check(question: Question, cells: Sequence[str]) -> int:
-    """Exit code 1 where a formula is further off than it may be."""
+    """Exit code: 1 if the error of a formula is larger than its tolerance, else 0."""
     from harness.experiments.play_scenarios import check
     from harness.report.scenarios import render_checks
     from harness.text.display import Display

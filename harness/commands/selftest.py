@@ -1,4 +1,4 @@
-"""`tare selftest`: the harness put to the test with samples of known truth."""
+"""`tare selftest`: test the harness with samples whose truth is known."""
 
 from __future__ import annotations
 
@@ -6,26 +6,31 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
 if TYPE_CHECKING:
     from harness.store.run import Run
 
-HELP = "aa: is a cell called different from itself? plan: how many samples the planner saves"
+HELP = "test Tare itself: aa counts differences claimed between a cell and itself, plan counts the samples saved"
+GROUP = Group.MAINTAIN
+PLACE = 4
 _FOLDER = "selftest"  # beside the runs of apps, under results/
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     tests = parser.add_subparsers(required=True, metavar="TEST", dest="test")
-    aa = tests.add_parser("aa", help="measure cells as two, or draw both sides from stored samples; count the claims")
-    aa.add_argument("cells", nargs="*", metavar="CELL", help="measure these cells as two, on a real engine")
-    aa.add_argument("--probe", action="append", default=[], help="with these probes (default: start)")
-    aa.add_argument("--blocks", type=int, default=12, help="so many blocks (default: 12)")
-    plan = tests.add_parser("plan", help="replay stored samples under the planner and under an equal plan")
+    aa = tests.add_parser("aa", help="compare a cell with itself and count how often a difference is claimed")
+    aa.add_argument(
+        "cells", nargs="*", metavar="CELL", help="measure each of these cells as two (default: use stored samples)"
+    )
+    aa.add_argument("--probe", action="append", default=[], help="probe to measure with (default: start)")
+    aa.add_argument("--blocks", type=int, default=12, help="number of blocks to measure (default: 12)")
+    plan = tests.add_parser("plan", help="replay stored samples with the planner and with equal numbers of blocks")
     for test in (aa, plan):
-        test.add_argument("--run", help="the stored run to draw from (default: the newest)")
-        test.add_argument("--seed", type=int, default=1, help="of what is drawn (default: 1)")
-        test.add_argument("--tables", type=int, default=100, help="how many tables are drawn (default: 100)")
+        test.add_argument("--run", help="stored run to draw samples from (default: the newest)")
+        test.add_argument("--seed", type=int, default=1, help="seed of the random draws (default: 1)")
+        test.add_argument("--tables", type=int, default=100, help="number of tables to draw (default: 100)")
         add_results(test)
 
 
@@ -52,12 +57,12 @@ def _measure(options: argparse.Namespace) -> Path:
     known = {cell.id: cell for cell in catalogue.cells}
     for name in options.cells:
         if name not in known:
-            raise UsageError("there is no such cell", where=name, fix="`tox -e bench -- --co` lists them.")
+            raise UsageError("no cell has this name", where=name, fix="`tox -e bench -- --co` lists all cells.")
     wanted = options.probe or ["start"]
     probes = [probe for probe in all_probes() if probe.name in wanted]
     if missing := set(wanted) - {probe.name for probe in probes}:
         names = ", ".join(probe.name for probe in all_probes())
-        raise UsageError("there is no such probe", where=", ".join(sorted(missing)), fix=f"There are {names}.")
+        raise UsageError("no probe has this name", where=", ".join(sorted(missing)), fix=f"The probes are {names}.")
     display = Display()
     try:
         job = Job(
@@ -76,7 +81,7 @@ def _measure(options: argparse.Namespace) -> Path:
 
 
 def _measured(run: Run, options: argparse.Namespace) -> int:
-    """The table as measured, and the same with the twins exchanged at random within blocks."""
+    """The table as measured, and the same table with the twins swapped at random within blocks."""
     from tabulate import tabulate
 
     from harness.decision.figures import figures
@@ -87,12 +92,12 @@ def _measured(run: Run, options: argparse.Namespace) -> int:
         (cell.rpartition("-")[0], metric, item.n, f"{item.estimate:.3f}×", _interval(item.low, item.high), item.verdict)
         for (cell, metric), item in found
     ]
-    print(tabulate(rows, headers=("cell, as two", "metric", "blocks", "ratio", "95 % interval", "verdict")))
+    print(tabulate(rows, headers=("cell, measured as two", "metric", "blocks", "ratio", "95 % interval", "verdict")))
     claims = sum(answer.verdict in CLAIMS for _, answer in found)
     again = relabelled(run.series(), run.manifest.metrics, seed=options.seed, tables=options.tables)
-    print(f"\nAs measured: {claims} of {len(found)} verdicts claim a difference where there is none.")
+    print(f"\nAs measured: {claims} of {len(found)} verdicts claim a difference, although there is none.")
     print(
-        f"With the two exchanged at random within blocks, {options.tables} times: {again.claims} of {again.verdicts} "
+        f"With the two swapped at random within blocks, {options.tables} times: {again.claims} of {again.verdicts} "
         f"({again.share:.2%}; allowed: 1 %)."
     )
     print(f"Stored in {run.folder}.")
@@ -112,13 +117,15 @@ def _stored(run: Run, options: argparse.Namespace) -> int:
     found = against_itself(run.series(), run.manifest.metrics, seed=options.seed, tables=options.tables)
     total = sum(found.values(), Count())
     if not total.verdicts:
-        raise UsageError("no cell has four samples of a measured metric", where=run.id, fix="Give --run, or CELLs.")
+        raise UsageError(
+            "no cell has four samples of a measured metric",
+            where=run.id,
+            fix="Name another run with --run, or name CELLs to measure.",
+        )
     rows = [(n, item.verdicts, item.claims, f"{item.share:.2%}") for n, item in found.items()]
-    print(
-        f"Cells of run {run.id} against themselves: {options.tables} tables of each size, drawn from their samples.\n"
-    )
+    print(f"Cells of run {run.id} compared with themselves: {options.tables} tables of each size, drawn at random.\n")
     print(tabulate(rows, headers=("blocks", "verdicts", "claim a difference", "share"), disable_numparse=True))
-    print(f"\nIn all {total.share:.2%} (allowed: 1 %).")
+    print(f"\nTotal: {total.share:.2%} (allowed: 1 %).")
     return 0 if total.passed else 1
 
 
@@ -132,18 +139,17 @@ def _plan(run: Run, seed: int) -> int:
 
     found = races(run, seeds=range(seed, seed + 5))
     if not found:
-        raise UsageError("no app has two cells with four blocks", where=run.id, fix="Give --run.")
+        raise UsageError("no app has two cells with four blocks", where=run.id, fix="Name another run with --run.")
     rows = [(f"{item.goal:.1%}", item.comparisons, item.planned, item.equal, f"{item.share:.0%}") for item in found]
-    print(f"Blocks of run {run.id}, drawn at random without end, until no undecided interval is wider than the goal:\n")
+    print(f"Blocks of run {run.id}, drawn at random until no undecided interval is wider than the goal:\n")
     headers = ("goal, of the ratio", "comparisons", "samples, planned", "samples, equal plan", "share")
     print(tabulate(rows, headers=headers, disable_numparse=True))
     open_ = [item.share for item in found if item.is_open]
     if not open_:
-        print(
-            "\nThe fewest blocks that tell an interval are more than half of an equal plan's: nothing could be saved."
-        )
+        print("\nNothing could be saved: an interval needs more than half of the blocks of an equal plan.")
         return 0
     print(
-        f"\nWhere half could be saved at all: {median(open_):.0%} of the samples ({len(open_)} races; allowed: 50 %)."
+        f"\nIf half of the samples can be saved at all, the planner takes {median(open_):.0%} of them "
+        f"({len(open_)} races; allowed: 50 %)."
     )
     return 0 if median(open_) <= 0.5 else 1

@@ -1,4 +1,4 @@
-"""`tare stages`: what a build stage costs, and what stages side by side gain, on a real engine."""
+"""`tare stages`: measure what a build stage costs, and what stages that run side by side gain, on a real engine."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import argparse
 import random
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
-HELP = "build 1 to 64 stages, one after the other and side by side: what a stage costs, and whether the image grows"
+HELP = "build images of 1 to 64 stages and show what a stage costs and whether the image grows"
+GROUP = Group.MEASURE
+PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
-    parser.add_argument("--blocks", type=int, default=3, help="how often each is built (default: 3, some six minutes)")
+    parser.add_argument("--blocks", type=int, default=3, help="builds of each image (default: 3, about 6 minutes)")
     parser.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
-    parser.add_argument("--show", metavar="RUN", help="table and chart of a stored run, without measuring")
+    parser.add_argument("--show", metavar="RUN", help="show table and chart of a stored run, without measuring")
 
 
 def run(options: argparse.Namespace) -> int:

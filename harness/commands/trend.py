@@ -1,4 +1,4 @@
-"""`tare trend`: what the history of nights says, as text and as trends.html."""
+"""`tare trend`: show alarms and changes in the history of nights, as text and as trends.html."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import argparse
 import shutil
 from pathlib import Path
 
+from harness.commands import Group
 from harness.commands._history import add_budgets, watched
 from harness.commands._runs import add_results
 
-HELP = "what the history of nights says: alarms, changes and their causes, stale data; --html writes trends.html"
+HELP = "show alarms, changes and their causes in the history, without measuring; --html writes trends.html"
+GROUP = Group.OVER_TIME
+PLACE = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     add_budgets(parser)
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page with all charts here")
-    parser.add_argument("--markdown", action="store_true", help="Markdown instead of text")
+    parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Exit code: 0 fine, 1 an alarm is open, 3 data is stale or missing."""
+    """Exit code: 0 if all is well, 1 if an alarm is open, 3 if data is stale or missing."""
     from harness.report.trends import render, render_markdown
 
     found = watched(options.results, options.budgets)

@@ -1,17 +1,20 @@
-"""`tare why A B`: why one image is larger, holds more, builds or starts slower than another, from a stored run."""
+"""`tare why A B`: show why one image is larger or slower than another, from a stored run."""
 
 from __future__ import annotations
 
 import argparse
 
+from harness.commands import Group
 from harness.commands._runs import add_results, find_run
 
-HELP = "why two cells differ: layers, packages, files, surface, build steps, start phases"
+HELP = "show why two cells differ: layers, packages, files, surface, build steps, start phases"
+GROUP = Group.READ
+PLACE = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("before", metavar="A", help="a cell, such as go-scratch")
-    parser.add_argument("after", metavar="B", help="another, such as go-full")
+    parser.add_argument("after", metavar="B", help="another cell, such as go-full")
     parser.add_argument("--run", help="run id or folder (default: the newest)")
     add_results(parser)
 
