@@ -196,6 +196,10 @@ class Table:
     def __contains__(self, key: str) -> bool:
         return key in self._data
 
+    def spelling(self, key: str, *older: str) -> str:
+        """`key`, or the older name that the table has for it: a file written for an earlier version still reads."""
+        return next((name for name in (key, *older) if name in self), key)
+
     def names(self) -> tuple[str, ...]:
         """The keys, in the file's order."""
         return tuple(self._data)

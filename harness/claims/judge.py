@@ -1,12 +1,12 @@
 """Claims judged by stored runs. Pure: runs in, verdicts out.
 
-Every unit of a reading (a cell, an app's pair of cells, an app, a set of cells) is judged by the newest run that has
-what it takes. All units of a reading come from one environment, the newest run's where it has any; nothing is ever
-joined across environments.
+Every unit of an interpretation (a cell, an app's pair of cells, an app, a set of cells) is judged by the newest run
+that has what it takes. All units of an interpretation come from one environment, the newest run's if it has any;
+nothing is ever joined across environments.
 
 An interval inside the bounds confirms, one outside refutes, one across a bound leaves undecided, and so do too few
 samples for an interval. Comparisons are those of harness/stats/intervals.py: six blocks at least, and a false discovery
-rate held over the reading. "No practical difference" refutes that one is less.
+rate held over the interpretation. "No practical difference" refutes that one is less.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def judge(claims: Iterable[Claim], runs: Sequence[Run]) -> tuple[Judgement, ...]
 
 
 def _judge_claim(claim: Claim, by_print: Mapping[str, Sequence[Run]]) -> Judgement:
-    readings = tuple(_judge_reading(reading, by_print) for reading in claim.readings)
-    answers = {judged.answer for judged in readings}
+    interpretations = tuple(_judge_interpretation(interpretation, by_print) for interpretation in claim.interpretations)
+    answers = {judged.answer for judged in interpretations}
     decided = answers - {Answer.UNDECIDED}
     if len(decided) > 1:
         answer = Answer.DEPENDS
@@ -58,21 +58,21 @@ def _judge_claim(claim: Claim, by_print: Mapping[str, Sequence[Run]]) -> Judgeme
         answer = Answer.UNDECIDED
     else:
         (answer,) = answers
-    return Judgement(claim=claim, answer=answer, readings=readings)
+    return Judgement(claim=claim, answer=answer, interpretations=interpretations)
 
 
-def _judge_reading(reading: Interpretation, by_print: Mapping[str, Sequence[Run]]) -> Judged:
-    find = _FINDERS[type(reading.test)]
+def _judge_interpretation(interpretation: Interpretation, by_print: Mapping[str, Sequence[Run]]) -> Judged:
+    find = _FINDERS[type(interpretation.test)]
     for fingerprint, runs in by_print.items():
-        if findings := tuple(find(reading, runs)):
+        if findings := tuple(find(interpretation, runs)):
             answer = _together(findings)
             return Judged(
-                reading=reading,
+                interpretation=interpretation,
                 answer=answer,
                 findings=findings,
                 environment=fingerprint,
             )
-    return Judged(reading=reading, answer=Answer.UNDECIDED, findings=(), environment="")
+    return Judged(interpretation=interpretation, answer=Answer.UNDECIDED, findings=(), environment="")
 
 
 def _together(findings: Sequence[Evidence]) -> Answer:
@@ -86,11 +86,13 @@ def _together(findings: Sequence[Evidence]) -> Answer:
 # ── units ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _within(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
-    test = reading.test
+def _within(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
+    test = interpretation.test
     assert isinstance(test, Within)
-    for cell, run in _newest(reading.cells, runs, lambda run, cell: (cell, reading.metric) in run.series()):
-        metric, summary = _metric(run, reading.metric), _summary(run, cell, reading.metric)
+    for cell, run in _newest(
+        interpretation.cells, runs, lambda run, cell: (cell, interpretation.metric) in run.series()
+    ):
+        metric, summary = _metric(run, interpretation.metric), _summary(run, cell, interpretation.metric)
         low, high = summary.low, summary.high
         if low is None or high is None:
             answer = Answer.UNDECIDED
@@ -101,19 +103,19 @@ def _within(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
         yield Evidence(unit=cell, answer=answer, numbers=_value(metric, summary), run=run.id)
 
 
-def _less(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
-    test = reading.test
+def _less(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
+    test = interpretation.test
     assert isinstance(test, Less)
     pairs: dict[tuple[str, str], Run] = {}
     for run in runs:
         series = run.series()
-        for one, other in _pairs_of_apps(run, reading.cells, test.than):
-            if (one, reading.metric) in series and (other, reading.metric) in series:
+        for one, other in _pairs_of_apps(run, interpretation.cells, test.than):
+            if (one, interpretation.metric) in series and (other, interpretation.metric) in series:
                 pairs.setdefault((one, other), run)
-    ratios = _ratios({pair: (run, reading.metric) for pair, run in pairs.items()})
+    ratios = _ratios({pair: (run, interpretation.metric) for pair, run in pairs.items()})
     for (one, other), run in pairs.items():
-        metric = _metric(run, reading.metric)
-        mine, theirs = (_summary(run, cell, reading.metric) for cell in (one, other))
+        metric = _metric(run, interpretation.metric)
+        mine, theirs = (_summary(run, cell, interpretation.metric) for cell in (one, other))
         compared = ratios.get((one, other))
         numbers = f"{_value(metric, mine)} against {_value(metric, theirs)}"
         if compared is None:  # a value of zero has no ratio: only what is exact can be told
@@ -124,25 +126,25 @@ def _less(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
         yield Evidence(unit=one, answer=answer, numbers=numbers, run=run.id)
 
 
-def _follows(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
+def _follows(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     """One finding for each app, over all its pairs of cells."""
-    test = reading.test
+    test = interpretation.test
     assert isinstance(test, Follows)
     chosen: dict[str, Run] = {}
     for run in runs:
-        for app, cells in _by_app(run, reading.cells).items():
-            if len(_having(run, cells, (reading.metric, test.metric))) > 1:
+        for app, cells in _by_app(run, interpretation.cells).items():
+            if len(_having(run, cells, (interpretation.metric, test.metric))) > 1:
                 chosen.setdefault(app, run)
     pairs = {}
     for app, run in chosen.items():
-        cells = _having(run, _by_app(run, reading.cells)[app], (reading.metric, test.metric))
+        cells = _having(run, _by_app(run, interpretation.cells)[app], (interpretation.metric, test.metric))
         for one, other in combinations(cells, 2):
             less, more = sorted((one, other), key=lambda cell: _summary(run, cell, test.metric).median)
             if _summary(run, more, test.metric).median >= test.apart * _summary(run, less, test.metric).median:
-                pairs[less, more] = (run, reading.metric)
+                pairs[less, more] = (run, interpretation.metric)
     ratios = _ratios(pairs)
     for app, run in chosen.items():
-        cells = _by_app(run, reading.cells)[app]
+        cells = _by_app(run, interpretation.cells)[app]
         mine = [ratios[pair] for pair in pairs if pair[0] in cells and pair in ratios]
         if mine:
             yield _tally(app, mine, test, run)
@@ -163,15 +165,15 @@ def _tally(app: str, compared: Sequence[Ratio], test: Follows, run: Run) -> Evid
     return Evidence(unit=app, answer=answer, numbers=numbers, run=run.id)
 
 
-def _same(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
-    test = reading.test
+def _same(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
+    test = interpretation.test
     assert isinstance(test, Same)
     for run in runs:
-        cells = _having(run, _matching(run, reading.cells), (reading.metric,))
+        cells = _having(run, _matching(run, interpretation.cells), (interpretation.metric,))
         if len(cells) < 2:
             continue
-        metric = _metric(run, reading.metric)
-        found = {cell: _summary(run, cell, reading.metric) for cell in cells}
+        metric = _metric(run, interpretation.metric)
+        found = {cell: _summary(run, cell, interpretation.metric) for cell in cells}
         least, most = min(found.values(), key=_median), max(found.values(), key=_median)
         low = _bound(most.low, least.high)  # how many times the least the greatest is, at least and at most
         high = _bound(most.high, least.low)
@@ -183,18 +185,18 @@ def _same(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
         else:
             answer = Answer.REFUTED if low > bound else Answer.UNDECIDED
         numbers = f"{len(cells)} cells, {_value(metric, least)} to {_value(metric, most)}"
-        yield Evidence(unit=", ".join(reading.cells), answer=answer, numbers=numbers, run=run.id)
+        yield Evidence(unit=", ".join(interpretation.cells), answer=answer, numbers=numbers, run=run.id)
         return
 
 
-def _outcome(reading: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
-    test = reading.test
+def _outcome(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
+    test = interpretation.test
     assert isinstance(test, EndsAs)
 
     def tried(run: Run, cell: str) -> bool:
         return _works(run, cell) or _failure(run, cell) is not None
 
-    for cell, run in _newest(reading.cells, runs, tried):
+    for cell, run in _newest(interpretation.cells, runs, tried):
         failed = None if _works(run, cell) else _failure(run, cell)
         yield Evidence(
             unit=cell,

@@ -1,8 +1,8 @@
 """Claims: sentences people say about images, as comparisons over metrics; variants/claims.toml has those of the source.
 
-A claim has readings, because a sentence may be true of one and false of another (compressed or not, with or without the
-base). A reading is one test over one metric of some cells. docs/claims.md tells the format, which is read here; how
-claims are judged is in harness/claims/judge.py.
+A claim has interpretations, because a sentence may be true of one and false of another (compressed or not, with or
+without the base). An interpretation is one test over one metric of some cells. docs/claims.md has the format,
+which is read here; harness/claims/judge.py judges claims.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from harness.tomlfile import Document, Table, shown
 
 
 class Answer(StrEnum):
-    """What the runs say of a claim. The last is of a claim only: its readings differ."""
+    """What the runs say of a claim. The last is of a claim only: its interpretations differ."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
-    DEPENDS = "depends on the reading"
+    DEPENDS = "depends on the interpretation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +111,7 @@ class Interpretation:
 class Claim:
     name: str
     says: str
-    readings: tuple[Interpretation, ...]
+    interpretations: tuple[Interpretation, ...]
     note: str = ""
 
 
@@ -128,9 +128,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A reading's verdict. Without findings nothing of it was measured, and `environment` is ""."""
+    """An interpretation's verdict. Without findings nothing of it was measured, and `environment` is ""."""
 
-    reading: Interpretation
+    interpretation: Interpretation
     answer: Answer
     findings: tuple[Evidence, ...]
     environment: str
@@ -140,12 +140,12 @@ class Judged:
 class Judgement:
     claim: Claim
     answer: Answer
-    readings: tuple[Judged, ...]
+    interpretations: tuple[Judged, ...]
 
     @property
     def environments(self) -> tuple[str, ...]:
-        """Fingerprints of the environments the readings come from; where there are two, they are not compared."""
-        return tuple(dict.fromkeys(judged.environment for judged in self.readings if judged.environment))
+        """Fingerprints of the environments that interpretations come from; two of them are not compared."""
+        return tuple(dict.fromkeys(judged.environment for judged in self.interpretations if judged.environment))
 
 
 # ── reading the file ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,11 +186,12 @@ def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]
 
 
 def _claim(table: Table, known: Mapping[str, Metric]) -> Claim:
+    tables = table.tables(table.spelling("interpretation", "reading"))
     claim = Claim(
         name=table.text("name"),
         says=table.text("says"),
         note=table.text("note", default=""),
-        readings=tuple(_reading(inner, known) for inner in table.tables("reading")),
+        interpretations=tuple(_interpretation(inner, known) for inner in tables),
     )
     table.close()
     if claim.name and not _NAME.fullmatch(claim.name):
@@ -199,7 +200,7 @@ def _claim(table: Table, known: Mapping[str, Metric]) -> Claim:
     return claim
 
 
-def _reading(table: Table, known: Mapping[str, Metric]) -> Interpretation:
+def _interpretation(table: Table, known: Mapping[str, Metric]) -> Interpretation:
     name = table.text("metric") if "outcome" not in table else ""
     _check_metric(table, "metric", name, known)
     title, decide, cells = table.text("title"), table.text("decide", default=""), table.texts("cells")
@@ -212,7 +213,7 @@ def _reading(table: Table, known: Mapping[str, Metric]) -> Interpretation:
     else:
         test = EndsAs(status=None)  # any: with a mistake in it nothing of the file is used
         if given:
-            table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make a reading of each.")
+            table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make an interpretation of each.")
         else:
             table.problem("there is no test", fix=f"Add one of {', '.join(_TESTS)}.")
     return Interpretation(title=title, metric=name, cells=cells, test=test, decide=decide)
@@ -227,7 +228,7 @@ def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the test of one reading, whose metric is None where no probe here has it."""
+    """Reads the test of one interpretation, whose metric is None where no probe here has it."""
 
     table: Table
     metric: Metric | None

@@ -1,4 +1,4 @@
-"""Verdicts on claims as text: every reading with its numbers, the run they are from, and what would decide the rest."""
+"""Verdicts on claims as text: every interpretation with its numbers, its run, and what would decide the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from harness.catalogue.catalogue import Catalogue
 from harness.claims.read import Answer, Evidence, Follows, Interpretation, Judged, Judgement, Less
 
-_SHOWN = 12  # findings of a reading that are listed; more are counted
+_SHOWN = 12  # findings of an interpretation that are listed; more are counted
 _LOG_LINES = 4
 _ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had (harness/stats/intervals.py)
 
@@ -51,15 +51,17 @@ def _lines(judgement: Judgement, catalogue: Catalogue | None, metrics: Collectio
     if claim.note:
         yield 1, claim.note
     if len(judgement.environments) > 1:
-        yield 1, f"The readings come from different environments ({', '.join(judgement.environments)}): not comparable."
-    for judged in judgement.readings:
-        yield from _reading(judged, catalogue, metrics)
+        prints = ", ".join(judgement.environments)
+        yield 1, f"The interpretations come from different environments ({prints}): not comparable."
+    for judged in judgement.interpretations:
+        yield from _interpretation(judged, catalogue, metrics)
 
 
-def _reading(judged: Judged, catalogue: Catalogue | None, metrics: Collection[str]) -> Iterator[tuple[int, str]]:
-    reading = judged.reading
-    name = reading.metric or "outcome"
-    yield 1, f"{judged.answer}: {reading.title} ({name} of {', '.join(reading.cells)}: {reading.test.words})"
+def _interpretation(judged: Judged, catalogue: Catalogue | None, metrics: Collection[str]) -> Iterator[tuple[int, str]]:
+    interpretation = judged.interpretation
+    name = interpretation.metric or "outcome"
+    about = f"{name} of {', '.join(interpretation.cells)}: {interpretation.test.words}"
+    yield 1, f"{judged.answer}: {interpretation.title} ({about})"
     for finding in judged.findings[:_SHOWN]:
         yield 2, f"{finding.unit}: {finding.numbers}, {finding.answer} (run {finding.run})"
         yield from ((3, line) for line in _tail(finding))
@@ -67,36 +69,36 @@ def _reading(judged: Judged, catalogue: Catalogue | None, metrics: Collection[st
         yield 2, f"and {len(judged.findings) - _SHOWN} more"
     if judged.answer is Answer.UNDECIDED:
         what = "too few samples" if judged.findings else "not measured"
-        if metrics and reading.metric and not reading.decide and reading.metric not in metrics:
-            yield 2, f"{what}; no probe gives {reading.metric}"
+        if metrics and interpretation.metric and not interpretation.decide and interpretation.metric not in metrics:
+            yield 2, f"{what}; no probe gives {interpretation.metric}"
         else:
-            yield 2, f"{what}; this would decide it: {command(reading, catalogue)}"
+            yield 2, f"{what}; this would decide it: {command(interpretation, catalogue)}"
 
 
 def _tail(finding: Evidence) -> list[str]:
     return [line.strip() for line in finding.log.splitlines() if line.strip()][-_LOG_LINES:]
 
 
-def command(reading: Interpretation, catalogue: Catalogue | None = None) -> str:
-    """What would measure a reading. Cells that are off by default are switched on, where the catalogue tells them."""
-    if reading.decide:
-        return reading.decide
-    test = reading.test
-    patterns = (*reading.cells, *(test.than if isinstance(test, Less) else ()))
-    metrics = [reading.metric, test.metric] if isinstance(test, Follows) else [reading.metric]
+def command(interpretation: Interpretation, catalogue: Catalogue | None = None) -> str:
+    """The command that would measure an interpretation. It switches cells on that are off by default."""
+    if interpretation.decide:
+        return interpretation.decide
+    test = interpretation.test
+    patterns = (*interpretation.cells, *(test.than if isinstance(test, Less) else ()))
+    metrics = [interpretation.metric, test.metric] if isinstance(test, Follows) else [interpretation.metric]
     probes = " or ".join(dict.fromkeys(metric.partition(".")[0] for metric in metrics if metric)) or "size"
     words = dict.fromkeys(pattern.strip("*-?") for pattern in patterns)
     parts = ["tox -e bench --", *_switches(patterns, catalogue), f'-m "{probes}"' if " " in probes else f"-m {probes}"]
     if all(words) and not any(set(word) & set("*?[") for word in words):
         narrowed = " or ".join(words)
         parts.append(f'-k "{narrowed}"' if " " in narrowed else f"-k {narrowed}")
-    if not _is_exact(reading):
+    if not _is_exact(interpretation):
         parts.append(f"--blocks {_ENOUGH}")
     return " ".join(parts)
 
 
-def _is_exact(reading: Interpretation) -> bool:
-    return reading.metric.partition(".")[0] in ("", "size", "surface", "intruder", "harden")
+def _is_exact(interpretation: Interpretation) -> bool:
+    return interpretation.metric.partition(".")[0] in ("", "size", "surface", "intruder", "harden")
 
 
 def _switches(patterns: Sequence[str], catalogue: Catalogue | None) -> Iterator[str]:

@@ -51,9 +51,11 @@ def write(tmp_path):
 
 
 def verdict(runs, test, metric="size.transfer", cells=("*",)):
-    reading = Interpretation(title="so", metric="" if isinstance(test, EndsAs) else metric, cells=cells, test=test)
-    (judgement,) = judge([Claim(name="so", says="So it is.", readings=(reading,))], runs)
-    return judgement.readings[0]
+    interpretation = Interpretation(
+        title="so", metric="" if isinstance(test, EndsAs) else metric, cells=cells, test=test
+    )
+    (judgement,) = judge([Claim(name="so", says="So it is.", interpretations=(interpretation,))], runs)
+    return judgement.interpretations[0]
 
 
 NEAR_TEN = Within(low=9 * MB, high=11 * MB, words="about 10 MB ± 10 %")
@@ -165,11 +167,11 @@ def test_environments_are_never_joined_and_two_are_said(write):
     other = write({"go-slim": {"pull.empty.total": [1.0] * 6}, "java-slim": {"size.transfer": [MB]}}, host="other")
     here = write({"go-slim": {"size.transfer": [10 * MB]}})
     assert {finding.unit for finding in verdict([other, here], NEAR_TEN).findings} == {"go-slim"}
-    readings = tuple(
+    interpretations = tuple(
         Interpretation(title=name, metric=name, cells=("*",), test=Within(words="any"))
         for name in ("size.transfer", "pull.empty.total")
     )
-    (judgement,) = judge([Claim(name="so", says="So it is.", readings=readings)], [other, here])
+    (judgement,) = judge([Claim(name="so", says="So it is.", interpretations=interpretations)], [other, here])
     assert judgement.environments == (here.manifest.environment.fingerprint, other.manifest.environment.fingerprint)
     assert "different environments" in render([judgement])
 
@@ -178,27 +180,27 @@ def test_what_is_not_measured_is_undecided_and_says_what_would_decide_it(write):
     judged = verdict([write({"go-slim": {"size.transfer": [MB]}})], NEAR_TEN, "surface.shells", ("go-slim",))
     assert (judged.answer, judged.findings, judged.environment) == (UNDECIDED, (), "")
     assert verdict([], NEAR_TEN).answer is UNDECIDED
-    (judgement,) = judge([Claim(name="so", says="So it is.", readings=(judged.reading,))], [])
+    (judgement,) = judge([Claim(name="so", says="So it is.", interpretations=(judged.interpretation,))], [])
     assert "this would decide it: tox -e bench -- -m surface -k go-slim" in render([judgement])
     assert "no probe gives surface.shells" in render([judgement], metrics=["size.transfer"])
 
 
-def two_readings(*tests):
+def two_interpretations(*tests):
     return tuple(
         Interpretation(title=str(n), metric="size.transfer", cells=("*",), test=test) for n, test in enumerate(tests)
     )
 
 
-def test_a_claim_that_is_true_of_one_reading_only_says_so(write):
+def test_a_claim_that_is_true_of_one_interpretation_only_says_so(write):
     run = write({"go-slim": {"size.transfer": [10 * MB]}})
     far = Within(low=1e9, words="at least 1 GB")
-    claim = Claim(name="so", says="So it is.", readings=two_readings(NEAR_TEN, far))
+    claim = Claim(name="so", says="So it is.", interpretations=two_interpretations(NEAR_TEN, far))
     (judgement,) = judge([claim], [run])
     assert judgement.answer is Answer.DEPENDS
     text = render([judgement], width=200)
-    assert "DEPENDS ON THE READING: So it is." in text and f"(run {run.id})" in text
+    assert "DEPENDS ON THE INTERPRETATION: So it is." in text and f"(run {run.id})" in text
     open_too = Interpretation(title="?", metric="link.total", cells=("*",), test=far)
-    (judgement,) = judge([replace(claim, readings=(claim.readings[0], open_too))], [run])
+    (judgement,) = judge([replace(claim, interpretations=(claim.interpretations[0], open_too))], [run])
     assert judgement.answer is UNDECIDED
 
 

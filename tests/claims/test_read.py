@@ -21,16 +21,16 @@ METRICS = (
 )
 
 
-def read(tmp_path, *readings, name="mine", head=""):
+def read(tmp_path, *interpretations, name="mine", head=""):
     path = tmp_path / "claims.toml"
-    tables = "".join(f'[[claim.reading]]\ntitle = "a reading"\n{reading}\n' for reading in readings)
+    tables = "".join(f'[[claim.interpretation]]\ntitle = "so"\n{text}\n' for text in interpretations)
     path.write_text(head or f'[[claim]]\nname = "{name}"\nsays = "So it is."\n{tables}')
     return read_claims(path, METRICS)
 
 
 def test_of(tmp_path, test, metric="size.transfer"):
     (claim,) = read(tmp_path, f'metric = "{metric}"\ncells = ["*"]\n{test}')
-    return claim.readings[0].test
+    return claim.interpretations[0].test
 
 
 test_of.__test__ = False  # a helper, whatever its name
@@ -40,8 +40,8 @@ def test_the_claims_of_the_source_are_sound():
     metrics = [metric for probe in all_probes() for metric in probe.metrics]
     claims = read_claims(ROOT / "variants" / "claims.toml", metrics)
     assert len(claims) >= 10
-    assert all(claim.readings for claim in claims)
-    assert any(isinstance(reading.test, EndsAs) for claim in claims for reading in claim.readings)
+    assert all(claim.interpretations for claim in claims)
+    assert any(isinstance(interpretation.test, EndsAs) for claim in claims for interpretation in claim.interpretations)
 
 
 def test_the_documentation_shows_a_sound_file_and_every_test(tmp_path):
@@ -49,7 +49,7 @@ def test_the_documentation_shows_a_sound_file_and_every_test(tmp_path):
     path = tmp_path / "claims.toml"
     path.write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1], encoding="utf-8")
     (claim,) = read_claims(path, METRICS)
-    assert claim.readings[0].decide
+    assert claim.interpretations[0].decide
     assert all(f"`{test} = " in text for test in _TESTS)
 
 
@@ -83,18 +83,18 @@ def test_comparisons(tmp_path):
     assert test_of(tmp_path, "same = 0.01") == Same(tolerance=0.01)
     (claim,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "fails"')
     (other,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "exited"')
-    assert other.readings[0].test == EndsAs(status=Status.EXITED)
-    assert claim.readings[0].test == EndsAs(status=None) and claim.readings[0].metric == ""
+    assert other.interpretations[0].test == EndsAs(status=Status.EXITED)
+    assert claim.interpretations[0].test == EndsAs(status=None) and claim.interpretations[0].metric == ""
 
 
 GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
 
 
 @pytest.mark.parametrize(
-    ("reading", "line", "what", "fix"),
+    ("interpretation", "line", "what", "fix"),
     [
         (GOOD, 4, "there is no test", "Add one of about, "),
-        (GOOD + "same = 0\nequals = 1", 8, "equals and same together", "a reading of each"),
+        (GOOD + "same = 0\nequals = 1", 8, "equals and same together", "an interpretation of each"),
         (GOOD + 'about = "400 MB"', 4, "tolerance is missing", "Add tolerance = "),
         (GOOD + 'about = "400 elephants"\ntolerance = 0.1', 8, "elephants", "a number and a unit (B, kB, MB"),
         (GOOD + 'about = "80 ms"\ntolerance = 0.1', 8, "size.transfer is in B", 'Write "400 MB"'),
@@ -114,19 +114,24 @@ GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
         ('cells = ["*"]\noutcome = "maybe"', 7, 'outcome is "maybe"', "works, fails, timeout, exited"),
     ],
 )
-def test_mistakes_are_told_with_file_line_and_fix(tmp_path, reading, line, what, fix):
+def test_mistakes_are_told_with_file_line_and_fix(tmp_path, interpretation, line, what, fix):
     with pytest.raises(CatalogueError) as told:
-        read(tmp_path, reading)
+        read(tmp_path, interpretation)
     assert told.value.where == f"{tmp_path / 'claims.toml'}:{line}"
     assert what in told.value.what and fix in told.value.fix
 
 
-def test_two_claims_of_one_name_and_claims_without_readings(tmp_path):
+def test_the_older_name_of_an_interpretation_still_reads(tmp_path):
+    head = f'[[claim]]\nname = "old"\nsays = "."\n[[claim.reading]]\ntitle = "."\n{GOOD}same = 0\n'
+    (claim,) = read(tmp_path, head=head)
+    assert [each.title for each in claim.interpretations] == ["."]
+
+
+def test_two_claims_of_one_name_and_claims_without_interpretations(tmp_path):
     with pytest.raises(CatalogueError, match="twice is a claim already"):
-        read(tmp_path, head="".join(
-            f'[[claim]]\nname = "twice"\nsays = "."\n[[claim.reading]]\ntitle = "."\n{GOOD}same = 0\n' for _ in "ab"
-        ))  # fmt: skip
-    with pytest.raises(CatalogueError, match="reading is missing"):
+        one = f'[[claim]]\nname = "twice"\nsays = "."\n[[claim.interpretation]]\ntitle = "."\n{GOOD}same = 0\n'
+        read(tmp_path, head=one * 2)
+    with pytest.raises(CatalogueError, match="interpretation is missing"):
         read(tmp_path)
     with pytest.raises(CatalogueError, match='name is "Not This"'):
         read(tmp_path, GOOD + "same = 0", name="Not This")

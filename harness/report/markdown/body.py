@@ -211,8 +211,8 @@ class Body(DocumentView):
     def claims(self) -> str:
         if not self.decision.claims:
             return ""
-        lines = [f"- **{each.answer}**: {each.claim.says}{_readings(each)}" for each in self.decision.claims]
-        said = "Held against this run; the readings and their numbers are in the page and in `tare claims`."
+        lines = [f"- **{each.answer}**: {each.claim.says}{_interpretations(each)}" for each in self.decision.claims]
+        said = "Held against this run; the interpretations and their numbers are in the page and in `tare claims`."
         return "\n".join(["## What people say", "", said, "", *lines])
 
     def evidence(self) -> str:
@@ -230,13 +230,13 @@ class Body(DocumentView):
         return "\n".join([lines[0], "", *filter(None, lines[1:])])
 
 
-def _readings(judgement: Judgement) -> str:
-    """What each reading says, where there are several, and of how many cells or apps that is so."""
+def _interpretations(judgement: Judgement) -> str:
+    """What each interpretation says, where there are several, and of how many cells or apps that is so."""
     texts = []
-    for each in judgement.readings:
+    for each in judgement.interpretations:
         counts = Counter(finding.answer for finding in each.findings)
         mixed = " and ".join(f"{count} {answer}" for answer, count in counts.items()) if len(counts) > 1 else ""
-        texts.append(f"{each.reading.title}: {each.answer}{f', {mixed}' if mixed else ''}")
+        texts.append(f"{each.interpretation.title}: {each.answer}{f', {mixed}' if mixed else ''}")
     return f" ({'; '.join(texts)})" if len(texts) > 1 or judgement.answer is Answer.UNDECIDED else ""
 
 

@@ -10,7 +10,7 @@ from harness.experiments.effects import HEADERS, effects, newest, rows, sentence
 from harness.report.page.view import PageView, esc
 from harness.store.run import read_run
 
-_MOST_FINDINGS = 40  # of a reading of a claim
+_MOST_FINDINGS = 40  # of an interpretation of a claim
 _TONE = {
     Answer.CONFIRMED: "decided",
     Answer.REFUTED: "leaning",
@@ -46,18 +46,18 @@ then; <code>tare report --weight deploy=5 --need shell</code> writes the documen
             return ""
         parts = []
         for each in self.decision.claims:
-            readings = "".join(self._reading(judged) for judged in each.readings)
+            interpretations = "".join(self._interpretation(judged) for judged in each.interpretations)
             note = f"<p class='note'>{esc(each.claim.note)}</p>" if each.claim.note else ""
             parts.append(
                 f'<details class="app claim"><summary><span class="badge {_TONE[each.answer]}">'
-                f"{esc(each.answer)}</span>{esc(each.claim.says)}</summary><div>{note}{readings}</div></details>"
+                f"{esc(each.answer)}</span>{esc(each.claim.says)}</summary><div>{note}{interpretations}</div></details>"
             )
         counts = {answer: sum(each.answer is answer for each in self.decision.claims) for answer in Answer}
         total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
         return f"""<section id="claims"><h2>What people say</h2><p class="soft">{len(self.decision.claims)} claims held
 against this run: {esc(total)}. <code>tare claims</code> tells the same.</p>{"".join(parts)}</section>"""
 
-    def _reading(self, judged: Judged) -> str:
+    def _interpretation(self, judged: Judged) -> str:
         rows = "".join(
             f"<tr><th scope='row'>{esc(found.unit)}</th><td class='text'>{esc(found.answer)}</td>"
             f"<td class='wrap'>{esc(found.numbers)}</td></tr>"
@@ -65,11 +65,12 @@ against this run: {esc(total)}. <code>tare claims</code> tells the same.</p>{"".
         )
         more = len(judged.findings) - _MOST_FINDINGS
         rest = f"<p class='note'>and {more} more</p>" if more > 0 else ""
-        reading = judged.reading
-        about = f"{reading.metric + ': ' if reading.metric else ''}{reading.test.words}"
+        interpretation = judged.interpretation
+        about = f"{interpretation.metric + ': ' if interpretation.metric else ''}{interpretation.test.words}"
         table = f"<div class='scroll'><table><tbody>{rows}</tbody></table></div>{rest}" if rows else ""
-        wanted = f"<p class='note'>Not measured here{esc(f': {reading.decide}' if reading.decide else '')}.</p>"
-        return f"<h3>{esc(reading.title)}: {esc(judged.answer)}</h3><p class='note'>{esc(about)}</p>{table or wanted}"
+        wanted = f": {interpretation.decide}" if interpretation.decide else ""
+        shown = table or f"<p class='note'>Not measured here{esc(wanted)}.</p>"
+        return f"<h3>{esc(interpretation.title)}: {esc(judged.answer)}</h3><p class='note'>{esc(about)}</p>{shown}"
 
     def environment(self) -> str:
         manifest = self.run.manifest
