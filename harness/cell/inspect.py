@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.host.collector import held_back
+from harness.image.manifest import base_layers
 from harness.image.read import read_layers
 from harness.surface.examine import Examiner
 from harness.surface.inspection import Inspection, inspection_of
@@ -21,7 +22,6 @@ def inspected(registry: Registry, cell: Prepared) -> Inspection:
     """
     if not cell.inspections:
         layers = cell.manifest.layers
-        of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
         with held_back():
             contents = read_layers(
                 registry.config(cell.repository, cell.manifest.digest),
@@ -33,7 +33,7 @@ def inspected(registry: Registry, cell: Prepared) -> Inspection:
                 name=cell.cell.id,
                 image=cell.id,
                 packed=[layer.size for layer in layers],
-                base=sum(layer.digest in of_base for layer in layers),
+                base=base_layers(cell.manifest, cell.base_manifest),
             )
         cell.inspections.append(found)
     return cell.inspections[0]

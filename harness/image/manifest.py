@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import takewhile
+from typing import Any
 
 from harness.errors import LabError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +33,15 @@ class ImageManifest:
         """What an engine that has nothing fetches: config and layers as the manifest states them, each distinct blob
         once, without the manifest itself and the protocol's overhead."""
         return sum({blob.digest: blob.size for blob in (self.config, *self.layers)}.values())
+
+
+def base_layers(manifest: ImageManifest, base: ImageManifest | None) -> int:
+    """How many of the lowest layers are those of the base.
+
+    By position: an image may repeat a layer of its base further up, as two empty layers are the same blob.
+    """
+    pairs = zip(manifest.layers, base.layers if base else (), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0].digest == pair[1].digest, pairs))
 
 
 def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) -> ImageManifest:

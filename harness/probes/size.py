@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from harness.cell.inspect import inspected
 from harness.cell.prepare import Prepared
+from harness.image.manifest import base_layers
 from harness.lab.lab import Lab
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
@@ -79,8 +80,10 @@ class SizeProbe(CellProbe):
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
         image = inspected(lab.registry, cell)
         tree = image.account
-        of_base = {layer.digest for layer in cell.base_manifest.layers} if cell.base_manifest else set()
-        beyond = [layer for layer in cell.manifest.layers if layer.digest not in of_base]
+        own = base_layers(cell.manifest, cell.base_manifest)
+        of_base = {blob.digest: blob.size for blob in cell.manifest.layers[:own]}
+        # a node that has the base has these blobs, wherever the image repeats them, and fetches each other blob once
+        beyond = {blob.digest: blob.size for blob in cell.manifest.layers[own:] if blob.digest not in of_base}
         current = ImageParts.of(
             cell.manifest,
             cell.base_manifest,
@@ -92,8 +95,8 @@ class SizeProbe(CellProbe):
             {
                 "size.transfer": float(cell.manifest.transfer_bytes),
                 "size.unpacked": float(tree.unpacked),
-                "size.unique": float(sum(layer.size for layer in beyond)),
-                "size.base.transfer": float(sum(layer.size for layer in cell.manifest.layers if layer not in beyond)),
+                "size.unique": float(sum(beyond.values())),
+                "size.base.transfer": float(sum(of_base.values())),
                 "size.base.unpacked": float(image.base_unpacked),
                 "size.layers": float(len(cell.manifest.layers)),
                 "size.files": float(tree.files),

@@ -86,7 +86,9 @@ class SurfaceProbe(CellProbe):
 
     @staticmethod
     def _pending(lab: Lab, inventory: Inventory) -> tuple[tuple[Pending, ...], Index | None]:
-        """Raises LabError where the index cannot be had or is another distribution's."""
+        """Raises LabError if not all packages are known, or if the index cannot be had or is another distribution's."""
+        if "packages" in inventory.unknown:
+            raise LabError(f"{', '.join(sorted(inventory.unread))} could not be read")
         if not any(item.is_distribution for item in inventory.packages):
             return (), None
         index = lab.security.index()

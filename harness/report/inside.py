@@ -99,7 +99,11 @@ def _versions(change: ContentChange) -> str:
 def _surface(one: str, other: str, found: ImageDifference) -> list[str]:
     if not found.counts and not found.tools:
         return ["surface: the same", ""]
-    lines = ["surface:", tabulate(found.counts, headers=("", one, other), disable_numparse=True), ""]
+    lines = [
+        "surface:",
+        tabulate(found.counts, headers=("", one, other), disable_numparse=True, missingval="not measured"),
+        "",
+    ]
     for kind, gone, new in found.tools:
         lines += [f"{kind} only in {cell}: {', '.join(names)}" for cell, names in ((one, gone), (other, new)) if names]
     return [*lines, ""]

@@ -39,7 +39,7 @@ class ImageDifference:
     packages: tuple[ContentChange, ...]  # largest change of bytes first; those without any change left out
     files: tuple[ContentChange, ...]  # the same
     unnamed: int  # B by which the files that are told by neither name differ
-    counts: tuple[tuple[str, int, int], ...]  # metrics of the surface probe that differ
+    counts: tuple[tuple[str, int | None, int | None], ...]  # metrics of the surface probe that differ; None: not known
     tools: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]  # kind, names only before, only after
 
     @property
@@ -62,9 +62,9 @@ def difference(before: StoredImage, after: StoredImage) -> ImageDifference:
         files=_changes(files[0], others[0]),
         unnamed=others[1] - files[1],
         counts=tuple(
-            (name, counts[0].get(name, 0), counts[1].get(name, 0))
+            (name, counts[0].get(name), counts[1].get(name))
             for name in dict.fromkeys((*counts[0], *counts[1]))
-            if counts[0].get(name, 0) != counts[1].get(name, 0)
+            if counts[0].get(name) != counts[1].get(name)
         ),
         tools=tuple(_tools(before.surface["tools"], after.surface["tools"])),
     )

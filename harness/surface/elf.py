@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.surface.finding import Ecosystem, Package
@@ -24,11 +24,17 @@ _GO_HEADER = 32
 _GO_INLINE = 2  # flag: the strings follow the header, as since Go 1.18
 _GO_SENTINEL = 16  # B ahead of and behind the module list
 _RUST_MARK = b"rustc version "
+_UPX_MARK = b"UPX!"  # in the header of the loader that UPX puts in front of a packed program
 
 
-def packages(data: bytes) -> tuple[tuple[Package, ...], str]:
-    """The packages an ELF file tells, and its language ("go", "rust", "") where it tells that."""
-    found = dict(_sections(data))
+Sections = Mapping[bytes, tuple[int, int]]  # by name: offset and size, B
+
+
+def packages(data: bytes, found: Sections | None = None) -> tuple[tuple[Package, ...], str]:
+    """The packages that an ELF file names, and its language: "go", "rust", "packed by UPX", "" if it does not say."""
+    if _UPX_MARK in data[:4096]:
+        return (), "packed by UPX"
+    found = dict(sections(data)) if found is None else found
     if go := _go(data, found.get(b".go.buildinfo")):
         return tuple(go), "go"
     if (audit := found.get(b".dep-v0")) is not None:
@@ -37,7 +43,7 @@ def packages(data: bytes) -> tuple[tuple[Package, ...], str]:
     return (), "rust" if _RUST_MARK in data[comment[0] : comment[0] + min(comment[1], 4096)] else ""
 
 
-def _sections(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def sections(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Name, offset and size of each section that has bytes in the file."""
     if len(data) < 64 or data[4] not in (1, 2) or data[5] not in (1, 2):
         return
@@ -76,9 +82,17 @@ def _go(data: bytes, section: tuple[int, int] | None) -> list[Package]:
             found.append(_module(words[0], words[1], application=True))
         elif kind == "dep" and len(words) >= 2:
             found.append(_module(words[0], words[1]))
-        elif kind == "=>" and len(words) >= 2 and len(found) > 1:
+        elif kind == "=>" and len(words) >= 2 and len(found) > 1 and not _is_folder(words[0]):
             found[-1] = _module(words[0], words[1], application=found[-1].application)
     return found
+
+
+def _is_folder(replacement: str) -> bool:
+    """Whether a `replace` names a folder beside the program's source instead of a module (go.mod reference, replace).
+
+    Then the module keeps its own name: a folder's name says nothing to anybody else.
+    """
+    return replacement.startswith(("./", "../", "/")) or replacement in (".", "..")
 
 
 def _module(name: str, version: str, *, application: bool = False) -> Package:

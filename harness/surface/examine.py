@@ -8,18 +8,19 @@ the whole tree is known, which say which file belongs to which package.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from harness.image.tar import Entry, Source
-from harness.surface import elf, jars, packages, secrets
-from harness.surface.finding import Finding, Package, Program, Secret
+from harness.surface import databases, elf, jars, marks, secrets
+from harness.surface.finding import Finding, Package, Program, Secret, Unreadable
+from harness.surface.listed import latent, listed
 
 SMALL = 1 << 20  # B; a file up to this size is read whole, and looked through for secrets if it is text
-LARGE = 64 << 20  # B; no program or jar above this size is read …
+LARGE = 192 << 20  # B; no program, jar or database above this size is read …
 DOCUMENT = 8 << 20  # B; … and no document above this
 KEPT = 32 << 20  # B of documents and packages that are kept of an image
 _PACKAGE_BYTES = 400  # what a Package takes in memory, about
+_PATH_BYTES = 120  # what a path of a database takes
 
 DPKG = "var/lib/dpkg/"
 STATUS = DPKG + "status"
@@ -29,12 +30,6 @@ APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _DOCUMENTS = frozenset(("etc/passwd", "etc/os-release", "usr/lib/os-release", *APK))
 _NOTHING = Finding()
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
-
-_READERS: dict[str, Callable[[bytes], Iterable[Package]]] = {
-    "METADATA": packages.python,
-    "PKG-INFO": packages.python,
-    "package.json": packages.node,
-}
 
 
 class Examiner:
@@ -47,11 +42,10 @@ class Examiner:
     def __call__(self, entry: Entry, stored: int, source: Source) -> Finding | None:
         if stored != entry.size:
             return None  # a sparse file: its bytes are not its content
-        path = entry.path
         if stored <= SMALL:
             return self._look(entry, source.read(stored))
         head = source.read(4)
-        limit = _limit(path, head)
+        limit = _limit(entry, head)
         if limit == 0:
             program = _program(entry, head)
             return Finding(program=program) if program else None
@@ -63,39 +57,54 @@ class Examiner:
         path = entry.path
         program = _program(entry, data)
         if data[:4] == elf.MAGIC:
-            found, language = elf.packages(data)
+            sections = dict(elf.sections(data))
+            found, language = elf.packages(data, sections)
             language = "" if found else language
-            return self._kept(Finding(packages=found, program=program, language=language))
-        if data[:4] == jars.MAGIC:
-            if not path.endswith(jars.SUFFIXES):
-                return None
+            mark = marks.of_program(path, data, sections)
+            return self._kept(Finding(packages=found, program=program, language=language, mark=mark))
+        if jars.is_zip(path, data, executable=bool(entry.mode & 0o111)):
             found, unread = self._jars.packages(data, path.rpartition("/")[2])
             return self._kept(Finding(packages=found, unread=unread, program=program))
+        if databases.is_database(path):
+            try:
+                return self._kept(Finding(listings=databases.listings(path, data)))
+            except Unreadable as error:
+                return Finding(unread=str(error))
         if _is_document(path):
             return self._kept(Finding(text=data))
-        listed = _listed(path)
-        found = tuple(listed(data)) if listed else ()
+        reader = listed(path)
+        found = tuple(reader(data)) if reader else ()
+        name, other = "", tuple[Package, ...]()
+        if reader is None and (hint := latent(data)):
+            name, read = hint
+            other = tuple(read(data))
+        mark = marks.of_release(path, data)
         hidden: tuple[Secret, ...] = ()
         if len(data) <= SMALL and b"\0" not in data[:512]:
             hidden = secrets.in_file(path, data)
-        if not (found or hidden or program):
+        if not (found or hidden or program or other or mark):
             return None
-        return self._kept(Finding(packages=found, secrets=hidden, program=program))
+        return self._kept(Finding(packages=found, latent=(name, other), secrets=hidden, program=program, mark=mark))
 
     def _kept(self, finding: Finding) -> Finding | None:
         """The finding, without its documents where they are too many; None where it says nothing."""
         if finding == _NOTHING:
             return None
-        need = len(finding.text) + _PACKAGE_BYTES * len(finding.packages)
+        need = len(finding.text) + _PACKAGE_BYTES * (len(finding.packages) + len(finding.latent[1]))
+        need += sum(_PACKAGE_BYTES + _PATH_BYTES * len(listing.paths) for listing in finding.listings)
         if need > self._room:
-            return replace(finding, packages=(), text=b"", unread=f"more than {KEPT >> 20} MiB of package lists")
+            unread = f"more than {KEPT >> 20} MiB of package lists"
+            return replace(finding, packages=(), listings=(), latent=("", ()), text=b"", unread=unread)
         self._room -= need
         return finding
 
 
-def _limit(path: str, head: bytes) -> int:
+def _limit(entry: Entry, head: bytes) -> int:
     """How large a file above SMALL may be to be read, 0 for one that says nothing."""
-    if head == elf.MAGIC or (head == jars.MAGIC and path.endswith(jars.SUFFIXES)):
+    path = entry.path
+    if head == elf.MAGIC or jars.may_be_zip(path, head, executable=bool(entry.mode & 0o111)):
+        return LARGE
+    if databases.is_database(path):
         return LARGE
     return DOCUMENT if _is_document(path) else 0
 
@@ -105,27 +114,12 @@ def _is_document(path: str) -> bool:
     if path.startswith(DPKG):
         listing = path.startswith(INFO) and path.endswith((".list", ".md5sums"))
         return listing or path == STATUS or path.startswith(STATUS_D)
-    return path in _DOCUMENTS or path.endswith(".dist-info/RECORD")
+    return path in _DOCUMENTS or path.endswith(".dist-info/RECORD") or databases.is_pacman(path)
 
 
-def _listed(path: str) -> Callable[[bytes], Iterable[Package]] | None:
-    """What reads the package that the file tells of; None for a file that tells of none."""
-    folder, _, name = path.rpartition("/")
-    reader = _READERS.get(name)
-    if reader is None:
-        return packages.python if name.endswith(".egg-info") else None
-    if name == "package.json":
-        return reader if _is_node_package(folder) else None
-    return reader if folder.endswith((".dist-info", ".egg-info")) else None
-
-
-def _is_node_package(folder: str) -> bool:
-    """Whether a folder is a package: a child of node_modules (or of Debian's usr/share/nodejs), or of a scope there."""
-    parent, _, _ = folder.rpartition("/")
-    above, _, scope = parent.rpartition("/")
-    if scope.startswith("@"):
-        parent = above
-    return parent.endswith("node_modules") or parent in ("usr/share/nodejs", "usr/lib/nodejs")
+def is_package_document(path: str) -> bool:
+    """Whether a file is (a part of) a distribution's database of packages."""
+    return databases.is_database(path) or path in APK or path.startswith(DPKG) or databases.is_pacman(path)
 
 
 def _program(entry: Entry, data: bytes) -> Program | None:

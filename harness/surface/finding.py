@@ -12,14 +12,25 @@ class Ecosystem(StrEnum):
 
     DEB = "deb"
     APK = "apk"
+    RPM = "rpm"
+    PACMAN = "alpm"
     PYTHON = "pypi"
     NODE = "npm"
     JAVA = "maven"
     GO = "golang"
     RUST = "cargo"
+    DOTNET = "nuget"
+    RUBY = "gem"
+    PHP = "composer"
+    CONDA = "conda"
+    GENERIC = "generic"  # of nobody in particular: a program that says its name and version
 
 
-DISTRIBUTION = frozenset((Ecosystem.DEB, Ecosystem.APK))
+DISTRIBUTION = frozenset((Ecosystem.DEB, Ecosystem.APK, Ecosystem.RPM, Ecosystem.PACMAN))
+
+
+class Unreadable(Exception):
+    """A file that lists packages and cannot be read: the reason, for `Finding.unread`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +53,13 @@ class Package:
         return self.ecosystem.value, self.group, self.name, self.version
 
 
+class Listing(NamedTuple):
+    """A package of a database, and the paths that it brought."""
+
+    package: Package
+    paths: tuple[str, ...]
+
+
 class Program(StrEnum):
     """What kind of program a file with an execute bit is."""
 
@@ -57,12 +75,25 @@ class Secret(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a program or library says of itself, although it lists no packages."""
+
+    product: Package | None = None  # what it is, by a version that it carries
+    evidence: str = ""  # which of its bytes say that: "ELF note", "version string", "release file"
+    soname: str = ""  # the name that programs load a library by
+    build_id: str = ""  # of its linking, hexadecimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What was found in one file."""
 
     program: Program | None = None
     packages: tuple[Package, ...] = ()
+    listings: tuple[Listing, ...] = ()  # of a database of packages
+    latent: tuple[str, tuple[Package, ...]] = ("", ())  # what it lists if it has a hard link of that name
     secrets: tuple[Secret, ...] = ()
     text: bytes = b""  # content, of the few files whose content is needed when the whole tree is known
+    mark: Mark | None = None  # what a program says of itself beside its packages
     unread: str = ""  # why a file that should have been read was not
     language: str = ""  # of a program that tells its language but not what it is made of

@@ -14,8 +14,10 @@ from typing import Any
 
 from harness.image.read import ImageContents
 from harness.image.tree import Kind, Tree, TreeNode
-from harness.surface import capabilities, packages, secrets, tools
+from harness.surface import capabilities, databases, secrets, tools
+from harness.surface.examine import is_package_document
 from harness.surface.finding import Finding
+from harness.surface.listed import listed
 from harness.surface.ownership import Installed, Owners
 
 _FILE, _DIRECTORY, _SYMLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK
@@ -71,9 +73,9 @@ class Inventory:
     rest: tuple[int, int]  # number and bytes of all others
 
     def counts(self) -> dict[str, int]:
-        """The metrics, by their names without `surface.`. Of a language package each version counts once."""
+        """The metrics that are known, by their names without `surface.`. A library of two versions counts twice."""
         libraries = {item.package.identity for item in self.packages if item.is_library}
-        return {
+        counts = {
             "packages": sum(item.is_distribution for item in self.packages),
             "libraries": len(libraries),
             "executables": len(self.executables),
@@ -84,6 +86,15 @@ class Inventory:
             "secrets": sum(not leak.owner for leak in self.secrets),
             "root": int(self.root),
         }
+        return {name: count for name, count in counts.items() if name not in self.unknown}
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """The counts that cannot be told, because files that they depend on could not be read."""
+        databases_unread = any(map(is_package_document, self.unread))
+        libraries_unread = not all(map(is_package_document, self.unread))
+        names = {"packages": databases_unread, "libraries": libraries_unread}
+        return frozenset(name for name, is_unread in names.items() if is_unread)
 
 
 def take(image: ImageContents, tree: Tree) -> Inventory:
@@ -115,7 +126,7 @@ class _Taker:
         return Inventory(
             user=user,
             root=_is_root(user, texts.get("etc/passwd", b"")),
-            system=packages.os_release(system),
+            system=databases.os_release(system),
             packages=installed,
             executables=tuple(sorted(path for path, (_, finding) in self.found.items() if finding.program)),
             tools=self._tools(config),
@@ -140,15 +151,26 @@ class _Taker:
                 self.sticky.append(path)
             else:
                 self.writable.append(Special(path=path, detail=f"{mode:04o}"))
-        if entry.kind is not _FILE or self.files.setdefault(inode, path) is not path:
+        if entry.kind is not _FILE:
             return
+        first = self.files.setdefault(inode, path)
         finding = self.image.layers[inode.layer].findings.get(entry.path)
         if isinstance(finding, Finding):
-            self.found[path] = inode, finding
+            self._find(path, inode, finding, again=first is not path)
+        if first is not path:
+            return
         if mode & stat.S_ISUID or mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP:
             self.setuid.append(Special(path=path, detail=f"{mode:04o}"))
         if entry.capability and (names := capabilities.names(entry.capability)):
             self.capable.append(Special(path=path, detail=" ".join(names)))
+
+    def _find(self, path: str, inode: TreeNode, finding: Finding, *, again: bool) -> None:
+        """What was found in a file that has this path, and maybe others: a list of packages goes by its name."""
+        name, latent = finding.latent
+        if latent and path.rpartition("/")[2] == name and listed(path):
+            self.found[path] = inode, replace(finding, packages=latent, secrets=(), program=None)
+        elif not again:
+            self.found[path] = inode, finding
 
     def _sizes(self, owners: Owners) -> tuple[tuple[File, ...], tuple[int, int], tuple[Installed, ...]]:
         """The largest files, number and bytes of the rest, and the packages with theirs."""

@@ -1,4 +1,7 @@
-"""Which Java libraries a jar holds: itself, and the jars nested in it at any depth.
+"""What a zip holds: a jar itself and the jars nested in it at any depth, and of all other zips the lists of packages.
+
+A zip may stand behind a script that starts it: Spring Boot's executable jars, PEX and zipapp. Yarn keeps each package
+of Node.js as a zip.
 
 Formats: zip (PKWARE's APPNOTE), JAR File Specification, Maven's pom.properties below META-INF/maven. Hostile archives
 are bounded: in the size of their directory, in depth, and in the bytes they inflate to.
@@ -13,17 +16,20 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from harness.surface.finding import Ecosystem, Package
+from harness.surface.listed import listed
 
 MAGIC = b"PK\x03\x04"
 SUFFIXES = (".jar", ".war", ".ear")
+_OTHERS = (".pex", ".pyz", ".egg")
 _END = b"PK\x05\x06"  # end of central directory record
 _LOCATOR = b"PK\x06\x07"  # zip64 end of central directory locator, 20 bytes ahead of it
 _MAX_DIRECTORY = 4 << 20  # B of the central directory: some 40 000 files
 _MAX_DEPTH = 4
 _MAX_DOCUMENT = 1 << 20  # B of a manifest or pom.properties
-_MAX_HELD = 96 << 20  # B of jars in memory at a time, one inside the other
+_MAX_HELD = 96 << 20  # B of nested jars in memory at a time, one inside the other
 _BROKEN = (
     zipfile.BadZipFile,
     NotImplementedError,
@@ -39,6 +45,25 @@ _POM = re.compile(r"META-INF/maven/[^/]+/[^/]+/pom\.properties")
 _NAME = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+-]*)")
 
 
+def may_be_zip(path: str, head: bytes, *, executable: bool) -> bool:
+    """Whether a file that begins so may be a zip that holds packages: a zip itself, or a script that starts one."""
+    zipped = head[:4] == MAGIC
+    if path.endswith((*SUFFIXES, *_OTHERS)):
+        return zipped or head[:2] == b"#!"
+    return (zipped and _of_yarn(path)) or (executable and head[:2] == b"#!" and "." not in path.rpartition("/")[2])
+
+
+def is_zip(path: str, data: bytes, *, executable: bool) -> bool:
+    """Whether the whole file is such a zip."""
+    if not may_be_zip(path, data[:4], executable=executable):
+        return False
+    return data[:4] == MAGIC or _END in data[-(1 << 16) - 22 :]
+
+
+def _of_yarn(path: str) -> bool:
+    return path.endswith(".zip") and ("/.yarn/" in f"/{path}" or "/berry/cache/" in path)
+
+
 class Jars:
     """Reads the jars of one image. The limits on their files and on what they inflate to bound the time of all."""
 
@@ -52,7 +77,7 @@ class Jars:
         A jar that holds others is the application, they are its libraries.
         """
         reader = _Reader(self)
-        found = tuple(reader.read(data, name, "", _MAX_HELD - len(data), 0))
+        found = tuple(reader.read(data, name, "", _MAX_HELD, 0))
         return found, reader.fault
 
     def spend(self, *, files: int = 0, inflated: int = 0) -> bool:
@@ -78,6 +103,9 @@ class _Reader:
                 if not self._limits.spend(files=len(infos)):
                     self.fault = "more files in jars than any real image has"
                     return
+                if depth == 0 and not name.endswith(SUFFIXES):
+                    yield from self._listed(jar, infos)
+                    return
                 nested = [info for info in infos if info.filename.endswith(SUFFIXES) and not info.is_dir()]
                 yield from self._own(jar, infos, name, inside, holds_others=bool(nested))
                 for info in nested:
@@ -93,6 +121,16 @@ class _Reader:
                     yield from self.read(content, inner, path, room - len(content), depth + 1)
         except _BROKEN as error:
             self.fault = f"broken jar: {error}"[:200]
+
+    def _listed(self, jar: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> Iterator[Package]:
+        """The packages of the lists in a zip that is no jar."""
+        for info in infos:
+            if reader := listed(info.filename):
+                content = self._content(jar, info, _MAX_DOCUMENT)
+                if content is None or not self._limits.spend(inflated=len(content)):
+                    self.fault = "more bytes of package lists than are read"
+                    return
+                yield from (replace(package, inside=info.filename) for package in reader(content))
 
     def _own(
         self, jar: zipfile.ZipFile, infos: list[zipfile.ZipInfo], name: str, inside: str, *, holds_others: bool

@@ -1,8 +1,8 @@
 """Which packages the tree holds, and which file belongs to which of them.
 
-By the distribution's own lists (dpkg's info/*.list, the *.md5sums beside a distroless image's status.d, apk's
-database), by a Python package's RECORD, by a Node.js package's folder; a jar or a program that tells what it is
-made of belongs to the first package in it.
+By the distribution's own lists (dpkg's info/*.list or *.md5sums, those beside a distroless image's status.d, the
+databases of apk, rpm, pacman and chisel), by conda's records, by a Python package's RECORD, by a Node.js package's
+folder; a jar or a program that lists what it is made of belongs to the first package in it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.image.tree import Tree, TreeNode
-from harness.surface import packages
+from harness.surface import databases
 from harness.surface.examine import APK, INFO, STATUS, STATUS_D
 from harness.surface.finding import DISTRIBUTION, Ecosystem, Finding, Package
 
@@ -51,7 +51,8 @@ class Owners:
         self._by_path: dict[str, int] = {}  # of the distribution's lists, as they are written
         self._folders: dict[str, int] = {}  # of Node.js packages
         self._recent = "/", -1  # a folder (at first one that no path has), and whose it is
-        self._distribution(texts)
+        self._dpkg(texts)
+        self._databases(texts, found)
         self._libraries(texts, found)
 
     def of(self, node: TreeNode, path: str) -> int:
@@ -81,22 +82,36 @@ class Owners:
         self.installed.append(Installed(package=package, path=path, layer=layer, owner=owner))
         return len(self.installed) - 1
 
-    def _distribution(self, texts: Mapping[str, bytes]) -> None:
+    def _dpkg(self, texts: Mapping[str, bytes]) -> None:
         indices: dict[str, int] = {}
         for path, text in texts.items():
             if path == STATUS or (path.startswith(STATUS_D) and not path.endswith(".md5sums")):
-                for package in packages.dpkg(text, installed_only=path == STATUS):
-                    indices[package.name] = self._add(package, path)
-            elif path in APK:
-                for package, files in packages.apk(text):
-                    self._own(self._add(package, path), files)
+                for package in databases.dpkg(text, installed_only=path == STATUS):
+                    index = self._add(package, path)
+                    indices[f"{package.name}:{package.architecture}"] = index
+                    indices.setdefault(package.name, index)  # a list names the architecture only if it has to
         for path, text in texts.items():
             name, _, kind = posixpath.basename(path).rpartition(".")
-            index = indices.get(_ARCHITECTURE.sub("", name), -1)
-            if index >= 0 and path.startswith(INFO) and kind == "list":
+            index = indices.get(name, indices.get(_ARCHITECTURE.sub("", name), -1))
+            if index < 0:
+                continue
+            if kind == "list" and path.startswith(INFO):
                 self._own(index, (line.strip("/") for line in _lines(text)))
-            elif index >= 0 and path.startswith(STATUS_D) and kind == "md5sums":
+            elif kind == "md5sums" and path.startswith((STATUS_D, INFO)) and f"{INFO}{name}.list" not in texts:
                 self._own(index, (line.partition("  ")[2].strip("/") for line in _lines(text)))
+
+    def _databases(self, texts: Mapping[str, bytes], found: Mapping[str, tuple[TreeNode, Finding]]) -> None:
+        for path, text in texts.items():
+            if path in APK:
+                for package, paths in databases.apk(text):
+                    self._own(self._add(package, path), paths)
+            elif databases.is_pacman(path) and path.endswith("/desc"):
+                for package in databases.pacman(text):
+                    files = texts.get(f"{path.removesuffix('desc')}files", b"")
+                    self._own(self._add(package, path), databases.pacman_paths(files))
+        for path, (_, finding) in found.items():
+            for package, paths in finding.listings:
+                self._own(self._add(package, path), paths)
 
     def _own(self, index: int, paths: Iterable[str]) -> None:
         for path in paths:

@@ -1,7 +1,8 @@
-"""The documents by which packages say what they are: dpkg, apk, Python, Node.js.
+"""The documents by which packages of languages say what they are.
 
-Formats: deb-control(5) and dpkg's status; APKINDEX of Alpine's apk (installed database); Python's core metadata
-(packaging.python.org, Core metadata specifications); npm's package.json.
+Formats: Python's core metadata (packaging.python.org, Core metadata specifications); npm's package.json; .NET's
+NAME.deps.json (dotnet/sdk, documentation/specs/runtime-configuration-file.md); RubyGems' specifications, as Ruby
+writes them; Composer's vendor/composer/installed.json. What is broken gives no packages.
 """
 
 from __future__ import annotations
@@ -9,56 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from harness.surface.finding import Ecosystem, Package
 
-_DPKG_FIELD = re.compile(rb"^(Package|Version|Architecture|Source|Status):[ \t]*(.*)$", re.MULTILINE)
-_SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")
-
-
-def dpkg(text: bytes, *, installed_only: bool) -> Iterator[Package]:
-    """The packages of dpkg's status; of a file of status.d, which tells no state, with `installed_only` False."""
-    for stanza in text.split(b"\n\n"):
-        fields = {name: value.decode("utf-8", "replace").strip() for name, value in _DPKG_FIELD.findall(stanza)}
-        name, version = fields.get(b"Package", ""), fields.get(b"Version", "")
-        if not name or not version or (installed_only and not fields.get(b"Status", "").endswith(" installed")):
-            continue
-        source = _SOURCE.match(fields.get(b"Source", ""))
-        yield Package(
-            ecosystem=Ecosystem.DEB,
-            name=name,
-            version=version,
-            architecture=fields.get(b"Architecture", ""),
-            source=(source[1] or "") if source else "",
-            source_version=(source[2] or "") if source else "",
-        )
-
-
-def apk(text: bytes) -> Iterator[tuple[Package, tuple[str, ...]]]:
-    """The packages of apk's installed database, each with the paths it brought."""
-    for stanza in text.decode("utf-8", "replace").split("\n\n"):
-        fields: dict[str, str] = {}
-        paths = []
-        folder = ""
-        for line in stanza.splitlines():
-            key, _, value = line.partition(":")
-            if key == "F":
-                folder = value
-            elif key == "R":
-                paths.append(f"{folder}/{value}" if folder else value)
-            else:
-                fields.setdefault(key, value)
-        if "P" in fields and "V" in fields:
-            yield (
-                Package(
-                    ecosystem=Ecosystem.APK,
-                    name=fields["P"],
-                    version=fields["V"],
-                    architecture=fields.get("A", ""),
-                    source=fields.get("o", ""),
-                ),
-                tuple(paths),
-            )
+_GEM_FIELD = re.compile(r"""^\s*s\.(name|version)\s*=\s*(?:Gem::Version\.new\()?["']([^"']+)["']""", re.MULTILINE)
 
 
 def python(text: bytes) -> Iterator[Package]:
@@ -84,7 +40,50 @@ def node(text: bytes) -> Iterator[Package]:
         yield Package(ecosystem=Ecosystem.NODE, name=short, version=version, group=scope)
 
 
-def os_release(text: bytes) -> dict[str, str]:
-    """The fields of an os-release(5)."""
-    pairs = (line.partition("=") for line in text.decode("utf-8", "replace").splitlines())
-    return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs if value}
+def vendored(text: bytes) -> Iterator[Package]:
+    """The packages that a Python package carries in its folder `_vendor`, as the vendor.txt in it says."""
+    for line in text.decode("utf-8", "replace").splitlines():
+        if match := re.match(r"\s*([A-Za-z0-9][\w.-]*)==([\w.+!-]+)", line):
+            name = re.sub(r"[-_.]+", "-", match[1]).lower()
+            yield Package(ecosystem=Ecosystem.PYTHON, name=name, version=match[2])
+
+
+def dotnet(text: bytes) -> Iterator[Package]:
+    """The packages that a .NET program was built from."""
+    libraries = _object(text).get("libraries")
+    for key, library in libraries.items() if isinstance(libraries, dict) else ():
+        name, slash, version = str(key).partition("/")
+        kind = library.get("type") if isinstance(library, dict) else None
+        if name and slash and kind in ("package", "project", "runtimepack"):
+            name = name.removeprefix("runtimepack.") if kind == "runtimepack" else name
+            yield Package(ecosystem=Ecosystem.DOTNET, name=name, version=version, application=kind == "project")
+
+
+def gem(text: bytes) -> Iterator[Package]:
+    """The gem of a specification, which is a Ruby program; only name and version are looked for."""
+    fields = dict(_GEM_FIELD.findall(text.decode("utf-8", "replace")))
+    if "name" in fields and "version" in fields:
+        yield Package(ecosystem=Ecosystem.RUBY, name=fields["name"], version=fields["version"])
+
+
+def composer(text: bytes) -> Iterator[Package]:
+    """The packages that Composer installed: a list, since Composer 2 within an object."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    listed = document.get("packages") if isinstance(document, dict) else document
+    for item in listed if isinstance(listed, list) else ():
+        name, version = (item.get("name"), item.get("version")) if isinstance(item, dict) else (None, None)
+        if isinstance(name, str) and isinstance(version, str) and name:
+            vendor, _, short = name.rpartition("/")
+            yield Package(ecosystem=Ecosystem.PHP, name=short, version=version.removeprefix("v"), group=vendor)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """The document, or an empty one for what is no JSON object."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -19,6 +19,10 @@ from harness.surface.inventory import Inventory
 _NAMESPACE = uuid.UUID("1c3e1ad2-6a6b-5d5c-9c55-9d0f8c1ee7a1")  # ours: ids of documents are made from image ids
 
 
+# Whose packages they are if the image has no os-release.
+_VENDORS = {Ecosystem.DEB: "debian", Ecosystem.APK: "alpine", Ecosystem.RPM: "redhat", Ecosystem.PACMAN: "arch"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What a document is about."""
@@ -48,16 +52,19 @@ def purl(package: Package, system: Mapping[str, str]) -> str:
 
     qualifiers = {}
     namespace = package.group.replace(".", "/") if package.ecosystem is Ecosystem.GO else package.group
-    name = package.name
+    name, version = package.name, package.version
     if package.ecosystem in DISTRIBUTION:
-        namespace = system.get("ID", "debian" if package.ecosystem is Ecosystem.DEB else "alpine")
+        namespace = system.get("ID") or _VENDORS[package.ecosystem]
         if package.architecture:
             qualifiers["arch"] = package.architecture
+        if package.ecosystem is Ecosystem.RPM and ":" in version:
+            qualifiers["epoch"], _, version = version.partition(":")
         if system.get("VERSION_ID"):
             qualifiers["distro"] = f"{namespace}-{system['VERSION_ID']}"
     elif package.ecosystem is Ecosystem.GO:
-        namespace, _, name = package.name.rpartition("/")
-    return PackageURL(package.ecosystem.value, namespace or None, name, package.version or None, qualifiers).to_string()
+        namespace, _, name = package.name.rstrip("/").rpartition("/")
+    name = name.strip("/") or "unknown"  # a file may claim any name, and a package URL needs one
+    return PackageURL(package.ecosystem.value, namespace or None, name, version or None, qualifiers).to_string()
 
 
 def cyclonedx(inventory: Inventory, subject: Subject) -> bytes:

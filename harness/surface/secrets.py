@@ -64,11 +64,14 @@ _FILES = tuple(
         (
             ".env",
             "secret in .env",
-            rb"^(?:export )?\w{0,60}(?:SECRET|TOKEN|PASSWORD|API_?KEY)\w{0,60}[ \t]*=[ \t]*[^\s$]+",
+            rb"^(?:export )?\w{0,60}(?:SECRET|TOKEN|PASSW(?:OR)?D|CREDENTIAL"
+            rb"|(?:API|ACCESS|PRIVATE|AUTH|SIGNING|ENCRYPTION)_?KEY)"
+            rb"\w{0,60}[ \t]*=[ \t]*[^\s$]+",
         ),
     )
 )
 _NAMES = frozenset(ending.rpartition("/")[2] for ending, _, _ in _FILES)
+_TEMPLATES = (".example", ".sample", ".template", ".dist", ".defaults")  # of files that people fill in
 _SECRET_NAME = re.compile(r"(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 
 
@@ -76,7 +79,7 @@ def in_file(path: str, data: bytes) -> tuple[Secret, ...]:
     """The secrets of a text file, at most a hundred; `data` is its whole content."""
     # almost every file of an image can have none, and an image has tens of thousands
     folder, _, name = path.rpartition("/")
-    if _KEY not in data and name not in _NAMES and not _where_people_leave_things(folder):
+    if _KEY not in data and _settings_file(name) not in _NAMES and not _where_people_leave_things(folder):
         return ()
     return tuple(islice(_in_file(path, data), 100))
 
@@ -85,16 +88,25 @@ def _in_file(path: str, data: bytes) -> Iterator[Secret]:
     if _KEY in data:
         for match in _PRIVATE_KEY.finditer(data):
             yield Secret("private key", _line(data, match))
-    if path.rpartition("/")[2] in _NAMES:
+    folder, _, name = path.rpartition("/")
+    known = _settings_file(name)
+    if known in _NAMES:
         for ending, kind, form in _FILES:
-            if path.endswith(ending) and (first := form.search(data)):
+            if f"{folder}/{known}".endswith(ending) and (first := form.search(data)):
                 yield Secret(kind, _line(data, first))
-    if _where_people_leave_things(path.rpartition("/")[0]):
+    if _where_people_leave_things(folder):
         for token in _TOKENS:
             for needle in token.needles:
                 if needle in data:
                     yield from (Secret(token.kind, _line(data, match)) for match in token.form.finditer(data))
                     break
+
+
+def _settings_file(name: str) -> str:
+    """The name that `_FILES` knows a file by: `.env` for `.env.production` and `prod.env`, and not for templates."""
+    if name.endswith(".env") or (name.startswith(".env.") and not name.endswith(_TEMPLATES)):
+        return ".env"
+    return name
 
 
 def in_environment(pairs: Iterable[str]) -> Iterator[str]:

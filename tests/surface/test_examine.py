@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.image.read import read_layer
+from harness.surface import databases, jars, packages, secrets
 from harness.surface import elf as elf_reader
-from harness.surface import jars, packages, secrets
 from harness.surface.examine import LARGE, Examiner
 from harness.surface.finding import Ecosystem, Finding, Package, Program
 from support.images import DPKG_STATUS, KEY, File, elf, go_program, jar, layer, pieces, pom, rust_program
@@ -168,7 +168,7 @@ def test_a_damaged_jar_never_crashes(data: st.DataObject) -> None:
 
 
 def test_dpkg_counts_what_is_installed() -> None:
-    found = list(packages.dpkg(DPKG_STATUS, installed_only=True))
+    found = list(databases.dpkg(DPKG_STATUS, installed_only=True))
     assert [(p.name, p.version, p.source, p.source_version) for p in found] == [
         ("bash", "5.2.37-2", "", ""),
         ("libssl3t64", "3.5.1-1+deb13u1", "openssl", "3.5.1-1"),
@@ -178,7 +178,7 @@ def test_dpkg_counts_what_is_installed() -> None:
 def test_apk_tells_packages_and_their_files() -> None:
     musl = b"C:Q1x=\nP:musl\nV:1.2.5-r9\nA:x86_64\no:musl\nF:lib\nR:ld-musl-x86_64.so.1\nZ:Q1\nF:etc\nR:x\n"
     text = musl + b"\nP:busybox\nV:1\n\n"
-    found = list(packages.apk(text))
+    found = list(databases.apk(text))
     assert [(package.name, package.version, paths) for package, paths in found] == [
         ("musl", "1.2.5-r9", ("lib/ld-musl-x86_64.so.1", "etc/x")),
         ("busybox", "1", ()),
@@ -198,7 +198,9 @@ def test_packages_of_languages_are_told_by_their_own_files_only() -> None:
             "old.egg-info": b"Name: old\nVersion: 1\n",
         }
     )
-    told = {path: [(p.ecosystem, p.group, p.name, p.version) for p in f.packages] for path, f in found.items()}
+    told = {
+        path: [(p.ecosystem, p.group, p.name, p.version) for p in f.packages] for path, f in found.items() if f.packages
+    }
     assert told == {
         "venv/lib/pydantic_core-2.41.5.dist-info/METADATA": [(Ecosystem.PYTHON, "", "pydantic-core", "2.41.5")],
         "app/node_modules/@scope/thing/package.json": [(Ecosystem.NODE, "@scope", "thing", "1.2.3")],
@@ -283,7 +285,7 @@ def test_no_file_makes_the_search_slow(path: str, line: bytes) -> None:
 def test_files_too_large_to_read_are_told_not_read() -> None:
     big = File(b"\x7fELF" + bytes(LARGE), 0o755)
     finding = look({"node": big})["node"]
-    assert (finding.program, finding.unread) == (Program.ELF, "more than 64 MiB")
+    assert (finding.program, finding.unread) == (Program.ELF, f"more than {LARGE >> 20} MiB")
 
 
 def test_lists_are_kept_up_to_a_limit() -> None:
