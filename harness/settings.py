@@ -1,7 +1,7 @@
 """Where Tare keeps things, and what the environment variables say.
 
 TARE_CACHE    folder for bases, packages and leases    (default: $XDG_CACHE_HOME/tare or ~/.cache/tare)
-TARE_ENGINE   auto | system | private | off            which engine may be used
+TARE_ENGINE   auto | system | off | private[:VERSION[+containerd]]    which engine may be used, see EngineChoice
 TARE_LANE     auto | upstream | packages               where bases come from
 TARE_DEPOT    auto | off                               whether builds fetch through the caching proxy
 TARE_NODE     auto | namespace | dind | layers         what a pull's empty node is
@@ -26,12 +26,75 @@ IMAGE_PREFIX = "tare.local/"  # names of images we make; never a registry that c
 FRESH = 12 * 3_600
 
 _CHOICES = {
-    "engine": ("auto", "system", "private", "off"),
     "lane": ("auto", "upstream", "packages"),
     "depot": ("auto", "off"),
     "node": ("auto", "namespace", "dind", "layers"),
     "images": ("auto", "anew"),
 }
+
+
+# Docker versions that an engine of our own can be, and the Debian release whose packages have each.
+ENGINE_RELEASES = {"20.10": "bookworm", "26.1": "trixie", "28.5": "forky"}
+_NO_CONTAINERD_STORE = ("20.10",)  # the feature came with Docker 24
+_ENGINE_KINDS = ("auto", "system", "private", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """Which engine may be used.
+
+    auto                      the engine that answers, else one of our own
+    system                    only the engine that answers
+    private                   only one of our own: the Docker of the release that the bases come from
+    private:26.1              only one of our own, of this version
+    private:26.1+containerd   the same, with containerd's image store
+    off                       none
+    """
+
+    kind: str  # auto | system | private | off
+    version: str = ""  # a key of ENGINE_RELEASES; "" for the release that the bases come from
+    store: str = "classic"  # classic | containerd: the image store of an engine of our own
+
+    @classmethod
+    def parse(cls, text: str, *, where: str = "TARE_ENGINE") -> Self:
+        """Read what a user typed. Raises UsageError, which names `where` and every value that is possible."""
+        kind, colon, rest = text.partition(":")
+        version, plus, store = rest.partition("+")
+        if kind not in _ENGINE_KINDS or (colon and kind != "private"):
+            raise UsageError(f"{text!r} is not an engine", where=where, fix=f"Use {', '.join(engine_choices())}.")
+        if colon and version not in ENGINE_RELEASES:
+            raise UsageError(
+                f"{text!r} names no Docker version that Tare can start",
+                where=where,
+                fix=f"Use {', '.join(engine_choices()[len(_ENGINE_KINDS) :])}.",
+            )
+        if plus and store != "containerd":
+            raise UsageError(
+                f"{text!r}: {store!r} is not an image store",
+                where=where,
+                fix=f"Leave it out for the classic store, or use private:{version}+containerd.",
+            )
+        if plus and version in _NO_CONTAINERD_STORE:
+            raise UsageError(
+                f"{text!r}: Docker {version} has no containerd image store",
+                where=where,
+                fix=f"Use {', '.join(name for name in engine_choices() if name.endswith('+containerd'))}.",
+            )
+        return cls(kind, version, store or "classic")
+
+    def __str__(self) -> str:
+        store = "+containerd" if self.store == "containerd" else ""
+        return f"{self.kind}:{self.version}{store}" if self.version else self.kind
+
+
+def engine_choices() -> tuple[str, ...]:
+    """Every value that EngineChoice.parse takes."""
+    versions = []
+    for version in ENGINE_RELEASES:
+        versions.append(f"private:{version}")
+        if version not in _NO_CONTAINERD_STORE:
+            versions.append(f"private:{version}+containerd")
+    return (*_ENGINE_KINDS, *versions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +111,7 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self:
         """Raises UsageError for a value that is not one of the choices."""
-        chosen = {}
+        chosen = {"engine": str(EngineChoice.parse(environ.get("TARE_ENGINE") or "auto"))}
         for name, choices in _CHOICES.items():
             variable = f"TARE_{name.upper()}"
             value = environ.get(variable) or "auto"
@@ -57,3 +120,8 @@ class Settings:
             chosen[name] = value
         base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
         return cls(cache=Path(environ.get("TARE_CACHE") or Path(base) / "tare").absolute(), **chosen)
+
+    @property
+    def engine_choice(self) -> EngineChoice:
+        """Raises UsageError."""
+        return EngineChoice.parse(self.engine)

@@ -45,13 +45,21 @@ def live_network(live_keeper):
 
 @pytest.fixture(scope="session")
 def live_endpoint(live_settings, live_keeper, live_network):
-    """The endpoint of a private engine that all live tests share."""
+    """The endpoint of a private engine that all live tests share; TARE_ENGINE=private:28.5 and the like choose it."""
     from harness.engine.provision import provision
+    from harness.lab.engine_packages import EnginePackages
 
-    private = replace(live_settings, engine="private")
-    engine = provision(private, live_keeper, live_network, announce=lambda text: print(text, file=sys.stderr))
-    yield engine.info.endpoint
-    engine.close()
+    chosen = live_settings.engine_choice.kind == "private"
+    provided = provision(
+        live_settings if chosen else replace(live_settings, engine="private"),
+        live_keeper,
+        live_network,
+        announce=lambda text: print(text, file=sys.stderr),
+        unpacker=EnginePackages(live_settings.cache) if chosen else None,
+        release="trixie",
+    )
+    yield provided.engine.info.endpoint
+    provided.engine.close()
 
 
 @pytest.fixture(scope="module")

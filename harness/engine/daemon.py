@@ -4,14 +4,15 @@ It is started and ended whole: killing `unshare` kills its pid namespace, so tha
 outlives it, and its mounts vanish with its mount namespace. What the kernel keeps (cgroup folders, bridges of
 networks it made) is registered with the keeper beforehand.
 
-What is passed, and why: an empty --config-file, or the host's daemon.json is read. --iptables=false, or it wipes the
-rules of the first dockerd in this network namespace. cgroupfs, as the systemd driver would tell systemd process
+What is passed, and why: a --config-file of our own, or the host's daemon.json is read. --iptables=false, or it wipes
+the rules of the first dockerd in this network namespace. cgroupfs, as the systemd driver would tell systemd process
 numbers of our pid namespace. A --cgroup-parent of our own, to find the folders by.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import shutil
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.endpoint import Endpoint
+from harness.engine.programs import Programs
 from harness.errors import EngineUnavailable
 from harness.host.keeper import Scope
 from harness.host.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
@@ -31,6 +33,7 @@ from harness.host.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts
 _READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
 _STOP_TIMEOUT = 15.0  # s; it takes 0.1 without containers
 _POLL = 0.005  # s
+_OWN = Programs()  # this machine's
 _LOG_TAIL = 12  # lines
 
 # Folders that a dockerd uses whatever it is told. In its mount namespace each is covered by one of its own.
@@ -73,9 +76,11 @@ class Daemon:
         attach: Callable[[Scope, int], None] | None = None,
         prepare: str = "",
         kept: Path | None = None,
+        programs: Programs = _OWN,
     ) -> Daemon:
         """Start a dockerd and wait until it answers.
 
+        `programs` are what it is started from, and say which image store it has.
         `data` is its data root: made here and removed with it; what there is of `kept`, that of another daemon that
         has ended, becomes it. `network` are dockerd's network arguments.
         `registries` is a subnet whose registries are spoken to in plain HTTP and without a proxy. `before` is a
@@ -84,11 +89,11 @@ class Daemon:
         data root as $data.
         Raises EngineUnavailable where that is `impossible`, ends at once or is not ready in time.
         """
-        if reason := cls.impossible():
+        if reason := cls.impossible(programs):
             raise EngineUnavailable(f"no engine of our own: {reason}")
         scope = keeper.scope()
         try:
-            return cls._start(scope, data, network, registries, before, attach, prepare, kept)
+            return cls._start(scope, data, network, registries, before, attach, prepare, kept, programs)
         except BaseException:
             scope.close()
             raise
@@ -104,6 +109,7 @@ class Daemon:
         attach: Callable[[Scope, int], None] | None,
         prepare: str,
         kept: Path | None,
+        programs: Programs,
     ) -> Daemon:
         folder = scope.short_folder()
         scope.folder(data)
@@ -116,7 +122,7 @@ class Daemon:
         for path in (_CONFIGURATION, *_STATE):
             scope.shared_folder(path)
         shutil.copytree(_CONFIGURATION, folder / "etc", symlinks=True)
-        (folder / "daemon.json").write_text("{}")
+        (folder / "daemon.json").write_text(json.dumps(programs.configuration()))
         log = folder / "dockerd.log"
         socket = folder / "docker.sock"
         t0 = time.monotonic()
@@ -130,7 +136,7 @@ class Daemon:
                 "sh",
                 str(data),
                 str(folder / "etc"),
-                find_program("dockerd") or "dockerd",
+                programs.find("dockerd") or "dockerd",
                 *("--config-file", str(folder / "daemon.json")),
                 *("--data-root", str(data)),
                 *("--exec-root", str(folder / "exec")),
@@ -143,7 +149,7 @@ class Daemon:
                 *network,
             ],
             log=log,
-            env=_environment(os.environ, registries),
+            env=_environment(os.environ, registries, programs),
             grace=0.0,  # unshare ignores SIGTERM, and nothing in there is worth an orderly end
         )
         if attach:
@@ -162,13 +168,14 @@ class Daemon:
         return cls(scope, process, endpoint.url, data, log, cgroup, time.monotonic() - t0)
 
     @staticmethod
-    def impossible() -> str:
+    def impossible(programs: Programs = _OWN) -> str:
         """Why no dockerd of our own can be started here; "" where it can (as far as can be told without trying)."""
         if not Path("/proc/self/status").exists():
             return "this is not Linux"
         if not (capable(CAP_SYS_ADMIN) and capable(CAP_NET_ADMIN)):
             return "it takes root" if os.geteuid() else "this container lacks CAP_SYS_ADMIN or CAP_NET_ADMIN"
-        missing = [program for program in ("dockerd", "unshare", "mount") if not find_program(program)]
+        missing = [name for name in ("dockerd", "containerd", "runc") if not programs.find(name)]
+        missing += [name for name in ("unshare", "mount") if not find_program(name)]
         return f"not installed: {', '.join(missing)}" if missing else ""
 
     def stop(self) -> bool:
@@ -193,7 +200,7 @@ class Daemon:
         return [*processes, *bridges, *mounts, *(text for text in folders if Path(text[7:]).exists())]
 
 
-def _environment(environ: Mapping[str, str], registries: str) -> dict[str, str]:
+def _environment(environ: Mapping[str, str], registries: str, programs: Programs = _OWN) -> dict[str, str]:
     """The host's environment (its proxies lead to upstream registries), but for what addresses another daemon."""
     bypass = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), "localhost,127.0.0.0/8")))
     kept = {
@@ -202,6 +209,8 @@ def _environment(environ: Mapping[str, str], registries: str) -> dict[str, str]:
         if not name.startswith(("DOCKER_", "LISTEN_")) and name not in ("NOTIFY_SOCKET", COOKIE)
     }
     path = os.pathsep.join((environ.get("PATH") or os.defpath, *SBIN))
+    if programs.folder:
+        path = f"{programs.folder}{os.pathsep}{path}"
     return {**kept, "PATH": path, "NO_PROXY": f"{bypass},{registries}", "no_proxy": f"{bypass},{registries}"}
 
 

@@ -1,7 +1,7 @@
 """A data root kept for the next run: what an engine of our own had unpacked need not be unpacked again.
 
     <cache>/engines/kept-<token>/             a data root after an orderly end: images, and nothing else
-    <cache>/engines/kept-<token>/tare.json    of which dockerd, its images, and when a run last had them
+    <cache>/engines/kept-<token>/tare.json    of which dockerd and image store, its images, and when a run last had them
 
 No name in it is believed: an image is used where its id, a digest of all it is made of, is the one that is asked for,
 and once it has given all the right answers. It changes its name to be taken, so that of two runs one has it; a killed
@@ -20,16 +20,18 @@ from pathlib import Path
 
 from harness.engine.contract import Engine
 from harness.engine.daemon import Daemon
+from harness.engine.programs import Programs
 from harness.errors import EngineError
 from harness.host.keeper import Scope
-from harness.host.undo import run
 from harness.settings import FRESH
 
 _PREFIX = "kept-"
 _RECORD = "tare.json"
-_FORMAT = 1  # of the folder; raise it and what is kept is removed
+_OWN = Programs()  # this machine's
+_FORMAT = 2  # of the folder; raise it and what is kept is removed
 # What of a data root is not images and layers (daemon/daemon.go of moby): of containers and networks that are gone.
-_OTHERS = ("containerd", "containers", "network", "plugins", "runtimes", "swarm", "tmp", "trust", "volumes")
+_OTHERS = ("containers", "network", "plugins", "runtimes", "swarm", "tmp", "trust", "volumes")
+_CONTAINERD = "containerd"  # images of the containerd store, and nothing that lasts of the classic store
 _ROOM = 16 << 30  # B that must be free beside it: as much again as the default matrix of 35 cells takes (du: 14 GiB)
 
 
@@ -39,13 +41,22 @@ class KeptRoots:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._images: Mapping[str, float] = {}  # ids in the data root that was taken, and when a run last had them
-        self._version = ""  # of the dockerd that is there
+        self._programs = Programs()  # of the dockerd of this run
         self.daemon: Daemon | None = None  # of this run
 
-    def newest(self, keeper: Scope) -> Path | None:
-        """The newest data root that is fresh and of this dockerd, where there is one; all others end with `keeper`."""
-        self._version = _version()
-        known = {entry: _read(entry, self._version) for entry in self._folder.glob(f"{_PREFIX}*")}
+    def newest(self, keeper: Scope, programs: Programs = _OWN) -> Path | None:
+        """The newest data root that is fresh and of this dockerd with this image store, if there is one.
+
+        Data roots of the same dockerd that are older end with `keeper`, and so does every one that is not fresh: data
+        roots of another dockerd are left to the runs that use it.
+        """
+        self._programs = programs
+        dockerd = str(programs)
+        known = {}
+        for entry in self._folder.glob(f"{_PREFIX}*"):
+            made_by, images = _read(entry)
+            if made_by == dockerd or not images:
+                known[entry] = images
         best = max(known, key=lambda entry: max(known[entry].values(), default=0.0), default=None)
         for entry in known:
             if entry != best or not known[entry]:
@@ -71,9 +82,9 @@ class KeptRoots:
             _leave(engine, images)
             if not daemon.stop():
                 return False
-            for name in _OTHERS:
+            for name in (*_OTHERS, *((_CONTAINERD,) if self._programs.store == "classic" else ())):
                 shutil.rmtree(daemon.data / name, ignore_errors=True)
-            record = {"format": _FORMAT, "dockerd": self._version, "images": images}
+            record = {"format": _FORMAT, "dockerd": str(self._programs), "images": images}
             (daemon.data / _RECORD).write_text(json.dumps(record), encoding="utf-8")
             daemon.data.rename(self._folder / f"{_PREFIX}{secrets.token_hex(4)}")
         except (EngineError, OSError):
@@ -99,18 +110,15 @@ def _away(root: Path, keeper: Scope) -> None:
         root.rename(target)
 
 
-def _read(root: Path, version: str) -> dict[str, float]:
-    """The images of a data root, by id, and when (Unix time) a run last had them; none where it is not to be used."""
+def _read(root: Path) -> tuple[str, dict[str, float]]:
+    """The dockerd of a data root, and its images by id with when (Unix time) a run last had them; no images if it is
+    not to be used by anyone.
+    """
     try:
         record = json.loads((root / _RECORD).read_text(encoding="utf-8"))
         images = {str(id_): float(at) for id_, at in record["images"].items()}
-        fits = (record["format"], record["dockerd"]) == (_FORMAT, version)
+        dockerd, fits = str(record["dockerd"]), record["format"] == _FORMAT
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        return "", {}
     now = time.time()
-    return images if fits and any(0 <= now - at < FRESH for at in images.values()) else {}
-
-
-def _version() -> str:
-    """Of the dockerd that would be started. Raises OSError."""
-    return run("dockerd", "--version").strip()
+    return dockerd, images if fits and any(0 <= now - at < FRESH for at in images.values()) else {}

@@ -1,31 +1,50 @@
-"""The engine of a run: the one that answers, else one of our own, else one whose package is installed first.
+"""The engine of a run: the one that answers, else one of our own. EngineChoice in harness/settings.py says which.
 
-TARE_ENGINE   auto      the answering engine, else our own, else docker.io is installed (root on Debian or Ubuntu)
-              system    only the answering engine
-              private   only our own
-              off       none
+One of our own is the Docker of the release that bases come from, unpacked into the cache. If that cannot be had, it is
+this machine's own dockerd; and if there is none, docker.io is installed first (root on Debian or Ubuntu). A version
+that the user has named is that version or an error.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from harness.engine.contract import EngineInfo
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine, answering
 from harness.engine.kept_root import KeptRoots
+from harness.engine.programs import Programs
 from harness.errors import EngineUnavailable, LabError
 from harness.host import packages
 from harness.host.keeper import Scope
 from harness.host.network import Network
 from harness.host.undo import find_program
-from harness.settings import Settings
+from harness.settings import ENGINE_RELEASES, EngineChoice, Settings
 
 _PACKAGES = {"dockerd": "docker.io"}
 # Docker's own package recommends it (docker-ce-packaging, deb/common/control), so that most engines unpack what they
 # pull with it; the distribution's package does not.
 _RECOMMENDED = {"unpigz": "pigz"}
+
+
+class Unpacker(Protocol):
+    """Where the engines of other releases come from (lab.engine_packages.EnginePackages)."""
+
+    def programs(self, release: str) -> Programs:
+        """Raises LabError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Provided:
+    """The engine of a run, and the programs that a node like it is started from."""
+
+    engine: DockerEngine
+    programs: Programs
 
 
 def provision(
@@ -35,26 +54,83 @@ def provision(
     *,
     announce: Callable[[str], None],
     roots: KeptRoots | None = None,
-) -> DockerEngine:
+    unpacker: Unpacker | None = None,
+    release: str = "",
+) -> Provided:
     """An engine as the settings want it; says in one line which. One of our own ends with `keeper`.
 
     `network` is where our own engine's containers live; None where there can be no such network. Our own engine takes
-    the newest data root of `roots`, and is theirs to keep.
+    the newest data root of `roots`, and is theirs to keep. `unpacker` has the engines of other releases, and `release`
+    is the one that bases come from; without them our own engine is this machine's.
     Raises EngineUnavailable with what to do about it.
     """
-    if settings.engine == "off":
+    choice = settings.engine_choice
+    if choice.kind == "off":
         raise EngineUnavailable("no engine may be used", where="TARE_ENGINE", fix="Unset it, or set it to auto.")
-    if settings.engine != "private":
+    if choice.kind != "private":
         found = answering()
         if found is not None:
             announce(f"engine: {found.info.kind} {found.info.version} at {found.info.endpoint}")
-            return found
-        if settings.engine == "system":
+            return Provided(found, _like(found.info, unpacker, announce))
+        if choice.kind == "system":
             raise EngineUnavailable(
                 "no engine answers at DOCKER_HOST, the current docker context or the default socket",
                 fix="Start it, point DOCKER_HOST to it, or set TARE_ENGINE=auto.",
             )
-    if find_program("dockerd") is None:
+    programs = _programs(choice, keeper, announce, unpacker, release)
+    if reason := Daemon.impossible(programs) or ("" if network else Network.impossible() or "no private network"):
+        raise _unavailable(reason)
+    assert network is not None
+    kept = roots.newest(keeper, programs) if roots else None
+    try:
+        daemon = _start(settings, keeper, network, kept, programs)
+    except EngineUnavailable as error:
+        if not kept:
+            raise
+        announce(f"the images of earlier runs cannot be used: {error.what}")
+        kept = None
+        daemon = _start(settings, keeper, network, kept, programs)
+    if roots:
+        roots.daemon = daemon
+    engine = DockerEngine(daemon.endpoint, origin="private")
+    what = f"{', containerd image store' if programs.store == 'containerd' else ''}"
+    what += ", with images of earlier runs" if kept else ""
+    announce(f"engine: private dockerd {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
+    return Provided(engine, programs)
+
+
+def _programs(
+    choice: EngineChoice,
+    keeper: Scope,
+    announce: Callable[[str], None],
+    unpacker: Unpacker | None,
+    release: str,
+) -> Programs:
+    """What our own engine is started from. Raises EngineUnavailable."""
+    own = Programs(store=choice.store)
+    if choice.version and _is(own.version(), choice.version):
+        return own
+    wanted = ENGINE_RELEASES.get(choice.version, release)
+    if unpacker and wanted:
+        try:
+            found = unpacker.programs(wanted)
+        except LabError as error:
+            if choice.version:
+                raise EngineUnavailable(
+                    f"Docker {choice.version} cannot be had: {error.what}", where="TARE_ENGINE", fix=error.fix
+                ) from error
+            announce(f"engine: not that of {wanted}, which cannot be had ({error.what}), but this machine's own")
+        else:
+            if choice.version and not _is(found.version(), choice.version):
+                raise EngineUnavailable(
+                    f"{wanted} has Docker {found.version()}, not {choice.version}",
+                    where="TARE_ENGINE",
+                    fix="Use another version; `tare doctor` lists them.",
+                )
+            return Programs(folder=found.folder, store=choice.store)
+    elif choice.version:
+        raise EngineUnavailable(f"Docker {choice.version} is not on this machine", where="TARE_ENGINE")
+    if own.find("dockerd") is None:
         if reason := packages.installable():
             raise _unavailable(f"no dockerd is installed, and {reason}")
         try:
@@ -62,33 +138,36 @@ def provision(
         except LabError as error:
             raise EngineUnavailable(error.what, fix=error.fix) from error
     _recommended(keeper, announce)
-    if reason := Daemon.impossible() or ("" if network else Network.impossible() or "no private network"):
-        raise _unavailable(reason)
-    assert network is not None
-    kept = roots.newest(keeper) if roots else None
+    return own
+
+
+def _like(info: EngineInfo, unpacker: Unpacker | None, announce: Callable[[str], None]) -> Programs:
+    """What a node like an engine that answers is started from: the same version if it can be had."""
+    own = Programs(store=info.image_store)
+    if own.version() == info.version or not unpacker or not info.local:
+        return own
+    release = next((release for version, release in ENGINE_RELEASES.items() if _is(info.version, version)), "")
     try:
-        daemon = _start(settings, keeper, network, kept)
-    except EngineUnavailable as error:
-        if not kept:
-            raise
-        announce(f"the images of earlier runs cannot be used: {error.what}")
-        kept = None
-        daemon = _start(settings, keeper, network, kept)
-    if roots:
-        roots.daemon = daemon
-    engine = DockerEngine(daemon.endpoint, origin="private")
-    what = ", with images of earlier runs" if kept else ""
-    announce(f"engine: private dockerd {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
-    return engine
+        found = unpacker.programs(release) if release else None
+    except LabError as error:
+        announce(f"nodes: not the engine's Docker {info.version} ({error.what})")
+        return own
+    return Programs(folder=found.folder, store=info.image_store) if found else own
 
 
-def _start(settings: Settings, keeper: Scope, network: Network, kept: Path | None) -> Daemon:
+def _is(found: str, wanted: str) -> bool:
+    """Whether a version is of a line of versions: 26.1.5+dfsg1 is of 26.1."""
+    return found == wanted or found.startswith(f"{wanted}.")
+
+
+def _start(settings: Settings, keeper: Scope, network: Network, kept: Path | None, programs: Programs) -> Daemon:
     return Daemon.start(
         keeper,
         data=roots_of(settings) / secrets.token_hex(4),
         network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
         registries=str(network.subnet),
         kept=kept,
+        programs=programs,
     )
 
 

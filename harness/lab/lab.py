@@ -24,6 +24,7 @@ from harness.host.quiet import Monitor
 from harness.lab.apt.security import Security
 from harness.lab.bases.bases import BaseImage, Bases
 from harness.lab.depot.depot import Depot
+from harness.lab.engine_packages import EnginePackages
 from harness.lab.kept_images import Shelf
 from harness.lab.node import Nodes
 from harness.lab.registry import Registry
@@ -129,7 +130,17 @@ def open_lab(
             keeper = stack.enter_context(Keeper(settings.cache))
             network = _network(keeper, stack, notes)
             roots = KeptRoots(roots_of(settings)) if settings.images != "anew" else None
-            engine = provision(settings, keeper, network, announce=say, roots=roots)
+            unpacker = EnginePackages(settings.cache, announce=say)
+            provided = provision(
+                settings,
+                keeper,
+                network,
+                announce=say,
+                roots=roots,
+                unpacker=unpacker,
+                release=catalogue.release,
+            )
+            engine = provided.engine
             stack.callback(engine.close)
             lasting: set[str] = set()
             if roots:
@@ -165,6 +176,7 @@ def open_lab(
                 engine,
                 dind.name if isinstance(dind, BaseImage) else None,
                 registry_port=int(registry.pull.rpartition(":")[2]),
+                programs=provided.programs,
             )
             shelf = _shelf(settings, registry, depot)
             if shelf:

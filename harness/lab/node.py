@@ -7,6 +7,7 @@ layers      the engine itself, with all images of ours removed: what others shar
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -16,9 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.contract import ContainerSpec, Engine
+from harness.engine.contract import ContainerSpec, Engine, EngineInfo
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine
+from harness.engine.programs import Programs
 from harness.errors import EngineError, EngineUnavailable, LabError
 from harness.host.keeper import Scope
 from harness.host.network import Network
@@ -30,6 +32,7 @@ _MEMORY_SHARE = 0.5  # of the memory that is free: images in it, and room for wh
 _MEMORY_LEAST = 1 << 30  # B; with less than that, data goes to disk
 _TIMEOUT = 30.0  # s for a node to answer; it takes 0.3 (dind: 1.3) on an idle machine
 _POLL = 0.005  # s
+_OWN = Programs()  # this machine's
 
 # Runs in the new network namespace: waits for its end of the veth pair, then runs the rest.
 _UPLINK = """
@@ -57,7 +60,6 @@ if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
   for pid in $(cat /sys/fs/cgroup/cgroup.procs); do echo "$pid" >/sys/fs/cgroup/init/cgroup.procs || true; done
   sed -e 's/ / +/g' -e 's/^/+/' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control || true
 fi
-echo '{}' >/run/node/daemon.json
 exec dockerd "$@"
 """
 
@@ -89,18 +91,27 @@ class Nodes:
         dind_image: str | None = None,
         *,
         registry_port: int = 0,
+        programs: Programs = _OWN,
     ) -> None:
+        """`programs` are what nodes in namespaces are started from, so that they are the same engine as the run's."""
         self._cache = settings.cache
         self._keeper = keeper
         self._network = network
         self._engine = engine
         self._dind_image = dind_image
         self._port = f":{registry_port}" if registry_port else ""
+        self._programs = programs
         self._privileged = False
+        self._differs: str | None = None  # None until a node was compared with the run's engine
         self._proven = False  # a node of the present kind has been started
         self._refused = {kind: reason for kind in _KINDS if (reason := self._reason(kind))}
         if settings.node != "auto":
             self._refused |= {kind: "TARE_NODE" for kind in _KINDS if kind != settings.node}
+
+    @property
+    def programs(self) -> Programs:
+        """What a node in namespaces is started from."""
+        return self._programs
 
     @property
     def kind(self) -> str:
@@ -115,6 +126,18 @@ class Nodes:
     def impossible(self) -> str:
         """Why there can be no node at all; "" where there can."""
         return "" if self.kind else "; ".join(f"{kind}: {reason}" for kind, reason in self._refused.items())
+
+    def differs(self) -> str:
+        """What engine a node is, if it is not the run's: version, storage driver and image store; "" if they agree.
+
+        The first call starts a node to see.
+        """
+        if self._differs is None:
+            self._differs = ""
+            if self.kind not in ("", "layers"):
+                with self.fresh() as node:
+                    self._differs = _difference(node.engine.info, self._engine.info)
+        return self._differs
 
     @contextmanager
     def fresh(self, *, need: int = 0) -> Iterator[Node]:
@@ -153,7 +176,8 @@ class Nodes:
 
     def _reason(self, kind: str) -> str:
         if kind == "namespace":
-            return Daemon.impossible() or ("" if self._network else Network.impossible() or "there is no network")
+            no_network = "" if self._network else Network.impossible() or "there is no network"
+            return Daemon.impossible(self._programs) or no_network
         if kind == "dind":
             if not self._dind_image:
                 return "no image with dockerd is at hand"
@@ -187,6 +211,7 @@ class Nodes:
                 ),
                 attach=attach,
                 prepare=f'mount -t tmpfs -o mode=711,size={room} tare "$data"\n' if in_memory else "",
+                programs=self._programs,
             )
             engine = DockerEngine(daemon.endpoint, origin="node")
         except BaseException:
@@ -208,6 +233,7 @@ class Nodes:
             raise LabError(f"the engine's memory ({self._engine.info.memory >> 20} MiB) is too small for a node")
         t0 = time.monotonic()
         folder = scope.short_folder()
+        (folder / "daemon.json").write_text(json.dumps(self._programs.configuration()))
         spec = ContainerSpec(
             image=self._dind_image,
             command=[
@@ -280,6 +306,13 @@ class Nodes:
             started=time.monotonic() - t0,
             note="stayed: " + "; ".join(stayed) if stayed else "",
         )
+
+
+def _difference(node: EngineInfo, run: EngineInfo) -> str:
+    """What a node is, if it differs from the engine of the run in anything that pulls depend on."""
+    both = [(info.kind, info.version, info.storage_driver, info.image_store) for info in (node, run)]
+    kind, version, driver, store = both[0]
+    return "" if both[0] == both[1] else f"{kind} {version}, {driver}, {store} image store"
 
 
 def _wait_for_namespace(pid: int) -> None:

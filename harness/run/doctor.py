@@ -10,12 +10,15 @@ from tabulate import tabulate
 
 from harness.engine.daemon import Daemon
 from harness.engine.docker import answering
+from harness.engine.programs import Programs
 from harness.host import packages
 from harness.host.network import Network
 from harness.host.undo import find_program
+from harness.lab.apt import sources
+from harness.lab.engine_packages import EnginePackages
 from harness.lab.lab import can_drop_page_cache
 from harness.run.environment import processor
-from harness.settings import Settings
+from harness.settings import ENGINE_RELEASES, Settings, engine_choices
 
 _PROGRAMS = {
     "dockerd": ("docker.io", "an engine of our own, and empty nodes to pull into"),
@@ -37,8 +40,9 @@ def examine(settings: Settings) -> str:
         rows.append(("engine", "answers", with_engine))
         engine.close()
     else:
-        reason = Daemon.impossible() or Network.impossible()
+        reason = Network.impossible()
         rows.append(("engine", "none answers", reason or "one of our own is started for each run"))
+    rows += _private_engines(settings)
     missing = []
     for program, (package, purpose) in _PROGRAMS.items():
         path = find_program(program)
@@ -59,6 +63,28 @@ def examine(settings: Settings) -> str:
         how = f"by hand: {packages.command(missing)}" if reason else "installed through apt when a run needs it"
         text += f"\n\nmissing: {', '.join(missing)}; {how}"
     return text
+
+
+def _private_engines(settings: Settings) -> list[tuple[str, str, str]]:
+    """Which engines of our own TARE_ENGINE can name here, and where each comes from."""
+    rows = []
+    own, unpacked = Programs(), EnginePackages(settings.cache)
+    debian = sources.vendor()[0] == "debian"
+    for version, release in ENGINE_RELEASES.items():
+        names = " ".join(name for name in engine_choices() if name.partition("+")[0] == f"private:{version}")
+        if own.version().startswith(f"{version}."):
+            programs, state = own, f"this machine's own {own.version()}"
+        elif found := unpacked.at_hand(release):
+            programs, state = found, f"{found.version()} of {release}, unpacked in the cache"
+        elif debian:
+            rows.append((names, "can be had", f"from the packages of {release}, when a run needs it (60 MB)"))
+            continue
+        else:
+            rows.append((names, "cannot be had", "this machine is not Debian"))
+            continue
+        reason = Daemon.impossible(programs)
+        rows.append((names, "cannot be started" if reason else "at hand", reason or state))
+    return rows
 
 
 def _existing(settings: Settings) -> Path:

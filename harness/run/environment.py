@@ -6,9 +6,10 @@ import os
 import platform
 import shutil
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
-from harness.host.undo import find_program
+from harness.engine.programs import Programs
 from harness.lab.lab import Lab, can_drop_page_cache
 from harness.model import Environment
 from harness.probes.link import MEASURED
@@ -36,9 +37,10 @@ def environment(lab: Lab) -> Environment:
         "depot": "on" if lab.depot else "off",
         "cold build": "empty build cache" if lab.may_prune else "no cache used",
         "node": lab.nodes.kind or "none",
+        **({"node engine": differs} if (differs := lab.nodes.differs()) else {}),
         "start path": lab.test_bed.path,
         "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
-        "unpigz": _yes(find_program("unpigz") is not None and os.environ.get("MOBY_DISABLE_PIGZ") not in _TRUE),
+        "gunzip": gunzip(lab.nodes.programs, os.environ),
         "link": f"{MEASURED} Mbit/s",
     }
     notes = {
@@ -50,6 +52,20 @@ def environment(lab: Lab) -> Environment:
         **{f"node {kind}": f"not taken: {reason}" for kind, reason in lab.nodes.refused.items()},
     }
     return Environment(facts=facts, notes=notes)
+
+
+def gunzip(programs: Programs, environ: Mapping[str, str]) -> str:
+    """What an engine unpacks layers with: igzip, unpigz, or the code that is built into it.
+
+    Read in the engines' sources: the classic store (moby, pkg/archive) takes unpigz; containerd takes unpigz, and from
+    2.0 on igzip before it (archive/compression). Each can be turned off by a variable.
+    """
+    if programs.store == "classic":
+        return "unpigz" if programs.find("unpigz") and environ.get("MOBY_DISABLE_PIGZ") not in _TRUE else "built in"
+    major = programs.containerd().partition(".")[0]
+    if int(major or 0) >= 2 and programs.find("igzip") and not environ.get("CONTAINERD_DISABLE_IGZIP"):
+        return "igzip"
+    return "unpigz" if programs.find("unpigz") and not environ.get("CONTAINERD_DISABLE_PIGZ") else "built in"
 
 
 def processor() -> str:

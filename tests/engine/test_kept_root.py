@@ -19,6 +19,7 @@ from harness.engine import kept_root as keptroot
 from harness.engine.contract import ContainerSpec
 from harness.engine.fake.engine import FakeEngine, tar
 from harness.engine.kept_root import KeptRoots
+from harness.engine.programs import Programs
 from harness.engine.provision import provision
 from harness.errors import EngineError
 from harness.host.keeper import Keeper
@@ -27,12 +28,13 @@ from harness.settings import FRESH, IMAGE_PREFIX, Settings
 from support.servers import make_network, server_archive, start_server
 
 HOUR = 3600.0
+DOCKERD = "20.10 classic"
 
 
 @pytest.fixture(autouse=True)
 def version(monkeypatch, request):
     if "live" not in request.keywords:
-        monkeypatch.setattr(keptroot, "_version", lambda: "Docker version 20.10")
+        monkeypatch.setattr(Programs, "version", lambda _: "20.10")
 
 
 @dataclass
@@ -48,7 +50,7 @@ class Ended:
         return self.stops
 
 
-def root(folder: Path, name: str, *ages: float, version: str = "Docker version 20.10", form: int = 1) -> Path:
+def root(folder: Path, name: str, *ages: float, version: str = DOCKERD, form: int = 2) -> Path:
     """A kept data root whose images were last had `ages` (s) ago."""
     path = folder / f"kept-{name}"
     (path / "overlay2").mkdir(parents=True)
@@ -78,14 +80,13 @@ def test_the_newest_is_taken_and_the_others_end_with_the_run(tmp_path):
     [
         lambda engines: root(engines, "a", FRESH + 60),
         lambda engines: root(engines, "a", -HOUR),  # a clock that was put back
-        lambda engines: root(engines, "a", HOUR, version="Docker version 26.1"),
         lambda engines: root(engines, "a", HOUR, form=0),
         lambda engines: root(engines, "a"),
-        lambda engines: (root(engines, "a", HOUR) / "tare.json").write_text('{"format": 1, "doc'),
+        lambda engines: (root(engines, "a", HOUR) / "tare.json").write_text('{"format": 2, "doc'),
         lambda engines: (root(engines, "a", HOUR) / "tare.json").write_text('["a list"]'),
         lambda engines: (root(engines, "a", HOUR) / "tare.json").unlink(),
     ],
-    ids=["old", "future", "other dockerd", "other format", "empty", "torn", "no record", "record gone"],
+    ids=["old", "future", "other format", "empty", "torn", "no record", "record gone"],
 )
 def test_what_is_not_to_be_used_is_removed(tmp_path, spoil):
     engines = tmp_path / "engines"
@@ -93,6 +94,30 @@ def test_what_is_not_to_be_used_is_removed(tmp_path, spoil):
     with Keeper(tmp_path) as keeper:
         assert KeptRoots(engines).newest(keeper) is None
     assert list(engines.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", ["26.1 classic", "20.10 containerd"])
+def test_data_roots_of_another_engine_are_left_to_its_runs(tmp_path, other):
+    engines = tmp_path / "engines"
+    theirs = root(engines, "a", HOUR, version=other)
+    root(engines, "b", FRESH + 60, version=other)
+    ours = root(engines, "c", 2 * HOUR)
+    with Keeper(tmp_path) as keeper:
+        assert KeptRoots(engines).newest(keeper) == ours
+    assert sorted(engines.iterdir()) == [theirs, ours]
+
+
+@pytest.mark.parametrize("store", ["classic", "containerd"])
+def test_the_images_of_the_containerd_store_stay(tmp_path, store):
+    daemon = Ended(tmp_path / "1234")
+    roots = KeptRoots(tmp_path)
+    with Keeper(tmp_path) as keeper:
+        assert roots.newest(keeper, Programs(store=store)) is None
+    (daemon.data / "containerd").mkdir(parents=True)
+    roots.daemon = daemon  # type: ignore[assignment]
+    assert roots.keep(FakeEngine(origin="private"), [])
+    (kept,) = (path for path in tmp_path.iterdir() if path.name.startswith("kept-"))
+    assert (kept / "containerd").exists() == (store == "containerd")
 
 
 def test_nothing_is_kept_yet(tmp_path):
@@ -137,7 +162,7 @@ def test_images_of_other_runs_stay_while_they_are_fresh(tmp_path_factory, ages, 
     ids = [build(engine, f"cell/{number}:current") for number in range(len(ages))]
     fresh = {id_: time.time() - age for id_, age in zip(ids, ages, strict=True)}
     first = root(folder / "engines", "a")
-    (first / "tare.json").write_text(json.dumps({"format": 1, "dockerd": keptroot._version(), "images": fresh}))
+    (first / "tare.json").write_text(json.dumps({"format": 2, "dockerd": DOCKERD, "images": fresh}))
     daemon = Ended(folder / "engines" / "1234")
     roots = KeptRoots(folder / "engines")
     with Keeper(folder) as keeper:
@@ -172,7 +197,7 @@ def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
     settings = Settings(cache=tmp_path, engine="private")
     with Keeper(tmp_path) as keeper, Network(keeper) as network:
         roots = KeptRoots(tmp_path / "engines")
-        engine = provision(settings, keeper, network, announce=lambda _: None, roots=roots)
+        engine = provision(settings, keeper, network, announce=lambda _: None, roots=roots).engine
         start_server(engine, archive)
         engine.tag("server:1", IMAGE_PREFIX + "cell/server:current")
         make_network(engine.info.endpoint)
@@ -185,7 +210,8 @@ def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
 
     said: list[str] = []
     with Keeper(tmp_path) as keeper, Network(keeper) as network:
-        engine = provision(settings, keeper, network, announce=said.append, roots=KeptRoots(tmp_path / "engines"))
+        roots = KeptRoots(tmp_path / "engines")
+        engine = provision(settings, keeper, network, announce=said.append, roots=roots).engine
         assert "with images of earlier runs" in said[0]
         assert not kept.exists()
         again = engine.inspect(IMAGE_PREFIX + "cell/server:current")
@@ -202,14 +228,14 @@ def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
 
 @pytest.mark.live
 def test_a_data_root_that_no_dockerd_can_read_is_none(tmp_path):
-    broken = root(tmp_path / "engines", "a", HOUR, version=keptroot._version())
+    broken = root(tmp_path / "engines", "a", HOUR, version=str(Programs()))
     (broken / "image/overlay2").mkdir(parents=True)
     (broken / "image/overlay2/repositories.json").write_text("{torn")
     said: list[str] = []
     with Keeper(tmp_path) as keeper, Network(keeper) as network:
         roots = KeptRoots(tmp_path / "engines")
         settings = Settings(cache=tmp_path, engine="private")
-        engine = provision(settings, keeper, network, announce=said.append, roots=roots)
+        engine = provision(settings, keeper, network, announce=said.append, roots=roots).engine
         assert not engine.images()
         engine.close()
     assert "cannot be used" in said[0]

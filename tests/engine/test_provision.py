@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ from harness.engine import provision as provision_module
 from harness.engine.contract import ContainerSpec
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine
+from harness.engine.fake.engine import FakeEngine
+from harness.engine.programs import Programs
 from harness.engine.provision import provision
 from harness.errors import EngineUnavailable, LabError
 from harness.host import packages
 from harness.host.keeper import Keeper, sweep
 from harness.host.network import Network
 from harness.host.undo import cgroup_folders, mounts_below, run, started, undo
-from harness.settings import Settings
+from harness.settings import EngineChoice, Settings
 from support.servers import make_network, start_server, until
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +38,7 @@ ROOT = Path(__file__).parents[2]
 class Found:
     class info:  # noqa: N801
         kind, version, endpoint = "docker", "27.0", "unix:///somewhere"
+        image_store, local = "classic", True
 
 
 @pytest.fixture
@@ -51,7 +55,7 @@ def test_off_is_off(tmp_path):
 def test_the_answering_engine_comes_first(tmp_path, monkeypatch, engine):
     monkeypatch.setattr(provision_module, "answering", Found)
     said = []
-    found = provision(Settings(cache=tmp_path, engine=engine), None, None, announce=said.append)
+    found = provision(Settings(cache=tmp_path, engine=engine), None, None, announce=said.append).engine
     assert isinstance(found, Found)
     assert said == ["engine: docker 27.0 at unix:///somewhere"]
 
@@ -65,7 +69,7 @@ def test_system_starts_none(tmp_path):
 @pytest.mark.usefixtures("no_engine")
 @pytest.mark.parametrize(("debian", "words"), [(True, "apt-get install"), (False, "docker.io")])
 def test_without_root_the_commands_are_told(tmp_path, monkeypatch, debian, words):
-    monkeypatch.setattr(provision_module, "find_program", lambda _: None)
+    monkeypatch.setattr(Programs, "find", lambda *_: None)
     monkeypatch.setattr(packages, "is_debian", lambda: debian)
     monkeypatch.setattr(packages.os, "geteuid", lambda: 1000)
     with pytest.raises(EngineUnavailable, match=words) as caught:
@@ -81,7 +85,7 @@ def test_missing_docker_is_installed_where_that_is_ours_to_do(tmp_path, monkeypa
         asked.append(wanted)
         raise LabError("apt could not install", fix="Type this.")
 
-    monkeypatch.setattr(provision_module, "find_program", lambda _: None)
+    monkeypatch.setattr(Programs, "find", lambda *_: None)
     monkeypatch.setattr(packages, "installable", lambda: "")
     monkeypatch.setattr(packages, "ensure", ensure)
     with pytest.raises(EngineUnavailable, match=r"could not install.*Type this"):
@@ -106,6 +110,93 @@ def test_an_engine_of_ours_unpacks_as_most_do_where_that_can_be_had(monkeypatch,
     provision_module._recommended(None, said.append)
     assert asked == ([] if there or ours else [{"unpigz": "pigz"}])
     assert said == (["the engine goes without pigz: apt could not install"] if asked and fails else [])
+
+
+@dataclass
+class Unpacked:
+    """Engines by release, as versions; a release that is not among them cannot be had."""
+
+    versions: dict[str, str]
+    folder: Path
+    asked: list[str] = field(default_factory=list)
+
+    def programs(self, release: str) -> Programs:
+        self.asked.append(release)
+        if release not in self.versions:
+            raise LabError("no network", fix="Plug it in.")
+        dockerd = self.folder / release / "dockerd"
+        dockerd.parent.mkdir(exist_ok=True)
+        dockerd.write_text(f"#!/bin/sh\necho Docker version {self.versions[release]}, build 1\n")
+        dockerd.chmod(0o755)
+        return Programs(folder=dockerd.parent)
+
+
+@pytest.fixture
+def unpacked(tmp_path, monkeypatch):
+    """A machine whose own dockerd is 20.10.24, and what it can unpack."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "dockerd").write_text("#!/bin/sh\necho Docker version 20.10.24, build 1\n")
+    (own / "dockerd").chmod(0o755)
+    monkeypatch.setenv("PATH", str(own), prepend=os.pathsep)
+    monkeypatch.setattr(provision_module, "_recommended", lambda *_: None)
+    return Unpacked({"trixie": "26.1.5+dfsg1", "forky": "28.5.2"}, tmp_path)
+
+
+def chosen(text, unpacked, release="trixie"):
+    said: list[str] = []
+    found = provision_module._programs(EngineChoice.parse(text), None, said.append, unpacked, release)
+    return found, said
+
+
+@pytest.mark.parametrize(
+    ("text", "version", "store", "asked"),
+    [
+        ("auto", "26.1.5+dfsg1", "classic", ["trixie"]),
+        ("private", "26.1.5+dfsg1", "classic", ["trixie"]),
+        ("private:26.1+containerd", "26.1.5+dfsg1", "containerd", ["trixie"]),
+        ("private:28.5", "28.5.2", "classic", ["forky"]),
+        ("private:20.10", "20.10.24", "classic", []),  # which this machine has itself
+    ],
+)
+def test_our_own_engine_is_of_the_release_that_bases_come_from_or_the_version_that_is_named(
+    unpacked, text, version, store, asked
+):
+    found, said = chosen(text, unpacked)
+    assert (found.version(), found.store, unpacked.asked) == (version, store, asked)
+    assert not said
+
+
+def test_a_version_that_is_named_is_that_or_an_error(unpacked):
+    unpacked.versions = {"trixie": "26.2.0"}
+    with pytest.raises(EngineUnavailable, match=r"trixie has Docker 26\.2\.0, not 26\.1"):
+        chosen("private:26.1", unpacked)
+    with pytest.raises(EngineUnavailable, match=r"Docker 28\.5 cannot be had: no network.*Plug it in"):
+        chosen("private:28.5", unpacked)
+    with pytest.raises(EngineUnavailable, match=r"Docker 28\.5 is not on this machine"):
+        chosen("private:28.5", None)
+
+
+def test_without_a_network_our_own_engine_is_this_machines_and_that_is_said(unpacked):
+    unpacked.versions = {}
+    found, said = chosen("auto", unpacked)
+    assert found.version() == "20.10.24"
+    assert said == ["engine: not that of trixie, which cannot be had (no network), but this machine's own"]
+
+
+@pytest.mark.parametrize(
+    ("version", "local", "expected"),
+    [
+        ("28.5.2", True, "28.5.2"),
+        ("20.10.24", True, "20.10.24"),
+        ("29.1.0", True, "20.10.24"),
+        ("28.5.2", False, "20.10.24"),
+    ],
+)
+def test_nodes_are_of_the_version_that_answers_if_it_can_be_had(unpacked, version, local, expected):
+    info = replace(FakeEngine().info, version=version, local=local, image_store="containerd")
+    found = provision_module._like(info, unpacked, lambda _: None)
+    assert (found.version(), found.store) == (expected, "containerd")
 
 
 # Packages
@@ -232,7 +323,7 @@ from harness.lab.node import Nodes
 from harness.settings import Settings
 settings = Settings(cache=Path(sys.argv[1]), engine="private", node="namespace")
 with Keeper(settings.cache) as keeper, Network(keeper) as network:
-    engine = provision(settings, keeper, network, announce=lambda text: None)
+    engine = provision(settings, keeper, network, announce=lambda text: None).engine
     start_server(engine, Path(sys.argv[2]))
     asked_for = make_network(engine.info.endpoint)
     with Nodes(settings, keeper, network, engine).fresh() as node:

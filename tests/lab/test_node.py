@@ -39,7 +39,7 @@ class Engine:
 @pytest.fixture
 def poor(monkeypatch):
     """A machine where nothing of our own can be started."""
-    monkeypatch.setattr(node_module.Daemon, "impossible", staticmethod(lambda: "it takes root"))
+    monkeypatch.setattr(node_module.Daemon, "impossible", staticmethod(lambda *_: "it takes root"))
 
 
 def nodes(tmp_path, keeper=None, kind="auto", engine=None, **options) -> Nodes:

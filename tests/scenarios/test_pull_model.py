@@ -273,7 +273,7 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
         Network(keeper) as network,
         Registry(settings, keeper, address=network.address) as registry,
     ):
-        engine = provision(settings, keeper, network, announce=lambda _: None)
+        engine = provision(settings, keeper, network, announce=lambda _: None).engine
         archive = tmp_path / "image.tar"
         image_archive(archive, [layer_tar(seed, *layer) for seed, layer in enumerate(LIVE_LAYERS[image])])
         name = f"{registry.push}/{image}:x"

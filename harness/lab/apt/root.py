@@ -85,14 +85,18 @@ class Apt:
         architecture: str,
         isolated: Isolated,
         only: Collection[str] = (),
+        past_date: bool = False,
     ) -> None:
-        """`only` are the suites to take of those the host takes; all of them where it is empty."""
+        """`only` are the suites to take of those the host takes; all of them where it is empty. With `past_date`,
+        lists are taken whose date of expiry is over; their signatures are checked all the same.
+        """
         self.folder = folder
         self.debs = debs
         self.release = release
         self.architecture = architecture
         self.isolated = isolated
         self._only = only
+        self._past_date = past_date
         self.dates: dict[str, str] = {}  # suite → date of its InRelease
         self.origins: tuple[str, ...] = ()
         self._lock = threading.Lock()
@@ -159,6 +163,8 @@ class Apt:
         ]
         options = [*lines, 'Acquire::Languages "none";', 'APT::Sandbox::User "root";']
         options += ['Dir::Etc::netrc "/etc/apt/auth.conf";', 'Dir::Etc::netrcparts "/etc/apt/auth.conf.d";']
+        if self._past_date:
+            options.append('Acquire::Check-Valid-Until "false";')
         return "\n".join(options) + "\n"
 
     def _configuration(self) -> str:

@@ -1,0 +1,167 @@
+"""Docker of another release than this machine's: the distribution's packages, unpacked into the cache.
+
+    <cache>/programs/<release>/bin/       dockerd, containerd and what they start
+    <cache>/programs/<release>/made.json  the packages they come from; written last, so what is there is complete
+
+Nothing is installed. apt fetches the packages through this machine's own sources and verifies each. Of a package only
+the named programs are taken, and only if they are regular files of the archive: no link in it is followed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+from harness.engine.programs import Programs, says
+from harness.errors import LabError
+from harness.lab.apt.root import Apt, Isolated
+from harness.lab.bases.maker import architecture
+from harness.settings import ENGINE_RELEASES
+
+_FORMAT = 1  # of the folder; raise it and what was unpacked is unpacked anew
+_RECORD = "made.json"
+# package → the programs and libraries that are taken from it
+_WANTED = {
+    "docker.io": ("dockerd", "docker-proxy"),
+    "containerd": ("containerd", "containerd-shim-runc-v2"),
+    "runc": ("runc",),
+    "pigz": ("pigz",),
+}
+# What pigz of a release needs that other releases do not have. It is searched by pigz alone.
+_LIBRARIES = {"forky": {"libzopfli1": ("libzopfli.so.1",)}}
+# Releases that are not out yet: a mirror that stands still has lists of them which are past their date.
+_UNRELEASED = ("forky",)
+_FOLDERS = ("usr/bin/", "usr/sbin/", "usr/lib/")
+
+
+class EnginePackages:
+    """Unpacked engines in a cache folder. Several harnesses may share it: they wait for each other."""
+
+    def __init__(self, cache: Path, *, announce: Callable[[str], None] = lambda _: None) -> None:
+        self._folder = cache / "programs"
+        self._debs = cache / "debs"
+        self._announce = announce
+
+    def at_hand(self, release: str) -> Programs | None:
+        """What is unpacked already; None if nothing is, or if it does not run here."""
+        try:
+            record = json.loads((self._folder / release / _RECORD).read_bytes())
+            fits = (record["format"], record["architecture"]) == (_FORMAT, architecture())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        programs = Programs(folder=self._folder / release / "bin")
+        return programs if fits and programs.version() else None
+
+    def programs(self, release: str) -> Programs:
+        """The engine of a Debian release, fetched if it is not unpacked yet.
+
+        Raises LabError if the packages cannot be had, or if what is in them does not run on this machine.
+        """
+        if found := self.at_hand(release):
+            return found
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if found := self.at_hand(release):
+                return found
+            began = time.monotonic()
+            try:
+                self._unpack(release)
+            except OSError as error:
+                raise LabError(f"cannot be unpacked: {error}", where=f"{self._folder}/{release}") from error
+        found = self.at_hand(release)
+        if found is None:
+            raise LabError(f"dockerd of {release} does not run on this machine", fix="Use another version of Docker.")
+        self._announce(f"Docker {found.version()} of {release} unpacked in {time.monotonic() - began:.0f} s")
+        return found
+
+    def _unpack(self, release: str) -> None:
+        self._debs.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unpacking-", dir=self._folder)))
+            apt = Apt(
+                work / "apt",
+                self._debs,
+                release=release,
+                architecture=architecture(),
+                isolated=Isolated(),
+                past_date=release in _UNRELEASED,
+            )
+            wanted = {**_WANTED, **_LIBRARIES.get(release, {})}
+            fetched = apt.download(sorted(wanted), work / "debs")
+            bin_folder = work / "new" / "bin"
+            bin_folder.mkdir(parents=True)
+            for deb in fetched:
+                take(deb, wanted[deb.name.partition("_")[0]], bin_folder)
+            _finish(bin_folder)
+            record = {"format": _FORMAT, "architecture": architecture(), "packages": [deb.name for deb in fetched]}
+            (work / "new" / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
+            target = self._folder / release
+            if target.exists():
+                target.rename(work / secrets.token_hex(4))
+            (work / "new").rename(target)
+
+
+def take(deb: Path, names: Iterable[str], folder: Path) -> None:
+    """Copy the named regular files of a package's program and library folders into `folder`.
+
+    A library is named without the end of its version: libzopfli.so.1 takes libzopfli.so.1.0.3. Raises LabError if the
+    package lacks one, or if it is no package.
+    """
+    missing = set(names)
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as read:
+        assert read.stdout is not None
+        assert read.stderr is not None
+        try:
+            with tarfile.open(fileobj=read.stdout, mode="r|") as tar:
+                for member in tar:
+                    path = member.name.removeprefix("./")
+                    name = _named(Path(path).name, missing)
+                    if not (name and member.isreg() and path.startswith(_FOLDERS)):
+                        continue
+                    source = tar.extractfile(member)
+                    assert source is not None
+                    with (folder / name).open("xb") as target:
+                        shutil.copyfileobj(source, target)
+                    (folder / name).chmod(0o755)
+                    missing.discard(name)
+        except tarfile.TarError as error:
+            said = read.stderr.read().decode(errors="replace").strip()
+            raise LabError(f"not a package: {said or error}", where=str(deb)) from error
+        read.stdout.read()
+    if missing:
+        raise LabError(f"the package has no {', '.join(sorted(missing))}", where=deb.name)
+
+
+def _named(name: str, wanted: Iterable[str]) -> str:
+    """Which of `wanted` a file is; "" if it is none."""
+    return next((one for one in wanted if name == one or (".so." in one and name.startswith(f"{one}."))), "")
+
+
+def _finish(folder: Path) -> None:
+    """Leave out what cannot run here, and make pigz answer to the name that engines know."""
+    if not says(folder / "runc", "--version"):  # it needs a newer C library; this machine's runc is used
+        (folder / "runc").unlink()
+    (folder / "lib").mkdir()
+    for library in folder.glob("*.so.*"):
+        library.rename(folder / "lib" / library.name)
+    unpigz = folder / "unpigz"
+    unpigz.write_text('#!/bin/sh\nhere=${0%/*}\nLD_LIBRARY_PATH=$here/lib exec "$here/pigz" "$@"\n', encoding="utf-8")
+    unpigz.chmod(0o755)
+    if not says(unpigz, "--version"):
+        unpigz.unlink()
+        (folder / "pigz").unlink()
+
+
+def release_of(version: str, default: str) -> str:
+    """The Debian release to take a Docker version from; `default` for no version."""
+    return ENGINE_RELEASES[version] if version else default
