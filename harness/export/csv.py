@@ -6,12 +6,12 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.nights.history import lane_of
+from harness.nights.history import track_of
 from harness.store.run import Run
 
 HELP = "a row per sample"
 SUFFIX = "csv"
-COLUMNS = ("run", "started", "environment", "lane", "git", "cell", "metric", "unit", "block", "order", "at", "value")
+COLUMNS = ("run", "started", "environment", "track", "git", "cell", "metric", "unit", "block", "order", "at", "value")
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
@@ -20,7 +20,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
         writer.writerow(COLUMNS)
         for run in runs:
             manifest = run.manifest
-            head = (run.id, manifest.started, manifest.environment.fingerprint, lane_of(manifest), manifest.git)
+            head = (run.id, manifest.started, manifest.environment.fingerprint, track_of(manifest), manifest.git)
             units = {metric.name: metric.unit.value for metric in manifest.metrics}
             for (cell, metric), series in sorted(run.series().items()):
                 columns = (series.block, series.order, series.at, series.value)

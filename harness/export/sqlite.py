@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from harness.nights.history import lane_of
+from harness.nights.history import track_of
 from harness.store.run import Run
 
 HELP = "a database of runs, facts, metrics, samples and failures"
 SUFFIX = "sqlite"
 _SCHEMA = """
-CREATE TABLE runs (run TEXT PRIMARY KEY, started REAL, environment TEXT, lane TEXT, git TEXT);
+CREATE TABLE runs (run TEXT PRIMARY KEY, started REAL, environment TEXT, track TEXT, git TEXT);
 CREATE TABLE facts (environment TEXT, name TEXT, value TEXT, PRIMARY KEY (environment, name));
 CREATE TABLE metrics (metric TEXT PRIMARY KEY, unit TEXT, direction TEXT, deterministic INTEGER, help TEXT);
 CREATE TABLE samples (run TEXT, cell TEXT, metric TEXT, block INTEGER, position INTEGER, at REAL, value REAL);
@@ -31,7 +31,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
             print_ = manifest.environment.fingerprint
             database.execute(
                 "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
-                (run.id, manifest.started, print_, lane_of(manifest), manifest.git),
+                (run.id, manifest.started, print_, track_of(manifest), manifest.git),
             )
             database.executemany(
                 "INSERT OR IGNORE INTO facts VALUES (?, ?, ?)",

@@ -114,12 +114,12 @@ def open_lab(
     cells: Iterable[Cell],
     *,
     roles: Iterable[str] = (),
-    lane: str = "",
+    track: str = "",
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
     """Open everything the cells need, and the bases of `roles` beside it. Raises EngineUnavailable or LabError; a base
-    that cannot be had is kept as its reason and fails only the cells that name it. Lane "pinned" goes on
+    that cannot be had is kept as its reason and fails only the cells that name it. Track "pinned" goes on
     with the bases there are; "floating" takes today's, and keeps them apart from those that other runs go on with."""
     cells = tuple(cells)
     notes: dict[str, str] = {}
@@ -151,14 +151,14 @@ def open_lab(
             registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
-            own = replace(settings, cache=settings.cache / "floating") if lane == "floating" else settings
-            store = Bases(own, catalogue.bases, catalogue.release, pinned=lane == "pinned", announce=say)
+            own = replace(settings, cache=settings.cache / "floating") if track == "floating" else settings
+            store = Bases(own, catalogue.bases, catalogue.release, pinned=track == "pinned", announce=say)
             wanted = {TOOL_BASE, *roles, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 wanted.add(_DIND_BASE)
             # an A/B of kept images goes on with the bases of its night: only services still stand on one
-            anew = lane == "floating" and not all(cell.archive for cell in cells)
+            anew = track == "floating" and not all(cell.archive for cell in cells)
             bases = store.ensure(sorted(wanted), engine, refresh=anew)
             # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))

@@ -1,11 +1,11 @@
 """The history: one value a night for every series, over the run folders of `results/`.
 
-A series is a cell's metric in one environment and lane (of bases: pinned or floating); what differs in either is
+A series is a cell's metric in one environment and track (of bases: pinned or floating); what differs in either is
 another series and is never joined. The run folders are the record; `results/.index/history.sqlite` only makes them
 quick to read, is brought up to date by `History.open`, and can be deleted at any time.
 
-    runs(id, name, started, fingerprint, lane, git, stamp)     environments(fingerprint, facts)
-    series(id, cell, metric, fingerprint, lane)                metrics(name, …)
+    runs(id, name, started, fingerprint, track, git, stamp)     environments(fingerprint, facts)
+    series(id, cell, metric, fingerprint, track)                metrics(name, …)
     nights(series, run, n, median, low, high, samples)         failures(run, cell, probe, status, reason, count)
     confirmations(run, night, cell, metric, …)
 
@@ -39,15 +39,15 @@ CONFIRM = "confirm"  # purpose of a run that measures suspects against their las
 GOOD, NEW = ".good", ".new"  # what the cells of such a run are called after
 PINNED, FLOATING = "pinned", "floating"
 
-_VERSION = 1  # of the index: another one is rebuilt
+_VERSION = 2  # of the index: another one is rebuilt
 _SCHEMA = """
-CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, lane TEXT, git TEXT,
+CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, track TEXT, git TEXT,
                    stamp TEXT, purpose TEXT);
 CREATE TABLE environments (fingerprint TEXT PRIMARY KEY, facts TEXT);
 CREATE TABLE metrics (name TEXT PRIMARY KEY, unit TEXT, direction TEXT, deterministic INTEGER, headline INTEGER,
                       help TEXT);
-CREATE TABLE series (id INTEGER PRIMARY KEY, cell TEXT, metric TEXT, fingerprint TEXT, lane TEXT,
-                     UNIQUE (cell, metric, fingerprint, lane));
+CREATE TABLE series (id INTEGER PRIMARY KEY, cell TEXT, metric TEXT, fingerprint TEXT, track TEXT,
+                     UNIQUE (cell, metric, fingerprint, track));
 CREATE TABLE nights (series INTEGER, run INTEGER, n INTEGER, median REAL, low REAL, high REAL, samples BLOB,
                      PRIMARY KEY (series, run)) WITHOUT ROWID;
 CREATE TABLE failures (run INTEGER, cell TEXT, probe TEXT, status TEXT, reason TEXT, count INTEGER);
@@ -66,7 +66,7 @@ class Key:
     cell: str
     metric: str
     fingerprint: str
-    lane: str
+    track: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class Night:
     run: str
     started: float  # Unix time, s
     fingerprint: str
-    lane: str
+    track: str
     git: str
 
 
@@ -118,9 +118,9 @@ class Confirmation:
     ratio: Ratio
 
 
-def lane_of(manifest: Manifest) -> str:
-    """The lane of a run's bases; a run that does not say took what was cached, which is as good as pinned."""
-    return str(manifest.plan.get("lane", PINNED))
+def track_of(manifest: Manifest) -> str:
+    """The track of a run's bases; a run that does not say took what was cached, which is as good as pinned."""
+    return str(manifest.plan.get("track", PINNED))
 
 
 def purpose_of(manifest: Manifest) -> str:
@@ -203,11 +203,12 @@ class History:
 
     def _take(self, run: Run, stamp: str) -> None:
         manifest, execute = run.manifest, self._database.execute
-        fingerprint, lane, purpose = manifest.environment.fingerprint, lane_of(manifest), purpose_of(manifest)
+        fingerprint, track, purpose = manifest.environment.fingerprint, track_of(manifest), purpose_of(manifest)
         # the folder's name is the key: copied under another name it would be another run
-        row = (run.folder.name, manifest.started, fingerprint, lane, manifest.git, stamp, purpose)
+        row = (run.folder.name, manifest.started, fingerprint, track, manifest.git, stamp, purpose)
         number = execute(
-            "INSERT INTO runs (name, started, fingerprint, lane, git, stamp, purpose) VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            "INSERT INTO runs (name, started, fingerprint, track, git, stamp, purpose) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row,
         ).lastrowid
         facts = orjson.dumps(dict(manifest.environment.facts)).decode()
         execute("INSERT OR REPLACE INTO environments VALUES (?, ?)", (fingerprint, facts))
@@ -219,14 +220,14 @@ class History:
             rows = [(number, *_row(item)) for item in _confirmations(run)]
             self._database.executemany(f"INSERT INTO confirmations VALUES ({', '.join('?' * 11)})", rows)
         elif purpose in ("", NIGHTLY):
-            keys = [(cell, metric, fingerprint, lane) for cell, metric in run.series()]
+            keys = [(cell, metric, fingerprint, track) for cell, metric in run.series()]
             self._database.executemany(
-                "INSERT OR IGNORE INTO series (cell, metric, fingerprint, lane) VALUES (?, ?, ?, ?)", keys
+                "INSERT OR IGNORE INTO series (cell, metric, fingerprint, track) VALUES (?, ?, ?, ?)", keys
             )
             ids = {
                 (cell, metric): id_
                 for id_, cell, metric in execute(
-                    "SELECT id, cell, metric FROM series WHERE fingerprint = ? AND lane = ?", (fingerprint, lane)
+                    "SELECT id, cell, metric FROM series WHERE fingerprint = ? AND track = ?", (fingerprint, track)
                 )
             }
             self._database.executemany(
@@ -242,10 +243,10 @@ class History:
     def nights(self) -> tuple[Night, ...]:
         """The runs of the history, oldest first."""
         rows = self._database.execute(
-            f"SELECT name, started, fingerprint, lane, git FROM runs WHERE purpose IN ('', '{NIGHTLY}')"
+            f"SELECT name, started, fingerprint, track, git FROM runs WHERE purpose IN ('', '{NIGHTLY}')"
             " ORDER BY started, name"
         )
-        return tuple(Night(run=run, started=at, fingerprint=f, lane=lane, git=git) for run, at, f, lane, git in rows)
+        return tuple(Night(run=run, started=at, fingerprint=f, track=track, git=git) for run, at, f, track, git in rows)
 
     def environments(self) -> dict[str, Mapping[str, str]]:
         """Facts by fingerprint."""
@@ -254,7 +255,7 @@ class History:
 
     def keys(self) -> tuple[Key, ...]:
         """Every series, sorted."""
-        rows = self._database.execute("SELECT cell, metric, fingerprint, lane FROM series")
+        rows = self._database.execute("SELECT cell, metric, fingerprint, track FROM series")
         return tuple(sorted(Key(*row) for row in rows))
 
     def line(self, key: Key, *, samples: bool = True) -> NightSeries:
@@ -270,7 +271,7 @@ class History:
         names = dict(self._database.execute("SELECT id, name FROM runs"))
         columns = "run, n, median, low, high" + (", samples" if samples else "")
         wanted = None if keys is None else set(keys)
-        found = self._database.execute("SELECT id, cell, metric, fingerprint, lane FROM series").fetchall()
+        found = self._database.execute("SELECT id, cell, metric, fingerprint, track FROM series").fetchall()
         with closing(self._database.cursor()) as cursor:
             for id_, *names_of_key in found:
                 key = Key(*names_of_key)

@@ -1,7 +1,7 @@
 """Images kept from night to night: tonight's, and of each cell the last one that was good.
 
-    images/<history>/<lane>/<cell>/<image id>.tar     a saved image
-    images/<history>/<lane>/<cell>/good               the id of the last good one
+    images/<history>/<track>/<cell>/<image id>.tar     a saved image
+    images/<history>/<track>/<cell>/good               the id of the last good one
 
 Two archives a cell at most. An image is good when its night ended without an alarm or a suspicion of its cell.
 """
@@ -17,16 +17,16 @@ from harness.errors import StoreError
 
 
 class Keep:
-    """The kept images of one lane. Raises StoreError where the disk does not take them."""
+    """The kept images of one track. Raises StoreError where the disk does not take them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @classmethod
-    def of(cls, cache: Path, results: Path, lane: str) -> Self:
+    def of(cls, cache: Path, results: Path, track: str) -> Self:
         """Those of the history in `results`: other projects share the cache, and their cells may be called alike."""
         history = hashlib.sha256(str(results.absolute()).encode()).hexdigest()[:12]
-        return cls(cache / "images" / history / lane)
+        return cls(cache / "images" / history / track)
 
     def put(self, cell: str, image: str, pieces: Iterable[bytes]) -> None:
         """Keep an image by its id; nothing is read where it is kept already."""

@@ -1,4 +1,4 @@
-"""One night: measure each lane, look at the history, confirm what is suspect, write trends.html and a summary.
+"""One night: measure each track, look at the history, confirm what is suspect, write trends.html and a summary.
 
 The order matters: a suspicion is confirmed the same night, in an A/B of tonight's image against the last good one,
 under the same runner; only then is the exit code told.
@@ -27,7 +27,7 @@ from harness.store.run import read_run
 from harness.text.display import Display
 from harness.tomlfile import Document
 
-LANES = (PINNED, FLOATING)
+TRACKS = (PINNED, FLOATING)
 COULD_NOT_MEASURE = 2
 # an image tells nothing of these: a build needs its sources; the version before an image and its base are not kept
 NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "pull.base.*", "link.*", "floor.*")
@@ -42,7 +42,7 @@ class Config:
 
     blocks: int
     budget: float
-    lanes: tuple[str, ...]
+    tracks: tuple[str, ...]
     cells: tuple[str, ...]
     probes: tuple[str, ...]
     confirm_pairs: int
@@ -51,17 +51,17 @@ class Config:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightResult:
-    """How a night went. `failed` holds why a lane could not be measured."""
+    """How a night went. `failed` holds why a track could not be measured."""
 
     found: Watch
-    runs: Mapping[str, Path]  # by lane
+    runs: Mapping[str, Path]  # by track
     failed: Mapping[str, str]
     confirmed: tuple[Path, ...]  # runs of A/Bs
     unconfirmed: tuple[str, ...]  # suspects that no A/B can be made of, and why
 
     @property
     def exit_code(self) -> int:
-        """1 an alarm is open, 2 a lane could not be measured, 3 data is stale or missing, 0 fine."""
+        """1 an alarm is open, 2 a track could not be measured, 3 data is stale or missing, 0 fine."""
         if self.found.exit_code == 1:
             return 1
         return COULD_NOT_MEASURE if self.failed else self.found.exit_code
@@ -74,15 +74,15 @@ def read_config(path: Path) -> Config:
     config = Config(
         blocks=root.integer("blocks", low=1, high=60, default=10),
         budget=_seconds(root.text("budget", default="90m")),
-        lanes=root.texts("lanes") or (PINNED,),
+        tracks=root.texts(root.spelling("tracks", "lanes")) or (PINNED,),
         cells=root.texts("cells") or ("*",),
         probes=root.texts("probes") or ("*",),
         confirm_pairs=root.integer("confirm_pairs", low=6, high=60, default=12),
         confirm_budget=_seconds(root.text("confirm_budget", default="30m")),
     )
-    for lane in config.lanes:
-        if lane not in LANES:
-            root.problem(f"there is no lane {lane!r}", key="lanes", fix=f"Use {' or '.join(LANES)}.")
+    for track in config.tracks:
+        if track not in TRACKS:
+            root.problem(f"there is no track {track!r}", key="tracks", fix=f"Use {' or '.join(TRACKS)}.")
     root.close()
     for problem in document.told():
         raise problem
@@ -139,30 +139,30 @@ class Nightly:
         failed: dict[str, str] = {}
         confirmed: list[Path] = []
         unconfirmed: list[str] = []
-        for lane in self._config.lanes:
+        for track in self._config.tracks:
             try:
-                runs[lane] = self._measuring(self._job(lane), self._settings, self._display)
-                if not read_run(runs[lane]).series():
-                    failed[lane] = "every cell failed"
-            except TareError as error:  # the other lane may still be measured, and the history be told
-                failed[lane] = str(error)
-                self._display.say(f"lane {lane} could not be measured: {error}")
+                runs[track] = self._measuring(self._job(track), self._settings, self._display)
+                if not read_run(runs[track]).series():
+                    failed[track] = "every cell failed"
+            except TareError as error:  # the other track may still be measured, and the history be told
+                failed[track] = str(error)
+                self._display.say(f"track {track} could not be measured: {error}")
         found = self._look()
-        for lane, folder in runs.items():
+        for track, folder in runs.items():
             suspects = [
                 item for item in found.series if item.suspicion and item.current and item.line.runs[-1] == folder.name
             ]
-            able = [item for item in suspects if not self._why_not(item, lane, folder, unconfirmed)]
+            able = [item for item in suspects if not self._why_not(item, track, folder, unconfirmed)]
             if able:
                 try:
-                    job = self._confirmation(able, lane, folder)
+                    job = self._confirmation(able, track, folder)
                     confirmed.append(self._measuring(job, self._settings, self._display))
                 except TareError as error:
-                    unconfirmed.append(f"lane {lane}: the A/B failed: {error}")
+                    unconfirmed.append(f"track {track}: the A/B failed: {error}")
         if confirmed:
             found = self._look()
-        for lane, folder in runs.items():
-            self._promote(found, lane, folder)
+        for track, folder in runs.items():
+            self._promote(found, track, folder)
         return NightResult(
             found=found,
             runs=runs,
@@ -171,8 +171,8 @@ class Nightly:
             unconfirmed=tuple(unconfirmed),
         )
 
-    def _job(self, lane: str) -> Job:
-        keep = self._keep(lane)
+    def _job(self, track: str) -> Job:
+        keep = self._keep(track)
 
         def after(lab: Lab, prepared: Mapping[str, Prepared]) -> None:
             for cell, made in prepared.items():
@@ -187,14 +187,14 @@ class Nightly:
             probes=self._probes,
             budget=self._config.budget,
             blocks=self._config.blocks,
-            lane=lane,
+            track=track,
             note={"purpose": NIGHTLY},
             after=after,
         )
 
-    def _why_not(self, item: Watched, lane: str, folder: Path, said: list[str]) -> bool:
+    def _why_not(self, item: Watched, track: str, folder: Path, said: list[str]) -> bool:
         """Whether no A/B can be made of a suspect; the reason is added to `said`."""
-        key, keep = item.key, self._keep(lane)
+        key, keep = item.key, self._keep(track)
         good, new = keep.good(key.cell), self._image(folder, key.cell)
         reason = ""
         if any(fnmatchcase(key.metric, pattern) for pattern in NOT_OF_AN_IMAGE):
@@ -206,12 +206,12 @@ class Nightly:
         elif good[0] == new:
             reason = "tonight's image is the last good one: it is the machine that changed"
         if reason:
-            said.append(f"{key.cell} {key.metric} ({lane}): {reason}")
+            said.append(f"{key.cell} {key.metric} ({track}): {reason}")
         return bool(reason)
 
-    def _confirmation(self, suspects: Sequence[Watched], lane: str, folder: Path) -> Job:
+    def _confirmation(self, suspects: Sequence[Watched], track: str, folder: Path) -> Job:
         """Both images of every suspect cell, in blocks of their own, under the probes that have the suspect metrics."""
-        keep = self._keep(lane)
+        keep = self._keep(track)
         known = {cell.id: cell for cell in self._cells}
         cells: list[Cell] = []
         for name in dict.fromkeys(item.key.cell for item in suspects):
@@ -230,7 +230,7 @@ class Nightly:
             probes=probes,
             budget=self._config.confirm_budget,
             blocks=self._config.confirm_pairs,
-            lane=lane,
+            track=track,
             note={
                 "purpose": CONFIRM,
                 "night": folder.name,
@@ -238,18 +238,20 @@ class Nightly:
             },
         )
 
-    def _promote(self, found: Watch, lane: str, folder: Path) -> None:
+    def _promote(self, found: Watch, track: str, folder: Path) -> None:
         """Tonight's images of cells nothing is said against become the good ones."""
-        keep = self._keep(lane)
-        doubtful = {item.key.cell for item in found.series if item.key.lane == lane and (item.alarm or item.suspicion)}
+        keep = self._keep(track)
+        doubtful = {
+            item.key.cell for item in found.series if item.key.track == track and (item.alarm or item.suspicion)
+        }
         for cell, image in read_run(folder).sessions[-1].images.items():
             if cell in doubtful:
                 keep.prune(cell, {image})
             else:
                 keep.promote(cell, image)
 
-    def _keep(self, lane: str) -> Keep:
-        return Keep.of(self._settings.cache, self._results, lane)
+    def _keep(self, track: str) -> Keep:
+        return Keep.of(self._settings.cache, self._results, track)
 
     def _image(self, folder: Path, cell: str) -> str:
         return next((s.images[cell] for s in reversed(read_run(folder).sessions) if cell in s.images), "")
@@ -257,8 +259,8 @@ class Nightly:
 
 def summary(night: NightResult, text: str) -> str:
     """The short text of a night: what was measured, what could not be, and what the history says."""
-    lines = [f"lane {lane}: {folder.name}" for lane, folder in night.runs.items()]
-    lines += [f"lane {lane}: NOT MEASURED: {reason}" for lane, reason in night.failed.items()]
+    lines = [f"track {track}: {folder.name}" for track, folder in night.runs.items()]
+    lines += [f"track {track}: NOT MEASURED: {reason}" for track, reason in night.failed.items()]
     lines += [f"A/B of what was suspect: {folder.name}" for folder in night.confirmed]
     lines += [f"not confirmed: {reason}" for reason in night.unconfirmed]
     return "\n".join(lines) + "\n" + text

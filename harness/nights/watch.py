@@ -75,7 +75,7 @@ class Watched:
     accepted: Mapping[int, str]
     suspicion: Suspicion | None
     alarm: Alarm | None
-    current: bool  # belongs to the newest environment of its lane
+    current: bool  # belongs to the newest environment of its track
     answer: Confirmation | None = None  # of the A/B of the newest night, whatever it said
 
     @property
@@ -135,7 +135,7 @@ def watch(
     now: float | None = None,
 ) -> Watch:
     """Judge all series. `now` (Unix time, s) is when the question is asked; without it the newest night is now."""
-    newest = {night.lane: night.fingerprint for night in nights}  # in order, so the last one stays
+    newest = {night.track: night.fingerprint for night in nights}  # in order, so the last one stays
     order = {night.run: place for place, night in enumerate(nights)}
     lines = list(lines)
     marks = [_marks(line, accepted, order) for line in lines]
@@ -157,7 +157,7 @@ def watch(
             mark,
             confirmed.get((line.key.cell, line.key.metric), ()),
             budget_for(budgets, line.key.cell, line.metric),
-            current=newest.get(line.key.lane) == line.key.fingerprint,
+            current=newest.get(line.key.track) == line.key.fingerprint,
         )
         for line, found, mark in zip(lines, discoveries(candidates), marks, strict=True)
     ]
@@ -340,28 +340,28 @@ def _stale(
     last = nights[-1]
     if now is not None and now - last.started > MISSED_AFTER:
         yield Stale(what=f"nothing was measured for {_days(now - last.started)}: the last night is {last.run}")
-    by_lane: dict[str, list[Night]] = {}
+    by_track: dict[str, list[Night]] = {}
     for night in nights:
-        by_lane.setdefault(night.lane, []).append(night)
-    for lane, own in by_lane.items():
-        if len(by_lane) > 1 and last.started - own[-1].started > MISSED_AFTER:
+        by_track.setdefault(night.track, []).append(night)
+    for track, own in by_track.items():
+        if len(by_track) > 1 and last.started - own[-1].started > MISSED_AFTER:
             away = _days(last.started - own[-1].started)
-            yield Stale(what=f"lane {lane}: not measured for {away}: its last night is {own[-1].run}")
+            yield Stale(what=f"track {track}: not measured for {away}: its last night is {own[-1].run}")
         if len(own) > 1 and own[-1].started - own[-2].started > MISSED_AFTER:
             gap = _days(own[-1].started - own[-2].started)
-            yield Stale(what=f"lane {lane}: nothing was measured for {gap} before {own[-1].run}")
+            yield Stale(what=f"track {track}: nothing was measured for {gap} before {own[-1].run}")
         yield from _stopped(lines, own)
     yield from _failing(nights, failures)
 
 
 def _stopped(lines: Sequence[NightSeries], nights: Sequence[Night]) -> Iterable[Stale]:
-    """Series of this lane that were there in the last nights, whatever the environment, and are not tonight."""
+    """Series of this track that were there in the last nights, whatever the environment, and are not tonight."""
     recent = {night.run for night in nights[-1 - STOPPED_WITHIN : -1]}
-    tonight, lane = nights[-1].run, nights[-1].lane
+    tonight, track = nights[-1].run, nights[-1].track
     seen: dict[tuple[str, str], int] = {}
     there: set[tuple[str, str]] = set()
     for line in lines:
-        if line.key.lane == lane:
+        if line.key.track == track:
             name = line.key.cell, line.key.metric
             seen[name] = seen.get(name, 0) + sum(run in recent for run in line.runs[-1 - STOPPED_WITHIN :])
             if line.runs[-1] == tonight:
@@ -372,7 +372,7 @@ def _stopped(lines: Sequence[NightSeries], nights: Sequence[Night]) -> Iterable[
             lost.setdefault(cell, []).append(metric)
     for cell, metrics in sorted(lost.items()):
         named = ", ".join(sorted(metrics)[:4]) + (f" and {len(metrics) - 4} more" if len(metrics) > 4 else "")
-        yield Stale(what=f"{cell or 'engine'}: not measured tonight in lane {lane}: {named}", cell=cell)
+        yield Stale(what=f"{cell or 'engine'}: not measured tonight in track {track}: {named}", cell=cell)
 
 
 def _failing(nights: Sequence[Night], failures: Sequence[Failure]) -> Iterable[Stale]:

@@ -45,7 +45,7 @@ def render_markdown(found: Watch, results: Path, *, most: int = 20) -> str:
     lines += [f"- stale: {item.what}" for item in found.stale]
     shown = [item for item in found.series if item.urgency[0] < 5]
     if shown:
-        lines += ["", "| | cell | metric | lane | before | after | | since | what changed |"]
+        lines += ["", "| | cell | metric | track | before | after | | since | what changed |"]
         lines += ["|---|---|---|---|---|---|---|---|---|"]
     for item in shown[:most]:
         word, index, before, after = told(item)
@@ -53,7 +53,7 @@ def render_markdown(found: Watch, results: Path, *, most: int = 20) -> str:
             word,
             item.key.cell or "engine",
             f"`{item.key.metric}`",
-            item.key.lane,
+            item.key.track,
             amount(item.line.metric, before, after),
             amount(item.line.metric, after, before),
             percent(before, after),
@@ -162,9 +162,9 @@ def date(at: float) -> str:
 
 
 def nights_of(found: Watch) -> str:
-    """How many nights each lane has: "3 nights pinned, 1 night floating"."""
-    lanes = Counter(night.lane for night in found.nights)
-    return ", ".join(f"{count} {'night' if count == 1 else 'nights'} {lane}" for lane, count in lanes.items())
+    """How many nights each track has: "3 nights pinned, 1 night floating"."""
+    tracks = Counter(night.track for night in found.nights)
+    return ", ".join(f"{count} {'night' if count == 1 else 'nights'} {track}" for track, count in tracks.items())
 
 
 def _heading(found: Watch) -> str:
@@ -189,7 +189,7 @@ def _heading(found: Watch) -> str:
 def _entry(item: Watched, results: Path) -> Iterator[str]:
     word, index, before, after = told(item)
     levels = f"{span(item.line.metric, before, after)} ({percent(before, after)})"
-    lane = "" if item.key.lane == "pinned" else f" [{item.key.lane}]"
+    track = "" if item.key.track == "pinned" else f" [{item.key.track}]"
     since = f"since {date(item.line.at[index])} ({item.line.runs[index]})"
     how = ""
     if item.alarm:
@@ -202,7 +202,7 @@ def _entry(item: Watched, results: Path) -> Iterator[str]:
         p = item.suspicion.p
         how = ": one night jumped" if p is None else f": {item.suspicion.nights} nights, p = {p:.3f}"
         how += f"; {said}" if (said := answered(item)) else ""
-    yield f"{word:<7} {item.key.cell or 'engine'} {item.key.metric}{lane}: {levels} {since}{how}"
+    yield f"{word:<7} {item.key.cell or 'engine'} {item.key.metric}{track}: {levels} {since}{how}"
     found = causes(item, index, results)
     for cause in found[:_MOST_CAUSES]:
         yield f"        {cause.text}"

@@ -53,7 +53,7 @@ class Job:
     seed: int | None = None
     resume: Run | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
-    lane: str = ""  # of bases: pinned, floating, or "" for what there is
+    track: str = ""  # of bases: pinned, floating, or "" for what there is
     note: Mapping[str, object] = field(default_factory=dict)  # kept with the plan
     after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
 
@@ -65,14 +65,14 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
     display.say(describe(plan, job.probes))
     if not job.resume and (left := unfinished(job.results)):
         display.say(f"run {left.name} was interrupted; `--resume {left.name}` would go on with it")
-    with open_lab(settings, job.catalogue, job.cells, lane=job.lane, say=display.say, ledger=ledger) as lab:
+    with open_lab(settings, job.catalogue, job.cells, track=job.track, say=display.say, ledger=ledger) as lab:
         where = environment(lab)
         with _writer(job, Manifest(
             environment=where,
             seed=plan.seed,
             metrics=tuple(metric for probe in job.probes for metric in probe.metrics),
             cells=tuple(CellInfo.of(cell) for cell in job.cells),
-            plan={**asdict(plan), **({"lane": job.lane} if job.lane else {}), **job.note},
+            plan={**asdict(plan), **({"track": job.track} if job.track else {}), **job.note},
             versions=versions(),
             git=git_revision(job.root),
         )) as writer:  # fmt: skip

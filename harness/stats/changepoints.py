@@ -1,6 +1,6 @@
 """Change points in a history of nights. Pure: numbers in, numbers out.
 
-A series is one number a night, the median of the night's samples, under one environment and lane. Three questions:
+A series is one number a night, the median of the night's samples, under one environment and track. Three questions:
 
 - `exact`: where did a deterministic metric change? Wherever it differs; there is nothing to test.
 - `changes`: where did a duration change, looking back? A recursive scan for the greatest shift of the mean (binary

@@ -21,21 +21,36 @@ from harness.model import Cell, Direction, Environment, Metric, Phase, Status, T
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 Record = dict[str, Any]
 
 
+Change = Callable[[Record], Record]
+
+
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Brings records of one schema to the next."""
+    """Brings records of one schema to the next. Without `sample` the lines of samples.jsonl stay what they are."""
 
     name: str  # what it changes
-    manifest: Callable[[Record], Record]
-    sample: Callable[[Record], Record]
+    manifest: Change
+    sample: Change | None = None
 
 
-MIGRATIONS: tuple[Migration, ...] = ()  # the nth brings schema n to n + 1
+def _tracks(manifest: Record) -> Record:
+    plan = dict(manifest.get("plan", {}))
+    if "lane" in plan:
+        plan["track"] = plan.pop("lane")
+    return {**manifest, "plan": plan}
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration("the lane of a night is its track", _tracks),)  # nth: schema n to n + 1
+
+
+def changes_of_samples(schema: int) -> tuple[Change, ...]:
+    """What brings a line of samples.jsonl from `schema` to today's."""
+    return tuple(migration.sample for migration in MIGRATIONS[schema - 1 :] if migration.sample)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +153,9 @@ def _known(kind: type[DataclassInstance], record: Record) -> Record:
     return {item.name: record[item.name] for item in fields(kind) if item.name in record}
 
 
-def upgraded(record: Record, upgrades: Sequence[Migration]) -> Record:
-    for migration in upgrades:
-        record = migration.sample(record)
+def upgraded(record: Record, changes: Sequence[Change]) -> Record:
+    for change in changes:
+        record = change(record)
     return record
 
 

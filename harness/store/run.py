@@ -92,7 +92,7 @@ class Run:
         """
         if having and not (having := {name for _, name in self._series} & set(having)):
             return
-        upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
+        upgrades = records.changes_of_samples(self.manifest.schema)
         names = () if upgrades else [f'"{name}"' for name in having]  # an upgrade may rename a metric
         lines = Lines(self.folder / "samples.jsonl", size=self._size, having=names)
         for record in lines:
@@ -109,7 +109,7 @@ class Run:
         """Some tries by their order, found by bisection: of a million lines a few are read. Unknown ones are absent."""
         wanted = sorted(orders)
         found: dict[int, Try] = {}
-        upgrades = records.MIGRATIONS[self.manifest.schema - 1 :]
+        upgrades = records.changes_of_samples(self.manifest.schema)
         with (self.folder / "samples.jsonl").open("rb") as file:
             start = 0
             for order in wanted:
@@ -164,7 +164,7 @@ class RunWriter:
     def resume(cls, folder: Path, *, argv: Sequence[str] = ()) -> Self:
         """Go on with a run, after a kill too; `warnings` says what was set aside. Raises StoreError."""
         manifest = read_manifest(folder)
-        if manifest.schema != records.SCHEMA:
+        if records.changes_of_samples(manifest.schema):  # new lines would not be of the same form
             raise StoreError(
                 f"the run was begun with schema {manifest.schema}, this Tare writes schema {records.SCHEMA}",
                 where=str(folder),
@@ -252,7 +252,7 @@ def read_run(folder: Path) -> Run:
     No object is made per sample: a million of them take seconds and tens of megabytes.
     """
     manifest = read_manifest(folder)
-    upgrades = records.MIGRATIONS[manifest.schema - 1 :]
+    upgrades = records.changes_of_samples(manifest.schema)
     sessions, session_lines = read_sessions(folder)
     lines = Lines(folder / "samples.jsonl")
     tables: dict[tuple[str, ...], _Table] = {}

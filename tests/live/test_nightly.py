@@ -17,7 +17,7 @@ from support.checkouts import LIMIT, ROOT, checkout, left_behind, traces
 pytestmark = pytest.mark.live
 CONFIG = """blocks = 6
 budget = "5m"
-lanes = ["pinned"]
+tracks = ["pinned"]
 cells = ["go-slim"]
 probes = ["size", "start"]
 confirm_pairs = 12  # with six, one hiccup of the machine leaves even 300 ms undecided

@@ -1,4 +1,4 @@
-"""The history: what the run folders say, found again quickly, never joined across environments or lanes."""
+"""The history: what the run folders say, found again quickly, never joined across environments or tracks."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def night(results: Path, times: dict[str, list[float]], size: float = 100.0, hea
         return writer.folder
 
 
-def key(environment: Environment = HERE, lane: str = PINNED, metric: str = "start.warm.total") -> Key:
-    return Key("go-full", metric, environment.fingerprint, lane)
+def key(environment: Environment = HERE, track: str = PINNED, metric: str = "start.warm.total") -> Key:
+    return Key("go-full", metric, environment.fingerprint, track)
 
 
 def test_a_series_is_what_the_runs_hold(tmp_path):
@@ -84,13 +84,13 @@ def test_no_interval_where_few_samples_give_none(tmp_path):
         assert np.isnan(history.line(key()).low).all()
 
 
-def test_environments_and_lanes_are_never_joined(tmp_path):
+def test_environments_and_tracks_are_never_joined(tmp_path):
     newer = Environment(facts={"kernel": "6.2"})
     night(tmp_path, {"go-full": [0.1]})
     night(tmp_path, {"go-full": [0.2]}, head=manifest(environment=newer))
-    night(tmp_path, {"go-full": [0.3]}, head=manifest(lane=FLOATING))
+    night(tmp_path, {"go-full": [0.3]}, head=manifest(track=FLOATING))
     with History.open(tmp_path) as history:
-        medians = [list(history.line(k).median) for k in (key(), key(newer), key(lane=FLOATING))]
+        medians = [list(history.line(k).median) for k in (key(), key(newer), key(track=FLOATING))]
         assert medians == [[0.1], [0.2], [0.3]]
         assert history.environments()[newer.fingerprint] == {"kernel": "6.2"}
 

@@ -45,7 +45,7 @@ START, DAY = 1_800_000_000.0, 86400.0
 CONFIG = Config(
     blocks=6,
     budget=60.0,
-    lanes=(PINNED,),
+    tracks=(PINNED,),
     cells=("go-slim", "go-full"),
     probes=("*",),
     confirm_pairs=10,
@@ -96,7 +96,7 @@ class Fleet:
             seed=1,
             metrics=(WARM, SIZE),
             cells=cells,
-            plan={"lane": job.lane, **job.note},
+            plan={"track": job.track, **job.note},
         )
         at = START + self.night * DAY + next(self._clock)
         with (
@@ -245,23 +245,29 @@ def test_a_missed_night_is_stale(fleet, tmp_path):
     assert night(fleet, tmp_path).exit_code == 3
 
 
-def test_both_lanes_are_measured_and_kept_apart(fleet, tmp_path):
-    both = replace(CONFIG, lanes=(PINNED, FLOATING))
+def test_both_tracks_are_measured_and_kept_apart(fleet, tmp_path):
+    both = replace(CONFIG, tracks=(PINNED, FLOATING))
     assert night(fleet, tmp_path, both).exit_code == 0
-    assert [job.lane for job in fleet.jobs] == [PINNED, FLOATING]
+    assert [job.track for job in fleet.jobs] == [PINNED, FLOATING]
     found = watched(fleet.results, tmp_path / "none.toml", now=START)
-    assert {item.key.lane for item in found.series} == {PINNED, FLOATING}
+    assert {item.key.track for item in found.series} == {PINNED, FLOATING}
 
 
 def test_the_shipped_configuration_is_read():
     config = read_config(ROOT / "benchmarks" / "nightly.toml")
-    assert config.lanes == (PINNED, FLOATING)
+    assert config.tracks == (PINNED, FLOATING)
     assert config.confirm_pairs >= 6
+
+
+def test_the_older_name_of_tracks_still_reads(tmp_path):
+    path = tmp_path / "nightly.toml"
+    path.write_text('lanes = ["floating"]\n')
+    assert read_config(path).tracks == (FLOATING,)
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [('lanes = ["sideways"]', "sideways"), ("blocks = 0", "blocks is 0"), ("colour = 1", "unknown key colour")],
+    [('tracks = ["sideways"]', "sideways"), ("blocks = 0", "blocks is 0"), ("colour = 1", "unknown key colour")],
 )
 def test_a_wrong_configuration_is_told_with_its_line(text, said, tmp_path):
     path = tmp_path / "nightly.toml"
@@ -346,7 +352,7 @@ def test_the_page_says_how_a_series_changed_with_its_causes(short):
     start = text.index('id="data">') + len('id="data">')
     data = orjson.loads(text[start : text.index("</script>", start)].replace("\\u003c", "<"))
     (chart,) = [
-        c for c in data["charts"] if (c["cell"], c["metric"], c["lane"]) == ("go-full", "size.transfer", PINNED)
+        c for c in data["charts"] if (c["cell"], c["metric"], c["track"]) == ("go-full", "size.transfer", PINNED)
     ]
     first, second = chart["parts"]
     assert second["new"] == ["engine: docker 27.1.0 → docker 28.0.0"]

@@ -44,14 +44,14 @@ def test_every_hidden_effect_is_found_and_nothing_else(world):
     old, new = (Environment(facts=facts).fingerprint for facts in (FACTS, NEWER))
     expected = set()
     for effect in EFFECTS:
-        for lane in (PINNED, FLOATING) if not effect.lane else (effect.lane,):
+        for track in (PINNED, FLOATING) if not effect.track else (effect.track,):
             kind = ChangeKind.DRIFT if effect.drift else ChangeKind.EXACT if effect.more else ChangeKind.STEP
             print_ = old if effect.begin < UPGRADED else new
             if effect.begin == UPGRADED and not effect.drift:
                 continue  # a new environment has no before
-            expected.add((effect.cell, effect.metric, lane, print_, kind, effect.begin))
+            expected.add((effect.cell, effect.metric, track, print_, kind, effect.begin))
             if effect.end < UPGRADED or UPGRADED < effect.end < world.nights:
-                expected.add((effect.cell, effect.metric, lane, print_, kind, effect.end))
+                expected.add((effect.cell, effect.metric, track, print_, kind, effect.end))
     unexpected = []
     for item in found.series:
         for change in item.changes:
@@ -59,7 +59,7 @@ def test_every_hidden_effect_is_found_and_nothing_else(world):
             near = [
                 known
                 for known in expected
-                if known[:5] == (item.key.cell, item.key.metric, item.key.lane, item.key.fingerprint, change.kind)
+                if known[:5] == (item.key.cell, item.key.metric, item.key.track, item.key.fingerprint, change.kind)
                 and abs(known[5] - night) <= 2
             ]
             if near:
@@ -93,7 +93,7 @@ def test_no_change_spans_an_accepted_night(world):
 
 def nights(count: int, **changes: object) -> list[Night]:
     return [
-        replace(Night(run=f"n{i:03d}", started=FIRST + i * DAY, fingerprint="e", lane=PINNED, git=""), **changes)  # type: ignore[arg-type]
+        replace(Night(run=f"n{i:03d}", started=FIRST + i * DAY, fingerprint="e", track=PINNED, git=""), **changes)  # type: ignore[arg-type]
         for i in range(count)
     ]
 
@@ -224,9 +224,9 @@ def test_missed_nights_are_told():
     assert watch([], [], budgets=()).stale == (Stale(what="no night is stored"),)
 
 
-def test_a_lane_that_stopped_is_told():
-    both = sorted([*nights(5), *nights(2, lane=FLOATING)], key=lambda night: night.started)
-    assert "lane floating" in stale(watch([line([100.0] * 5)], both, budgets=()))
+def test_a_track_that_stopped_is_told():
+    both = sorted([*nights(5), *nights(2, track=FLOATING)], key=lambda night: night.started)
+    assert "track floating" in stale(watch([line([100.0] * 5)], both, budgets=()))
 
 
 def test_a_series_that_stopped_is_told_with_its_cell():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from harness.model import Direction, Environment, Metric, Phase, Status, Try, Un
 from harness.store import format as records
 from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run
 
+SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema-1" / "20261128-011030-3ceb"
 MANIFEST = Manifest(
     environment=Environment(facts={"cpu": "one", "kernel": "6.1"}, notes={"load": "0.1"}),
     seed=7,
@@ -154,8 +156,8 @@ def test_members_a_newer_tare_added_are_passed_over(writer: RunWriter) -> None:
 
 def test_a_newer_schema_is_refused(writer: RunWriter) -> None:
     path = writer.folder / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"schema": 1', b'"schema": 2'))
-    with pytest.raises(StoreError, match=r"schema 2.*reads up to 1"):
+    path.write_bytes(path.read_bytes().replace(b'"schema": 2', b'"schema": 3'))
+    with pytest.raises(StoreError, match=r"schema 3.*reads up to 2"):
         read_run(writer.folder)
 
 
@@ -169,14 +171,29 @@ def test_an_older_schema_is_read_and_not_resumed(writer: RunWriter, monkeypatch:
         return {**record, "values": {name.replace("start.total", "start.warm.total"): values[name] for name in values}}
 
     renaming = records.Migration("start.total became start.warm.total", lambda record: {**record, "git": "old"}, rename)
-    monkeypatch.setattr(records, "SCHEMA", 2)
-    monkeypatch.setattr(records, "MIGRATIONS", (renaming,))
+    monkeypatch.setattr(records, "SCHEMA", 3)
+    monkeypatch.setattr(records, "MIGRATIONS", (*records.MIGRATIONS, renaming))
     run = read_run(writer.folder)
     assert run.manifest.git == "old"
     assert [*run.series()] == [("go-full", "start.warm.total")]
     assert [*next(run.tries()).values] == ["start.warm.total"]
     with pytest.raises(StoreError, match="start a new run"):
         RunWriter.resume(writer.folder)
+
+
+def test_a_stored_run_of_schema_1_is_read_and_resumed(tmp_path: Path) -> None:
+    """No sample has changed its form since, so new lines may follow the old ones."""
+    folder = tmp_path / SCHEMA_1.name
+    shutil.copytree(SCHEMA_1, folder)
+    before = read_run(folder)
+    assert (before.manifest.schema, before.manifest.plan["track"]) == (1, "floating")
+    assert "lane" not in before.manifest.plan
+    assert len(before.failures) == 2 and before.series()["go-full", "start.warm.total"].value.size == 6
+    with RunWriter.resume(folder) as writer:
+        writer.append(a_try(99))
+    after = read_run(folder)
+    assert after.series()["go-full", "start.warm.total"].value.size == 7
+    assert after.manifest == before.manifest
 
 
 def test_two_writers_are_one_too_many(writer: RunWriter) -> None:

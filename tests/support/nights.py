@@ -1,16 +1,16 @@
 """A generated history of nights with known effects, written through the store as runs are.
 
-120 nights of five cells in two lanes. What is in it, by night (from 0); everything else is noise:
+120 nights of five cells in two tracks. What is in it, by night (from 0); everything else is noise:
 
     20–22, 77   nothing was measured
     31          one cell times out, that night only
     40          pinned and floating: python-slim starts 6 % slower: its source changed
-    55          both lanes: go-full is 4 MB larger: a package was added
+    55          both tracks: go-full is 4 MB larger: a package was added
     60          the engine is upgraded: all durations 8 % shorter, a new environment
     70          floating: python-full is 1.2 MB larger and pulls 6 % slower: its base moved
-    85–95       both lanes: go-slim builds 12 % slower, then as before
+    85–95       both tracks: go-slim builds 12 % slower, then as before
     60–119      pinned and floating: python-distroless takes 10 % more memory, a little more every night
-    100         both lanes: python-distroless starts cold 10 % faster
+    100         both tracks: python-distroless starts cold 10 % faster
 
 Noise: 1.2 % from night to night, 2 % within one, a machine that wanders by ±0.8 %, and 4 % of the nights of a series
 10–40 % too slow.
@@ -80,7 +80,7 @@ CELLS = tuple(
 
 @dataclass(frozen=True)
 class Effect:
-    """What is hidden: a factor (or bytes more) on a series from night to night, in a lane or in both."""
+    """What is hidden: a factor (or bytes more) on a series from night to night, in a track or in both."""
 
     cell: str
     metric: str
@@ -88,11 +88,11 @@ class Effect:
     factor: float = 1.0
     more: float = 0.0
     end: int = NIGHTS
-    lane: str = ""
+    track: str = ""
     drift: bool = False
 
-    def of(self, night: int, lane: str) -> tuple[float, float]:
-        if not self.begin <= night < self.end or self.lane not in ("", lane):
+    def of(self, night: int, track: str) -> tuple[float, float]:
+        if not self.begin <= night < self.end or self.track not in ("", track):
             return 1.0, 0.0
         share = (night - self.begin) / (self.end - self.begin - 1) if self.drift else 1.0
         return self.factor**share, self.more
@@ -102,8 +102,8 @@ EFFECTS = (
     Effect("python-slim", "start.warm.total", 40, factor=1.06, end=UPGRADED),
     Effect("python-slim", "start.warm.total", UPGRADED, factor=1.06),  # the new environment knows nothing else
     Effect("go-full", "size.transfer", 55, more=4e6),
-    Effect("python-full", "size.transfer", 70, more=1.2e6, lane=FLOATING),
-    Effect("python-full", "pull.empty.total", 70, factor=1.06, lane=FLOATING),
+    Effect("python-full", "size.transfer", 70, more=1.2e6, track=FLOATING),
+    Effect("python-full", "pull.empty.total", 70, factor=1.06, track=FLOATING),
     Effect("go-slim", "build.cold", 85, factor=1.12, end=96),
     Effect("python-distroless", "memory.ready", UPGRADED, factor=1.10, drift=True),
     Effect("python-distroless", "start.cold.total", 100, factor=0.90),
@@ -118,38 +118,38 @@ class World:
     seed: int = 11
     nights: int = NIGHTS
     effects: tuple[Effect, ...] = EFFECTS
-    runs: dict[tuple[int, str], str] = field(default_factory=dict)  # run ids by night and lane
+    runs: dict[tuple[int, str], str] = field(default_factory=dict)  # run ids by night and track
 
     def write(self, say: Callable[[str], None] = lambda _: None) -> None:
         wander = 0.008 * np.sin(np.arange(self.nights) * 2 * math.pi / 45)
         for night in range(self.nights):
             if night in GAPS:
                 continue
-            for number, lane in enumerate((PINNED, FLOATING)):
-                self._night(night, lane, FIRST + night * DAY + number * 3600, float(wander[night]))
+            for number, track in enumerate((PINNED, FLOATING)):
+                self._night(night, track, FIRST + night * DAY + number * 3600, float(wander[night]))
             say(f"night {night}")
 
-    def _night(self, night: int, lane: str, at: float, wander: float) -> None:
+    def _night(self, night: int, track: str, at: float, wander: float) -> None:
         facts = NEWER if night >= UPGRADED else FACTS
         manifest = Manifest(
             environment=Environment(facts=facts),
             seed=night,
             metrics=METRICS,
             cells=CELLS,
-            plan={"purpose": NIGHTLY, "lane": lane},
+            plan={"purpose": NIGHTLY, "track": track},
             versions={"tare": "0.1.0"},
             git=f"{night // 40 + 1:040x}" if night >= 40 else f"{1:040x}",
         )
-        random = np.random.default_rng([self.seed, night, lane == FLOATING])
+        random = np.random.default_rng([self.seed, night, track == FLOATING])
         # the store's clock tells the night; waiting for the disk 40 000 times would show nothing more
         with mock.patch("harness.store.run.time.time", lambda: at), mock.patch("harness.store.run.os.fsync"):
             writer = RunWriter.create(self.results, manifest)
-            self.runs[night, lane] = writer.folder.name
+            self.runs[night, track] = writer.folder.name
             with writer:
                 order = 0
                 for cell in LEVELS:
-                    self._documents(writer, night, lane, cell)
-                    for try_ in self._tries(cell, night, lane, wander, random):
+                    self._documents(writer, night, track, cell)
+                    for try_ in self._tries(cell, night, track, wander, random):
                         order += 1
                         writer.append(
                             Try(cell=cell, order=order, at=at + order, seconds=1.0, status=Status.OK, **try_)
@@ -166,15 +166,15 @@ class World:
                         )
 
     def _tries(
-        self, cell: str, night: int, lane: str, wander: float, random: np.random.Generator
+        self, cell: str, night: int, track: str, wander: float, random: np.random.Generator
     ) -> list[dict[str, object]]:
         size, cold, warm, pull, build, memory = LEVELS[cell]
-        _, more = self._effect(cell, "size.transfer", night, lane)
+        _, more = self._effect(cell, "size.transfer", night, track)
         values = {"size.transfer": round(size * 1e6) + more, "size.layers": 5.0}
         tries: list[dict[str, object]] = [{"probe": "size", "state": "image", "block": 0, "values": values}]
         levels = dict(zip(STATES, (cold, warm, pull, build, memory * 1e6), strict=True))
         for metric, level in levels.items():
-            factor, _ = self._effect(cell, metric, night, lane)
+            factor, _ = self._effect(cell, metric, night, track)
             seconds = metric != "memory.ready"
             spike = 1 + random.uniform(0.1, 0.4) if seconds and random.random() < 0.04 else 1.0
             shared = math.exp(wander + random.normal(0, 0.012)) if seconds else math.exp(random.normal(0, 0.008))
@@ -185,18 +185,18 @@ class World:
                 tries.append({"probe": probe, "state": state, "block": block, "values": {metric: value}})
         return tries
 
-    def _effect(self, cell: str, metric: str, night: int, lane: str) -> tuple[float, float]:
+    def _effect(self, cell: str, metric: str, night: int, track: str) -> tuple[float, float]:
         factor, more = 1.0, 0.0
         for effect in self.effects:
             if (effect.cell, effect.metric) == (cell, metric):
-                times, plus = effect.of(night, lane)
+                times, plus = effect.of(night, track)
                 factor, more = factor * times, more + plus
         return factor, more
 
-    def _documents(self, writer: RunWriter, night: int, lane: str, cell: str) -> None:
+    def _documents(self, writer: RunWriter, night: int, track: str, cell: str) -> None:
         """What a run keeps with a cell, as far as it tells what changed."""
         app = cell.partition("-")[0]
-        moved = lane == FLOATING and night >= 70 and cell == "python-full"
+        moved = track == FLOATING and night >= 70 and cell == "python-full"
         added = night >= 55 and cell == "go-full"
         writer.artefact(cell, "Dockerfile", f"ARG BASE_OS_FULL=debian:trixie\nFROM ${{BASE_OS_FULL}}\nCOPY . /{app}\n")
         source = {"main": "b" * 16 if night >= 40 and cell == "python-slim" else "a" * 16}

@@ -86,7 +86,7 @@ def _asset(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Chart:
-    """One cell, metric and lane: its series in one environment after the other, the newest last."""
+    """One cell, metric and track: its series in one environment after the other, the newest last."""
 
     number: int
     parts: tuple[Watched, ...]
@@ -108,7 +108,7 @@ def _charts(found: Watch) -> list[_Chart]:
     """The most urgent first."""
     by_name: dict[tuple[str, str, str], list[Watched]] = {}
     for item in found.series:
-        by_name.setdefault((item.key.cell, item.key.metric, item.key.lane), []).append(item)
+        by_name.setdefault((item.key.cell, item.key.metric, item.key.track), []).append(item)
     charts = [tuple(sorted(parts, key=lambda item: item.line.at[-1])) for parts in by_name.values()]
     charts.sort(key=lambda parts: (parts[-1].urgency, not parts[-1].line.metric.headline, parts[-1].key))
     return [_Chart(number, parts) for number, parts in enumerate(charts)]
@@ -166,7 +166,7 @@ def _card(chart: _Chart, results: Path) -> str:
         f'<article class="card {kind}"><header><span class="app">{_h(chart.name)}</span>'
         f'<span class="badge {badge}">{_h(badge)}</span></header>'
         f'<p class="take">{_h(percent(before, after))} <small>{_h(span(item.line.metric, before, after))}, '
-        f"since {date(item.line.at[index])}, lane {_h(item.key.lane)}</small></p>"
+        f"since {date(item.line.at[index])}, track {_h(item.key.track)}</small></p>"
         f'<p class="sure">{_h(_how(item))}</p>{because}'
         f'<figure><div class="plot" data-chart="{chart.number}"></div></figure></article>'
     )
@@ -201,9 +201,9 @@ def _all(charts: Sequence[_Chart]) -> str:
     parts = []
     for app, own in by_app.items():
         boxes = "".join(
-            f'<figure data-name="{_h(chart.name)} {_h(chart.last.key.lane)}"'
+            f'<figure data-name="{_h(chart.name)} {_h(chart.last.key.track)}"'
             f"{'' if chart.last.line.metric.headline else ' hidden data-rest'}>"
-            f"<figcaption><b>{_h(chart.name)}</b> {_h(chart.last.key.lane)}: {_h(_level(chart.last))}</figcaption>"
+            f"<figcaption><b>{_h(chart.name)}</b> {_h(chart.last.key.track)}: {_h(_level(chart.last))}</figcaption>"
             f'<div class="plot" data-chart="{chart.number}"></div></figure>'
             for chart in own
         )
@@ -341,7 +341,7 @@ def _chart(
         parts.append(part)
         before = item
     key = chart.last.key
-    record: Json = {"cell": key.cell, "metric": key.metric, "lane": key.lane, "parts": parts}
+    record: Json = {"cell": key.cell, "metric": key.metric, "track": key.track, "parts": parts}
     if alarm := chart.last.alarm:
         record["alarm"] = {"i": alarm.index, "hard": alarm.severity.value == "hard", "what": str(alarm.cause)}
         if alarm.budget.limit is not None:
