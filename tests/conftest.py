@@ -1,14 +1,16 @@
-"""Fixtures of the live tests: one private engine for the whole session, the same way a run gets its own."""
+"""What all tests have in common: time-outs, one browser, and one private engine for the whole session."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 import hypothesis
 import pytest
 
+from support.browser import Browser, browser
 from support.servers import server_archive
 
 # the machine may be shared and slow: an example that takes long is no failure
@@ -17,6 +19,29 @@ hypothesis.settings.load_profile("tare")
 
 # tests build what they are about; those of kept images say so
 os.environ["TARE_IMAGES"] = "anew"
+
+
+# Seconds that a test may take on a slow and busy machine. They are not in pyproject.toml, because `tare bench`
+# reads that file. The first live test of a session also fetches packages and makes bases.
+TIMEOUT = 300
+LIVE_TIMEOUT = 1200
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test gets a time-out; tests in a browser are not in the set for every edit."""
+    for item in items:
+        if not item.get_closest_marker("timeout"):
+            live = item.get_closest_marker("live")
+            item.add_marker(pytest.mark.timeout(LIVE_TIMEOUT if live else TIMEOUT))
+        if "chromium" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.simulation)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

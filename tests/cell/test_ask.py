@@ -147,9 +147,12 @@ def test_an_app_that_exits_is_noticed_before_the_timeout():
     assert (error.status, error.reason) == (Status.EXITED, "exit code 3")
 
 
+@pytest.mark.timeout(10)  # a third of the poller's own time-out
 def test_a_poller_that_is_left_ends():
-    with Poller("127.0.0.1", free_port(), Request("/"), timeout=30, alive=lambda: ""):
-        pass
+    with Poller("127.0.0.1", free_port(), Request("/"), timeout=30, alive=lambda: "") as poller:
+        poller.started()
+        assert "poller" in {thread.name for thread in threading.enumerate()}
+    assert "poller" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_verification_names_the_request():

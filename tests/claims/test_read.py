@@ -28,12 +28,9 @@ def read(tmp_path, *interpretations, name="mine", head=""):
     return read_claims(path, METRICS)
 
 
-def test_of(tmp_path, test, metric="size.transfer"):
+def stated_test(tmp_path, test, metric="size.transfer"):
     (claim,) = read(tmp_path, f'metric = "{metric}"\ncells = ["*"]\n{test}')
     return claim.interpretations[0].test
-
-
-test_of.__test__ = False  # a helper, whatever its name
 
 
 def test_the_claims_of_the_source_are_sound():
@@ -63,24 +60,24 @@ def test_the_documentation_shows_a_sound_file_and_every_test(tmp_path):
     ],
 )
 def test_bounds_are_in_the_metrics_unit(tmp_path, test, low, high, words):
-    found = test_of(tmp_path, test)
+    found = stated_test(tmp_path, test)
     assert isinstance(found, Within)
     assert (found.low, found.high, found.words) == (pytest.approx(low), pytest.approx(high), words)
 
 
 def test_times_and_counts(tmp_path):
-    assert test_of(tmp_path, 'at_most = "80 ms"', "pull.empty.total").high == pytest.approx(0.08)
-    assert test_of(tmp_path, 'at_most = "1.5 s"', "pull.empty.total").high == 1.5
-    assert test_of(tmp_path, "equals = 0", "surface.shells").high == 0
-    assert test_of(tmp_path, "equals = 0", "notyet.known").high == 0
+    assert stated_test(tmp_path, 'at_most = "80 ms"', "pull.empty.total").high == pytest.approx(0.08)
+    assert stated_test(tmp_path, 'at_most = "1.5 s"', "pull.empty.total").high == 1.5
+    assert stated_test(tmp_path, "equals = 0", "surface.shells").high == 0
+    assert stated_test(tmp_path, "equals = 0", "notyet.known").high == 0
 
 
 def test_comparisons(tmp_path):
-    assert test_of(tmp_path, 'less_than = ["*-full"]') == Less(than=("*-full",))
-    assert test_of(tmp_path, 'follows = "size.transfer"', "pull.empty.total") == Follows(
+    assert stated_test(tmp_path, 'less_than = ["*-full"]') == Less(than=("*-full",))
+    assert stated_test(tmp_path, 'follows = "size.transfer"', "pull.empty.total") == Follows(
         metric="size.transfer", apart=1.1, exceptions=0.0
     )
-    assert test_of(tmp_path, "same = 0.01") == Same(tolerance=0.01)
+    assert stated_test(tmp_path, "same = 0.01") == Same(tolerance=0.01)
     (claim,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "fails"')
     (other,) = read(tmp_path, 'cells = ["go-scratch"]\noutcome = "exited"')
     assert other.interpretations[0].test == EndsAs(status=Status.EXITED)

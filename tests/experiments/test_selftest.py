@@ -62,6 +62,7 @@ def test_twins_that_differ_are_found_out_by_the_table_as_measured():
     assert count(_compare(pairs, METRICS)).share > 0.5
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
 def test_real_cells_are_seldom_called_different_from_themselves(folder, capsys):
     run = read_run(folder)
@@ -76,6 +77,7 @@ def test_real_cells_are_seldom_called_different_from_themselves(folder, capsys):
         assert item.share <= RATE, n
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
 def test_the_planner_takes_about_half_the_samples(folder, capsys):
     """To the same confidence, against the same number for every cell in sequence.
@@ -108,6 +110,7 @@ def test_twins_are_the_same_cell_under_two_names():
     assert one.app.path == cell.app.path
 
 
+@pytest.mark.simulation
 def test_the_command_draws_from_a_stored_run(capsys):
     arguments = ["--run", str(STORED[0]), "--seed", "3"]
     assert main(["selftest", "aa", *arguments, "--tables", "20"]) == 0

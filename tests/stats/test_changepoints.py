@@ -179,6 +179,7 @@ def test_the_memory_of_a_series_is_estimated_without_its_bias():
     assert np.median(scan.memory_of(series)) == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.simulation
 def test_goals_of_the_simulation():
     """The goals the project sets itself, on fewer series than the table of docs/trend.md has."""
     import sys

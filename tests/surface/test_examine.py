@@ -68,7 +68,8 @@ def test_a_rust_program_without_audit_data_tells_its_language() -> None:
 
 @given(st.binary(max_size=2000), st.sampled_from([b"", b"\x7fELF\x02\x01", b"\x7fELF\x01\x02"]))
 def test_whatever_is_taken_for_a_program_never_crashes(data: bytes, head: bytes) -> None:
-    elf_reader.packages(head + data)
+    found, language = elf_reader.packages(head + data)
+    assert language or not found
 
 
 @given(
@@ -78,7 +79,8 @@ def test_a_damaged_program_never_crashes(data: st.DataObject, program: bytes) ->
     damaged = bytearray(program)
     for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=8)):
         damaged[at] = data.draw(st.integers(0, 255))
-    elf_reader.packages(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+    found, language = elf_reader.packages(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+    assert language or not found
 
 
 def test_programs_are_files_with_an_execute_bit_but_no_libraries() -> None:
@@ -161,7 +163,8 @@ def test_a_damaged_jar_never_crashes(data: st.DataObject) -> None:
     )
     for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), max_size=8)):
         damaged[at] = data.draw(st.integers(0, 255))
-    jars.Jars().packages(bytes(damaged), "x.jar")
+    found, _ = jars.Jars().packages(bytes(damaged), "x.jar")
+    assert all(package.name for package in found)
 
 
 # ---- lists of packages
@@ -270,13 +273,14 @@ def test_secrets_of_anything_are_few_and_quick(data: bytes, path: str) -> None:
     assert len(list(secrets.in_file(path, data))) <= 100
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     "line", [b"\n", b"A", b"SECRET", b" ", b"machine password ", b"://a:", b"-----BEGIN PRIVATE KEY-----", b"ghp_"]
 )
 @pytest.mark.parametrize("path", ["a/.env", "etc/apt/auth.conf", ".pypirc", ".git-credentials", ".pgpass"])
 def test_no_file_makes_the_search_slow(path: str, line: bytes) -> None:
     """A megabyte of what the patterns begin with: quadratic time would be minutes."""
-    list(secrets.in_file(path, line * ((1 << 20) // len(line))))
+    assert len(list(secrets.in_file(path, line * ((1 << 20) // len(line))))) <= 100
 
 
 # ---- limits

@@ -1,5 +1,5 @@
 // The formulas of harness/scenarios/formulas.py and pull_model.py, for sliders.
-// tests/report/page/test_scenario_sliders.py compares both.
+// tests/report/page/assets/test_scenarios.py compares both.
 // Bytes are B, times s, bandwidth bit/s of payload. `parts` is what scenarios.plain() gives.
 "use strict";
 const Scenarios = (() => {

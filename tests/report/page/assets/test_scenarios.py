@@ -16,7 +16,6 @@ from harness.scenarios.break_even import crossings, pull_curve, raised
 from harness.scenarios.formulas import Estimate, LinkSpeed, Parts, Question, Typical, plain, storage, vectors
 from harness.scenarios.measured import measured_parts
 from harness.scenarios.pull_model import LayerCost, PullProfile
-from support.browser import browser
 from support.synthetic import run
 
 SOURCE = files("harness.report.page").joinpath("assets", "scenarios.js")
@@ -26,7 +25,7 @@ QUESTIONS = [
 ]
 
 
-def javascript(expression: str, folder: Path) -> object:
+def javascript(expression: str, folder: Path, request: pytest.FixtureRequest) -> object:
     """The value of an expression over `Scenarios` and `data`, in Node.js or else in a browser."""
     if node := shutil.which("node"):
         script = (
@@ -38,7 +37,7 @@ def javascript(expression: str, folder: Path) -> object:
         return json.loads(done.stdout)
     page = folder / "page.html"
     page.write_text(f"<body><script>{SOURCE.read_text(encoding='utf-8')}</script></body>", encoding="utf-8")
-    return browser(folder / "profile").ask(page, expression)
+    return request.getfixturevalue("chromium").ask(page, expression)
 
 
 def made_up(seed: int) -> Parts:
@@ -66,7 +65,7 @@ def made_up(seed: int) -> Parts:
     )
 
 
-def test_the_page_computes_what_python_computes(tmp_path: Path) -> None:
+def test_the_page_computes_what_python_computes(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     parts = measured_parts(run(tmp_path, blocks=6)) | {f"made-{seed}": made_up(seed) for seed in range(12)}
     expected = vectors(parts, QUESTIONS)
     asked = [{"cell": item["cell"], "question": item["question"]} for item in expected]
@@ -75,6 +74,7 @@ def test_the_page_computes_what_python_computes(tmp_path: Path) -> None:
         f"const data = {data}; return data.asked.map(({{cell, question}}) => Object.fromEntries("
         "Object.entries(Scenarios.compute).map(([name, compute]) => [name, compute(data.parts[cell], question)])));",
         tmp_path,
+        request,
     )
     assert isinstance(found, list)
     compared = 0
@@ -92,13 +92,14 @@ def test_the_page_computes_what_python_computes(tmp_path: Path) -> None:
     assert compared > 10_000
 
 
-def test_break_evens_are_python_s(tmp_path: Path) -> None:
+def test_break_evens_are_python_s(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     pairs = [(made_up(seed), made_up(seed + 1)) for seed in range(8)]
     data = json.dumps([[plain(one), plain(two)] for one, two in pairs])
     found = javascript(
         f"const data = {data}; return data.map(([one, two]) => Scenarios.breakEven(one, two, 'first',"
         " {wire: {bits_per_second: 1e8, rtt: 0}, nodes: 1, versions: 1}));",
         tmp_path,
+        request,
     )
     assert isinstance(found, list)
     some = 0
@@ -115,10 +116,12 @@ def test_break_evens_are_python_s(tmp_path: Path) -> None:
     assert some
 
 
-def test_storage_is_python_s(tmp_path: Path) -> None:
+def test_storage_is_python_s(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     parts = measured_parts(run(tmp_path, blocks=1))
     stored = storage(part for part in parts.values() if part.strategy == "slim")
     assert stored
     data = json.dumps({"first": stored.first, "added": stored.added})
-    found = javascript(f"const data = {data}; return [1, 2, 50].map(v => Scenarios.storage(data, v));", tmp_path)
+    found = javascript(
+        f"const data = {data}; return [1, 2, 50].map(v => Scenarios.storage(data, v));", tmp_path, request
+    )
     assert found == [stored.of(versions) for versions in (1, 2, 50)]
