@@ -116,7 +116,7 @@ class Settings:
             variable = f"TARE_{name.upper()}"
             value = environ.get(variable) or "auto"
             if value not in choices:
-                raise UsageError(f"{value!r} is not a choice", where=variable, fix=f"Use {', '.join(choices)}.")
+                raise UsageError(f"{value!r} is not a valid choice", where=variable, fix=f"Use {', '.join(choices)}.")
             chosen[name] = value
         base = environ.get("XDG_CACHE_HOME") or str(Path(environ.get("HOME") or "~").expanduser() / ".cache")
         return cls(cache=Path(environ.get("TARE_CACHE") or Path(base) / "tare").absolute(), **chosen)

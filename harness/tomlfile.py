@@ -126,7 +126,7 @@ class Table:
         value: str | None = self._value(key, str, "text in quotes", "", default)
         given = self._data.get(key)
         if isinstance(given, str) and not given.strip() and not empty:
-            self.problem(f"{key} is empty", key=key, fix="Say something.")
+            self.problem(f"{key} is empty", key=key, fix="Give it a value.")
         return value
 
     def choice(self, key: str, choices: Sequence[str], *, default: str = _REQUIRED) -> str:
@@ -167,7 +167,7 @@ class Table:
         """A list of texts; empty where it is not given."""
         values: list[object] = self._value(key, list, "a list of texts", [], [])
         if not all(isinstance(value, str) for value in values):
-            self.problem(f"{key} holds something else than texts", key=key, fix="Put each item in quotes.")
+            self.problem(f"{key} has an item that is not text", key=key, fix="Put each item in quotes.")
         return tuple(value for value in values if isinstance(value, str))
 
     def plain(self, key: str) -> dict[str, Any] | None:
@@ -185,7 +185,7 @@ class Table:
         form = f"a list of tables, [[{self._dotted(key)}]]"
         values: list[object] = self._value(key, list, form, [], [] if optional else _REQUIRED)
         if not all(isinstance(value, dict) for value in values) or (values == [] and self._data.get(key) == []):
-            self.problem(f"{key} must be {form}", key=key, fix="Write one such table for each.")
+            self.problem(f"{key} must be {form}", key=key, fix="Write one such table for each item.")
         inside = (*self._keys, key)
         return tuple(
             Table(self._document, (*inside, index), value)
@@ -209,7 +209,7 @@ class Table:
         rest = {key: value for key, value in self._data.items() if key not in self._asked}
         for key in rest:
             if close := difflib.get_close_matches(key, self._asked, n=1, cutoff=0.85):
-                self.problem(f"{key} looks misspelt", key=key, fix=f"Did you mean {close[0]}?")
+                self.problem(f"{key} looks misspelled", key=key, fix=f"Did you mean {close[0]}?")
         return rest
 
     def close(self) -> None:
@@ -241,9 +241,11 @@ def read_text(path: Path) -> str:
         raw = path.read_bytes()
         return raw.decode()
     except FileNotFoundError:
-        raise CatalogueError("no such file", path=path, fix="Write it.") from None
+        raise CatalogueError("file not found", path=path, fix="Create it.") from None
     except OSError as error:
-        raise CatalogueError(f"cannot be read: {error.strerror}", path=path, fix="Make it a readable file.") from None
+        raise CatalogueError(
+            f"cannot be read: {error.strerror}", path=path, fix="Make it a file that Tare can read."
+        ) from None
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise CatalogueError("not UTF-8", path=path, line=line, fix="Save the file as UTF-8.") from None

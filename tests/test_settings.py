@@ -50,5 +50,5 @@ def test_no_text_is_a_traceback(text):
 
 
 def test_other_variables_name_their_choices():
-    with pytest.raises(UsageError, match=r"TARE_LANE: 'x' is not a choice.*upstream"):
+    with pytest.raises(UsageError, match=r"TARE_LANE: 'x' is not a valid choice.*upstream"):
         Settings.from_environ({"TARE_LANE": "x", "HOME": "/home"})

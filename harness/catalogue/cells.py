@@ -44,7 +44,7 @@ class _Dockerfiles:
         path = own if own.is_file() else shared
         if not path.is_file():
             if strategy.default:  # one that must be asked for need not serve every language
-                fix = f"Write {shared}, or {own} where only this app needs it."
+                fix = f"Write {shared}, or {own} if only this app needs it."
                 what = f"no Dockerfile for app {app.name} in strategy {strategy.name}"
                 self._problems.append(CatalogueError(what, path=shared, fix=fix))
             return None
@@ -93,7 +93,7 @@ class _Dockerfiles:
         for stage in found:
             base = last_stage_base(f"FROM {stage.base}")
             if base not in {SCRATCH, *arguments} and (not base or base.lower() not in names):
-                fix = "Name a base of bases.toml: ARG BASE_… ahead of the first FROM, and FROM ${BASE_…}."
+                fix = "Name a base of bases.toml: ARG BASE_… before the first FROM, and FROM ${BASE_…}."
                 what = f"FROM {stage.base or 'nothing'} names no base"
                 self._problems.append(CatalogueError(what, path=path, line=stage.line, fix=fix))
             names.add(stage.name)

@@ -65,16 +65,20 @@ def _bases(path: Path) -> tuple[str, Mapping[str, Base]]:
     for role, base in bases.items():
         inner = tables[role]
         if not _NAME.fullmatch(role):
-            inner.problem(f"base.{role} is not a name for a base", fix=_NAME_RULE)
+            inner.problem(f"base.{role} is not a valid name of a base", fix=_NAME_RULE)
         if base.recipe in RECIPES and base.recipe != "layer" and base.parent:
-            inner.problem(f"parent is for the recipe layer, not {base.recipe}", key="parent", fix="Remove it.")
+            inner.problem(f"parent belongs to the recipe layer, not to {base.recipe}", key="parent", fix="Remove it.")
         elif base.recipe == "layer" and not base.parent:
-            inner.problem("the recipe layer needs a parent", fix="Add parent = …, the base whose layers come below.")
+            inner.problem("the recipe layer needs a parent", fix="Add parent = …, the base whose layers come first.")
         elif base.parent and base.parent not in bases:
             fix = suggest(base.parent, bases, "Use one of")
             inner.problem(f"parent {base.parent} is not a base", key="parent", fix=fix)
         elif _stands_on_itself(role, bases):
-            inner.problem(f"base.{role} stands on itself", key="parent", fix="Choose a parent below it.")
+            inner.problem(
+                f"base.{role} stands on itself",
+                key="parent",
+                fix="Choose a parent that does not lead back to this base.",
+            )
     if document.problems:
         raise _joined(document.told())
     return release, bases
@@ -136,7 +140,7 @@ def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strateg
         if not document.problems:
             for other in found:
                 if other.rank == strategy.rank:  # a mistake, but both can be measured: their names decide the order
-                    fix = "Give each strategy a rank of its own."
+                    fix = "Give each strategy a different rank."
                     root.problem(f"rank {strategy.rank} is also that of {other.name}", key="rank", fix=fix)
             found.append(strategy)
         problems += document.told()
@@ -185,7 +189,7 @@ def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Seq
         root.problem(f'language is "{app.language}"', key="language", fix=_NAME_RULE)
     names = [service.name for service in app.services]
     for name in sorted({name for name in names if names.count(name) > 1}):
-        root.problem(f"service {name} is there twice", key="service", fix="Give each a name of its own.")
+        root.problem(f"service {name} is defined twice", key="service", fix="Give each service a different name.")
     for key, value in app.env.items():
         for name in _PLACEHOLDER.findall(str(value)):
             if name not in names:
@@ -243,27 +247,37 @@ def _request(table: Table | None, *, followed: bool = False) -> Request:
     table.close()
     _check_follow(request, table)
     if request.path.strip() and not request.path.startswith("/"):
-        table.problem(f'path is "{request.path}"', key="path", fix="Begin it with /.")
+        table.problem(f'path is "{request.path}"', key="path", fix="Start the path with /.")
     expected = [key for key in ("equals", "contains", "json") if key in table]
     if len(expected) > 1:
-        table.problem(f"{' and '.join(expected)} together", key=expected[1], fix="Keep one of them.")
+        table.problem(f"{' and '.join(expected)} together", key=expected[1], fix="Keep only one of them.")
     if not _is_json(request.json):
-        table.problem("json holds what JSON cannot say", key="json", fix="Write dates as text, and no inf or nan.")
+        table.problem(
+            "json has a value that JSON cannot represent",
+            key="json",
+            fix="Write dates as text, and do not use inf or nan.",
+        )
     return request
 
 
 def _check_follow(request: Request, table: Table) -> None:
     if bool(request.follow) != (request.then is not None):
         key, other = ("follow", "then") if request.follow else ("then", "follow")
-        table.problem(f"{key} without {other}", key=key, fix=f"Add {other}: follow finds a path, then is asked there.")
+        table.problem(
+            f"{key} without {other}",
+            key=key,
+            fix=f"Add {other}: follow finds a path in the answer, then [follow.…] tests that path.",
+        )
     if request.follow:
         try:
             groups = re.compile(request.follow).groups
         except re.error as error:
-            table.problem(f"follow is no regular expression: {error}", key="follow", fix="Correct it.")
+            table.problem(
+                f"follow is not a regular expression: {error}", key="follow", fix="Correct the regular expression."
+            )
         else:
             if groups != 1:
-                table.problem(f"follow has {groups} groups", key="follow", fix="Put one group round the path.")
+                table.problem(f"follow has {groups} groups", key="follow", fix="Put exactly one group around the path.")
 
 
 def _is_json(value: Any) -> bool:
@@ -283,7 +297,7 @@ def _edit(folder: Path, table: Table | None) -> Edit:
     edit = Edit(file=table.text("file"), find=table.text("find"), replace=table.text("replace", empty=True))
     table.close()
     if edit.replace and "{n}" not in edit.replace:
-        fix = "Put {n}, the number of the edit, into it: each try must build a text never built before."
+        fix = "Add {n}, the number of the edit: each try must build a text that was never built before."
         table.problem("replace lacks {n}", key="replace", fix=fix)
     target = folder / edit.file
     if not edit.file:
@@ -297,7 +311,7 @@ def _edit(folder: Path, table: Table | None) -> Edit:
         table.problem(f"{edit.file}: {error.what}", key="file", fix=f"Name a text file inside {folder}.")
         return edit
     if edit.find and edit.find not in text:
-        fix = "Copy a piece of the file, white space included."
+        fix = "Copy a piece of the file exactly, including white space."
         table.problem(f"{shown(edit.find)} is not in {edit.file}", key="find", fix=fix)
     return edit
 
@@ -326,5 +340,5 @@ def _name(folder: Path, what: str, document: Document) -> str:
     name = folder.resolve().name
     if not _NAME.fullmatch(name):
         fix = f"Rename the folder: {_NAME_RULE[0].lower()}{_NAME_RULE[1:]}"
-        document.root.problem(f"{name} is not a name for {what}", fix=fix)
+        document.root.problem(f"{name} is not a valid name of {what}", fix=fix)
     return name

@@ -97,7 +97,7 @@ def _dechunk(body: bytes) -> bytes:
 def mismatch(request: Request, answer: HttpAnswer) -> str:
     """Why the answer is not the expected one; "" where it is."""
     if answer.status == 0:
-        return f"no HTTP answer, but {_shown(answer.body)}"
+        return f"not an HTTP answer: {_shown(answer.body)}"
     if answer.status != request.status:
         return f"status {answer.status}, expected {request.status}: {_shown(answer.body)}"
     text = answer.body.decode(errors="replace")
@@ -200,7 +200,7 @@ class Poller:
                     )
                 )
                 return
-        self._failure = self._failure or TryFailed(Status.ERROR, "the wait was given up")
+        self._failure = self._failure or TryFailed(Status.ERROR, "Tare stopped waiting")
 
 
 def verify(address: str, port: int, requests: tuple[Request, ...], *, timeout: float = 10.0) -> None:

@@ -184,7 +184,7 @@ class Workshop:
                 if self._id(image) != kept.image:
                     self._fetch(repository, image)
                 if self._id(image) != kept.image:
-                    raise LabError("the kept image is another one", where=cell.id)
+                    raise LabError("the kept image is a different image", where=cell.id)
                 manifests = [lab.registry.manifest(repository, name) for name in ("current", "changed")]
                 base = lab.registry.manifest(repository, "base") if cell.base else None
         except (EngineError, LabError):  # whatever is wrong with it, it is one to build

@@ -60,7 +60,7 @@ def tool_program(engine: Engine, cache: Path) -> Path:
     """The tool as a file of this machine, taken out of its image once. Raises LabError where it is not in it."""
     info = engine.inspect(TOOL_IMAGE)
     if info is None:
-        raise LabError("the tool image is gone", where=TOOL_IMAGE)
+        raise LabError("the tool image was removed", where=TOOL_IMAGE)
     path = cache / "tool" / info.id.removeprefix("sha256:")[:16]
     if not path.exists():
         found: list[bytes] = []

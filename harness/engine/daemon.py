@@ -90,7 +90,7 @@ class Daemon:
         Raises EngineUnavailable where that is `impossible`, ends at once or is not ready in time.
         """
         if reason := cls.impossible(programs):
-            raise EngineUnavailable(f"no engine of our own: {reason}")
+            raise EngineUnavailable(f"no private engine: {reason}")
         scope = keeper.scope()
         try:
             return cls._start(scope, data, network, registries, before, attach, prepare, kept, programs)
@@ -160,7 +160,7 @@ class Daemon:
             if process.poll() is not None or seconds > _READY_TIMEOUT:
                 ended = process.returncode is not None
                 raise EngineUnavailable(
-                    "dockerd ended at once" if ended else f"dockerd is not ready after {seconds:.0f} s",
+                    "dockerd exited at once" if ended else f"dockerd is not ready after {seconds:.0f} s",
                     where="dockerd",
                     fix=f"The end of its log:\n{_tail(log)}",
                 )

@@ -112,7 +112,7 @@ class DockerEngine:
             seconds = time.monotonic() - clock
         if not image:
             raise EngineError(
-                "the build gave no image", where=tag, fix="Use an engine with BuildKit (Docker 20.10 or newer)."
+                "the build returned no image", where=tag, fix="Use an engine with BuildKit (Docker 20.10 or newer)."
             )
         return BuildResult(image=image, seconds=seconds, steps=trace.steps(t0), log=trace.log())
 
@@ -208,7 +208,7 @@ class DockerEngine:
             ):
                 digest = (message.get("aux") or {}).get("Digest") or digest
         if not digest:
-            raise EngineError("the engine did not say what it pushed", where=name)
+            raise EngineError("the engine did not report the digest it pushed", where=name)
         return digest
 
     def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:

@@ -66,7 +66,7 @@ def provision(
     """
     choice = settings.engine_choice
     if choice.kind == "off":
-        raise EngineUnavailable("no engine may be used", where="TARE_ENGINE", fix="Unset it, or set it to auto.")
+        raise EngineUnavailable("no engine is allowed", where="TARE_ENGINE", fix="Unset it, or set it to auto.")
     if choice.kind != "private":
         found = answering()
         if found is not None:
@@ -183,12 +183,12 @@ def _recommended(keeper: Scope, announce: Callable[[str], None]) -> None:
     try:
         packages.ensure(_RECOMMENDED, announce=announce, keeper=keeper)
     except LabError as error:
-        announce(f"the engine goes without {', '.join(_RECOMMENDED.values())}: {error.what}")
+        announce(f"the engine runs without {', '.join(_RECOMMENDED.values())}: {error.what}")
 
 
 def _unavailable(reason: str) -> EngineUnavailable:
     start = packages.command(list(_PACKAGES.values()))
     return EngineUnavailable(
-        f"no engine answers, and none of our own can be started: {reason}",
+        f"no engine answers, and a private engine cannot be started: {reason}",
         fix=f"{start}\nThen start it (systemctl start docker), point DOCKER_HOST to an engine, or run Tare as root.",
     )

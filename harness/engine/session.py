@@ -109,7 +109,9 @@ class EngineSession:
         while b"\r\n\r\n" not in answer:
             piece = self._socket.recv(4096)
             if not piece or len(answer) > _HEAD_LIMIT:
-                raise EngineError("the engine broke off while a build session was opened", where=self._endpoint.url)
+                raise EngineError(
+                    "the engine closed the connection while a build session was opened", where=self._endpoint.url
+                )
             answer += piece
         status, _, rest = answer.partition(b"\r\n")
         if b" 101 " not in status + b" ":

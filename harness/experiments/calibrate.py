@@ -47,7 +47,7 @@ class RegistryProbe(CellProbe):
             name="registry.stored",
             unit=Unit.BYTES,
             deterministic=True,
-            help="bytes of config and layers as the registry hands them out, each distinct blob once",
+            help="bytes of config and layers as the registry serves them, each distinct blob once",
         ),
     )
 
@@ -112,7 +112,7 @@ def _shifted(plain: Cell, pilot: Path) -> Cell:
     """The plain cell, told to wait for 5 % of the time a plain start takes here."""
     series = read_run(pilot).series().get((PLAIN, START))
     if series is None:
-        raise UsageError("no plain start succeeded", where=str(pilot), fix="See the reasons in `tare report`.")
+        raise UsageError("no plain start succeeded", where=str(pilot), fix="`tare report` shows the reasons.")
     delay = calibration.SHIFTED * float(np.median(series.value))
     strategy = replace(plain.strategy, name="shift", title="Shift", rank=plain.strategy.rank + 1)
     app = replace(plain.app, env={**plain.app.env, "DELAY": f"{1e3 * delay:.3f}ms"})

@@ -124,7 +124,7 @@ def _shift(run: Run) -> Effect:
     """How many blocks it takes until the shift is found; never found counts as one block too many."""
     series = run.series()
     plain, shifted = series.get((PLAIN, START)), series.get((SHIFT, START))
-    name = f"a start {SHIFTED:.0%} later is found worse within {WITHIN} blocks"
+    name = f"a start that is {SHIFTED:.0%} later is called worse within {WITHIN} blocks"
     how, unit = f"{START}, shift ÷ plain", "blocks"
     if plain is None or shifted is None:
         return Effect(name=name, how=how, unit=unit)
@@ -169,7 +169,7 @@ def _layer(run: Run) -> Iterator[Effect]:
     )
     stored, transfer = _exactly(run, "registry.stored"), _exactly(run, "size.transfer")
     yield Effect(
-        name=f"{mb} of random bytes, transferred: as the registry holds them",
+        name=f"{mb} of random bytes, transferred (expected: the bytes in the registry)",
         how="size.transfer, layer − plain",
         unit="B",
         expected=stored or 0.0,
@@ -179,7 +179,7 @@ def _layer(run: Run) -> Iterator[Effect]:
     )
     # stored blocks of deflate add 5 B to each 65 535 (RFC 1951, § 3.2.4); tar and config some kB
     yield Effect(
-        name="what compressing and packing adds to them; tolerance 0.1 %",
+        name="the bytes in the registry, with packing; tolerance 0.1 %",
         how="registry.stored, layer − plain",
         unit="B",
         expected=RANDOM,
@@ -296,15 +296,15 @@ def document(run: Run) -> str:
     environment = run.manifest.environment
     facts = "; ".join(f"{name} {value}" for name, value in environment.facts.items())
     table = tabulate(rows(effects(run)), headers=HEADERS, tablefmt="github", disable_numparse=True)
-    return f"""# Calibration: known effects, and how they come back
+    return f"""# Calibration: known effects and how exactly they come back
 
-The strategies in [calibration/](../calibration) differ from `plain` in one thing each, whose cost is known. They are
-measured by the probes and the runner of every other run. `tox -e calibrate` does it again, and writes this page.
+Each strategy in [calibration/](../calibration) differs from `plain` in one thing, and the cost of this thing is known.
+The probes and the runner of every other run measure them. `tox -e calibrate` measures them again and writes this page.
 
 {table}
 
-Differences are paired by block: the Hodges-Lehmann estimate. "Not known yet" is an estimate outside the tolerance
-whose interval reaches into it, or that has none: too noisy, or too few blocks.
+Differences are paired by block and estimated by Hodges-Lehmann. "Not known yet" means that the estimate is outside the
+tolerance, but its interval reaches into the tolerance or there is no interval. The samples are too noisy or too few.
 
 Run {run.id}, environment {environment.fingerprint}: {facts}. {_load(run)}
 """
@@ -313,7 +313,7 @@ Run {run.id}, environment {environment.fingerprint}: {facts}. {_load(run)}
 def _load(run: Run) -> str:
     """How quiet the machine was: what others used just before the tries."""
     loads = [try_.load for try_ in run.tries()]
-    return f"Others used {np.median(loads):.0%} of the processors just before a try (median; quiet is 5 %)."
+    return f"Other processes used {np.median(loads):.0%} of the processors just before a try (median; quiet is 5 %)."
 
 
 def summary(found: Sequence[Effect]) -> str:
@@ -327,7 +327,5 @@ def sentence(run: Run) -> str:
     """What a report of a run says of the calibration of its environment, which lies beside the run."""
     folder = newest(run.folder.parent, run.manifest.environment.fingerprint)
     if folder is None:
-        return (
-            "No calibration of this environment is stored: `tox -e calibrate` shows how well known effects come back."
-        )
+        return "No calibration of this environment is stored. `tox -e calibrate` measures how exactly effects come back."
     return f"Calibration {FOLDER}/{folder.name}: {summary(effects(read_run(folder)))}."

@@ -62,7 +62,7 @@ class Checker:
         """`only` names the scenarios to play out; all where it is empty."""
         if lab.nodes.kind in ("", "layers"):
             why = lab.nodes.impossible or "the only node is the engine itself"
-            raise LabError(f"scenarios need nodes of their own: {why}", fix="See `tare doctor`.")
+            raise LabError(f"scenarios need separate nodes: {why}", fix="`tare doctor` shows what is missing.")
         self._lab = lab
         self._question = question
         self._say = say
@@ -103,7 +103,7 @@ class Checker:
 
     def measure(self, prepared: Prepared) -> Parts:
         """The parts of a cell, from pulls and builds without a shaped wire."""
-        self._say(f"{prepared.cell.id}: measuring its parts")
+        self._say(f"{prepared.cell.id}: measuring the parts of the formulas")
         empty: list[PullProfile] = []
         update: list[PullProfile] = []
         base: list[PullProfile] = []
@@ -289,7 +289,7 @@ def check(
     known = {cell.id: cell for cell in catalogue.cells}
     for name in names:
         if name not in known:
-            raise UsageError("there is no such cell", where=name, fix=f"There are {', '.join(known)}.")
+            raise UsageError("no cell has this name", where=name, fix=f"The cells are {', '.join(known)}.")
     cells = [known[name] for name in names]
     with open_lab(settings, catalogue, cells, say=say, ledger=Ledger()) as lab:
         checker = Checker(lab, question, say, only=only)

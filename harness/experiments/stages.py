@@ -33,7 +33,7 @@ from harness.store.run import CellInfo, Manifest, RunWriter
 from harness.text.display import Display
 
 SHAPES = {
-    "copy": "stages that copy and do nothing, one after the other",
+    "copy": "stages that only copy, one after the other",
     "serial": "stages that work, one after the other",
     "parallel": "stages that work, side by side",
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.nights.history import track_of
 from harness.store.run import Run
 
-HELP = "a row per sample"
+HELP = "one row for each sample"
 SUFFIX = "csv"
 COLUMNS = ("run", "started", "environment", "track", "git", "cell", "metric", "unit", "block", "order", "at", "value")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.nights.history import track_of
 from harness.store.run import Run
 
-HELP = "a database of runs, facts, metrics, samples and failures"
+HELP = "a database with runs, facts, metrics, samples and failures"
 SUFFIX = "sqlite"
 _SCHEMA = """
 CREATE TABLE runs (run TEXT PRIMARY KEY, started REAL, environment TEXT, track TEXT, git TEXT);

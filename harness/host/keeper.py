@@ -76,7 +76,7 @@ class Scope:
         """
         program = find_program(command[0])
         if program is None:
-            raise LabError(f"{command[0]} is not installed", fix=f"Install the package that has {command[0]}.")
+            raise LabError(f"{command[0]} is not installed", fix=f"Install the package that contains {command[0]}.")
         with log.open("ab") as output:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", 'read -r go && exec "$@" </dev/null', "sh", program, *command[1:]],
@@ -113,7 +113,7 @@ class Scope:
     def folder(self, path: Path) -> Path:
         """Make a folder that is removed with all it holds. Raises LabError where it is there already."""
         if path.exists():
-            raise LabError("the folder is there already", where=str(path), fix="Remove it.")
+            raise LabError("the folder already exists", where=str(path), fix="Remove it.")
         self._add(Record(kind="folder", name=str(path.absolute())))
         path.mkdir(mode=0o711, parents=True)
         return path
@@ -126,7 +126,7 @@ class Scope:
     def file(self, path: Path) -> int:
         """Register a file that is not there yet; write it afterwards. Raises LabError where it is there already."""
         if path.exists():
-            raise LabError("the file is there already", where=str(path), fix="Remove it.")
+            raise LabError("the file already exists", where=str(path), fix="Remove it.")
         return self._add(Record(kind="file", name=str(path.absolute())))
 
     def shared_folder(self, path: Path) -> None:

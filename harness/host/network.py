@@ -77,7 +77,9 @@ class Network:
                 if address not in self._taken:
                     self._taken.add(address)
                     return address
-        raise LabError("no address is free", where=self.bridge, fix="Close nodes before making more.")
+        raise LabError(
+            "no address is left in the network", where=self.bridge, fix="Close some nodes before you start more."
+        )
 
     def release(self, address: str) -> None:
         with self._guard:
@@ -100,7 +102,9 @@ def free_subnet(used: Iterable[IPv4Network]) -> IPv4Network:
             guess = IPv4Network((int(private[0]) + 256 * secrets.randbelow(private.num_addresses // 256), 24))
             if not any(guess.overlaps(other) for other in used):
                 return guess
-    raise LabError("this host routes all private networks", fix="Free a /24 of 10.0.0.0/8, or set TARE_ENGINE=system.")
+    raise LabError(
+        "this host already routes all private networks", fix="Free a /24 of 10.0.0.0/8, or set TARE_ENGINE=system."
+    )
 
 
 def used_networks() -> list[IPv4Network]:

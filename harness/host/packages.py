@@ -36,7 +36,7 @@ def ensure(
     found = {program: find_program(program) for program in packages}
     if missing := [program for program, path in found.items() if path is None]:
         raise LabError(
-            f"{', '.join(missing)}: not found, though {', '.join(wanted)} is installed", fix="Report this as a bug."
+            f"{', '.join(missing)}: not found, although {', '.join(wanted)} is installed", fix="Report this as a bug."
         )
     return {program: path for program, path in found.items() if path is not None}
 
@@ -63,7 +63,7 @@ def command(packages: list[str]) -> str:
     """What to type to install these, for an error's fix."""
     names = " ".join(packages)
     if not is_debian():
-        return f"Install what Debian and Ubuntu have in {names}."
+        return f"Install the programs that Debian and Ubuntu have in the packages {names}."
     sudo = "" if os.geteuid() == 0 else "sudo "
     return f"Type: {sudo}apt-get update && {sudo}apt-get install --no-install-recommends {names}"
 

@@ -49,7 +49,7 @@ def _gunzip(pieces: Iterable[memoryview]) -> Iterator[bytes]:
                     yield content
                 data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
     if not inflater.eof:
-        raise LayerError("gzip cut off")
+        raise LayerError("the gzip stream ends too early")
 
 
 def _unzstd(pieces: Iterable[memoryview]) -> Iterator[bytes]:

@@ -21,7 +21,9 @@ def edited(app: App, edit: Edit, number: int) -> dict[str, bytes]:
     path = app.path / edit.file
     text = path.read_text(encoding="utf-8")
     if edit.find not in text:
-        raise UsageError(f"{edit.find!r} is not in it any more", where=str(path), fix="Correct the edit in app.toml.")
+        raise UsageError(
+            f"{edit.find!r} is no longer in the file", where=str(path), fix="Correct the edit in app.toml."
+        )
     return {edit.file: text.replace(edit.find, edit.replace.replace("{n}", str(number))).encode()}
 
 

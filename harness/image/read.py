@@ -105,7 +105,7 @@ def _diff_ids(config: Any, where: str) -> list[str]:
     try:
         return [str(digest) for digest in config["rootfs"]["diff_ids"]]
     except (KeyError, TypeError):
-        raise LayerError("not an image's config: no rootfs.diff_ids", where=where) from None
+        raise LayerError("not an image config: it has no rootfs.diff_ids", where=where) from None
 
 
 def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int, examine: Examine | None) -> Layer:
@@ -192,7 +192,7 @@ class _Archive:
         elif "index.json" in self._documents:
             config_name, layer_names = self._oci_manifest()
         else:
-            raise LayerError("no image: it has neither manifest.json nor index.json")
+            raise LayerError("not an image: it has neither manifest.json nor index.json")
         config = self._json(config_name)
         diff_ids = _diff_ids(config, config_name)
         if len(diff_ids) != len(layer_names):

@@ -185,7 +185,7 @@ def entries(source: Source, *, limit: int) -> Iterator[tuple[Entry, int]]:
             continue
         limit -= 1
         if limit < 0:
-            raise LayerError("more entries than any real image has")
+            raise LayerError("the archive has more entries than any real image")
         entry, stored = _entry(block, extended, source)
         if extended:
             extended = {}

@@ -126,7 +126,7 @@ def open_lab(
     with ExitStack() as stack:
         with ledger.spend("setting up"):
             if swept := sweep(settings.cache):
-                say(f"removed what an earlier run had left: {', '.join(swept)}")
+                say(f"removed what an earlier run left: {', '.join(swept)}")
             keeper = stack.enter_context(Keeper(settings.cache))
             network = _network(keeper, stack, notes)
             roots = KeptRoots(roots_of(settings)) if settings.images != "anew" else None
@@ -207,9 +207,9 @@ def open_lab(
 def _keep(roots: KeptRoots, engine: Engine, names: Collection[str], say: Callable[[str], None]) -> None:
     """Keep the images of our own engine where a later run may have use for them; else it ends with all it has."""
     if names and engine.info.origin == "private":
-        say("keeping the images of this run's engine for the next")
+        say("keeping the images of this run's engine for the next run")
         if not roots.keep(engine, names):
-            say("they could not be kept: the next run unpacks them again")
+            say("the images could not be kept: the next run unpacks them again")
 
 
 def _network(keeper: Keeper, stack: ExitStack, notes: dict[str, str]) -> Network | None:
@@ -232,14 +232,14 @@ def _depot(
     if not reason and bind == _LOOPBACK:
         reason = "builds cannot reach this machine's loopback address"
     if not reason and not engine.info.local:
-        reason = "the engine is elsewhere"
+        reason = "the engine runs on another machine"
     try:
         if not reason:
             return stack.enter_context(Depot(settings, keeper, bind, announce=say))
     except LabError as error:
         reason = str(error)
     notes["depot"] = f"off: {reason}"
-    say(f"depot: off ({reason}); builds fetch their packages directly, and their times contain that")
+    say(f"depot: off ({reason}); builds fetch packages directly, and their times include the fetching")
     return None
 
 
@@ -273,7 +273,7 @@ def _tool(
         if isinstance(other, BaseImage) and catalogue.bases[other.role].recipe != "distroless":
             store.load(engine, (other,))
             return str(base), shell_holder(other.name)
-    raise LabError(f"no base can be had: {base}", fix="See `tare doctor`.")
+    raise LabError(f"no base is available: {base}", fix="See `tare doctor`.")
 
 
 @contextmanager
@@ -290,7 +290,9 @@ def _claimed(settings: Settings, engine: Engine) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise LabError("another harness uses this engine", where=engine.info.endpoint, fix="Wait for it.") from None
+            raise LabError(
+                "another Tare uses this engine", where=engine.info.endpoint, fix="Wait until it ends."
+            ) from None
         _forget(engine)
         try:
             yield

@@ -55,7 +55,7 @@ class Link:
         rtt: float = 0.0,
     ) -> None:
         if not (megabits > 0 and up_megabits > 0 and rtt >= 0):
-            raise ValueError("a link needs bandwidth above zero and no negative round-trip time")
+            raise ValueError("a link needs a bandwidth above 0 and a round-trip time of at least 0")
         self._keeper = keeper
         self.target = target
         self.bind = bind

@@ -172,7 +172,7 @@ class Nodes:
             else:
                 self._proven = True
                 return node
-        raise EngineUnavailable(f"no node can be had: {self.impossible}", fix="Set TARE_NODE=auto, or run as root.")
+        raise EngineUnavailable(f"no node can be started: {self.impossible}", fix="Set TARE_NODE=auto, or run as root.")
 
     def _reason(self, kind: str) -> str:
         if kind == "namespace":
@@ -180,7 +180,7 @@ class Nodes:
             return Daemon.impossible(self._programs) or no_network
         if kind == "dind":
             if not self._dind_image:
-                return "no image with dockerd is at hand"
+                return "there is no image with dockerd"
             return "" if self._engine.info.local else "the engine's containers cannot be reached from here"
         return ""
 
@@ -223,7 +223,9 @@ class Nodes:
             address=address,
             registry=network.address + self._port,
             started=time.monotonic() - t0,
-            note="" if in_memory else f"data on disk: {room >> 20} MiB of memory may be used",
+            note=""
+            if in_memory
+            else f"the node's data is on disk, because only {room >> 20} MiB of memory may be used",
         )
 
     def _dind(self, scope: Scope, need: int) -> Node:
@@ -324,7 +326,7 @@ def _wait_for_namespace(pid: int) -> None:
             if other.readlink() != own:
                 return
         except OSError as error:
-            raise LabError("a node ended before it had its network namespace") from error
+            raise LabError("a node exited before it had its network namespace") from error
         if time.monotonic() > deadline:
             raise LabError("a node got no network namespace")
         time.sleep(0.001)

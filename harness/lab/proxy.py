@@ -184,7 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("target", help="host:port to connect to")
     parser.add_argument("--bind", default="127.0.0.1", help="address to listen on (default: loopback)")
-    parser.add_argument("--control", type=Path, required=True, help="Unix socket that tells address and counters")
+    parser.add_argument("--control", type=Path, required=True, help="Unix socket that reports address and counters")
     parser.add_argument("--megabits", type=float, default=math.inf, help="payload from the target, Mbit/s")
     parser.add_argument("--up-megabits", type=float, default=math.inf, help="payload to the target, Mbit/s")
     parser.add_argument("--rtt", type=float, default=0.0, help="added round-trip time, s")

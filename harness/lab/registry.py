@@ -166,7 +166,7 @@ class Registry:
         try:
             return json.loads(body), f"sha256:{found}", media_type
         except ValueError as error:
-            raise LabError(f"a manifest that is not JSON: {error}", where=f"{repository} {reference}") from error
+            raise LabError(f"the manifest is not JSON: {error}", where=f"{repository} {reference}") from error
 
     @contextlib.contextmanager
     def _get(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[http.client.HTTPResponse]:

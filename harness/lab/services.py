@@ -95,9 +95,9 @@ class Services:
 
     def _start(self, app: str, service: Service) -> _Running:
         base = self._bases[service.base]
-        what = f"{service.title}, which {app} needs beside it,"
+        what = f"{service.title}, a service of {app},"
         if isinstance(base, BaseUnavailable):
-            raise TryFailed(Status.ERROR, f"{what} cannot be had: {base}") from base
+            raise TryFailed(Status.ERROR, f"{what} has no base: {base}") from base
         container = ""
         try:
             self._store.load(self._engine, (base,))

@@ -37,7 +37,7 @@ def read_accepted(results: Path) -> tuple[Acceptance, ...]:
 def accept(results: Path, acceptance: Acceptance) -> None:
     """Put it on disk. Raises UsageError without a reason, StoreError where it cannot be written."""
     if not acceptance.reason.strip():
-        raise UsageError("an accepted change needs a reason", where="--reason", fix="Say why it is meant.")
+        raise UsageError("an accepted change needs a reason", where="--reason", fix="Give the reason with --reason.")
     record = {
         "cell": acceptance.cell,
         "metric": acceptance.metric,

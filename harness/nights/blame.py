@@ -231,5 +231,5 @@ def _json(folder: Path, cell: str, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise StoreError("this is no JSON", where=str(path)) from error
     if not isinstance(record, Mapping):
-        raise StoreError("this is no JSON object", where=str(path))
+        raise StoreError("this is not a JSON object", where=str(path))
     return dict(record)

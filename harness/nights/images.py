@@ -42,7 +42,7 @@ class Keep:
         except OSError as error:
             temporary.unlink(missing_ok=True)
             raise StoreError(
-                f"the image cannot be kept: {error.strerror}", where=str(path), fix="Free space there."
+                f"the image cannot be kept: {error.strerror}", where=str(path), fix="Free some disk space."
             ) from error
 
     def good(self, cell: str) -> tuple[str, Path] | None:

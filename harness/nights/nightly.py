@@ -103,7 +103,7 @@ def selected(catalogue: Catalogue, probes: Iterable[Probe], config: Config) -> t
     chosen = [probe for probe in probes if any(fnmatchcase(probe.name, item) for item in config.probes)]
     if not cells or not chosen:
         what = "cell" if not cells else "probe"
-        raise UsageError(f"no {what} matches", where="nightly.toml", fix="See `tox -e bench -- --co` for their names.")
+        raise UsageError(f"no {what} matches", where="nightly.toml", fix="`tox -e bench -- --co` lists the names.")
     return cells, chosen
 
 
@@ -198,13 +198,13 @@ class Nightly:
         good, new = keep.good(key.cell), self._image(folder, key.cell)
         reason = ""
         if any(fnmatchcase(key.metric, pattern) for pattern in NOT_OF_AN_IMAGE):
-            reason = "its image alone does not tell"
+            reason = "an A/B of images cannot measure it"
         elif not good:
-            reason = "no good image of it is kept yet"
+            reason = "no good image of this cell is kept yet"
         elif not new or keep.archive(key.cell, new) is None:
             reason = "tonight's image is not kept"
         elif good[0] == new:
-            reason = "tonight's image is the last good one: it is the machine that changed"
+            reason = "tonight's image is the last good image, so the machine changed"
         if reason:
             said.append(f"{key.cell} {key.metric} ({track}): {reason}")
         return bool(reason)
@@ -261,6 +261,6 @@ def summary(night: NightResult, text: str) -> str:
     """The short text of a night: what was measured, what could not be, and what the history says."""
     lines = [f"track {track}: {folder.name}" for track, folder in night.runs.items()]
     lines += [f"track {track}: NOT MEASURED: {reason}" for track, reason in night.failed.items()]
-    lines += [f"A/B of what was suspect: {folder.name}" for folder in night.confirmed]
+    lines += [f"A/B of the suspects: {folder.name}" for folder in night.confirmed]
     lines += [f"not confirmed: {reason}" for reason in night.unconfirmed]
     return "\n".join(lines) + "\n" + text

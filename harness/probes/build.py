@@ -48,8 +48,8 @@ class BuildProbe(CellProbe):
             name="build.reproducible",
             unit=Unit.BOOLEAN,
             direction=Direction.LARGER,
-            help="1 where a build from an empty cache gives the same layer digests as the first one; "
-            "else reproducible.json names the files that differ",
+            help="1 if a build from an empty cache gives the same layer digests as the first build; "
+            "if it does not, reproducible.json names the files that differ",
         ),
     )
 

@@ -32,10 +32,10 @@ _LEAST_MEMORY = 6 << 20  # B; engines take no less
 _RESTRICTIONS = {
     "readonly": "with its root file system read-only",
     "capabilities": "with all capabilities dropped",
-    "privileges": "with no new privileges to be had (no_new_privs)",
-    "nonroot": "as a user that is not root: the image's own, else 65532",
+    "privileges": "without new privileges (no_new_privs)",
+    "nonroot": "as a user that is not root: the image's own user, or 65532",
     "memory": f"with its memory limited to {SPARE:g} × its measured peak",
-    "all": "under all of these at once",
+    "all": "under all of these restrictions at once",
 }
 _WRITABLE = "all but readonly"
 
@@ -56,13 +56,15 @@ class HardenProbe(CellProbe):
             unit=Unit.BOOLEAN,
             direction=Direction.LARGER,
             headline=name == "all",
-            help=f"1 where the app works {text}",
+            help=f"1 if the app works {text}",
         )
         for name, text in _RESTRICTIONS.items()
     )
 
     def impossible(self, lab: Lab) -> str:
-        return lab.no_tool or ("" if lab.engine.info.local else "the engine is elsewhere: peak memory cannot be read")
+        return lab.no_tool or (
+            "" if lab.engine.info.local else "the engine runs on another machine, so peak memory cannot be read"
+        )
 
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
         yield "restricted", lambda: self._measure(lab, cell)

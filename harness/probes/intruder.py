@@ -48,9 +48,9 @@ class IntruderProbe(CellProbe):
             unit=Unit.BOOLEAN,
             deterministic=True,
             headline=name == "sh",
-            help="1 where a static program that was brought along runs in the container"
+            help="1 if a static program that was copied in runs in the container"
             if name == "program"
-            else f"1 where {' or '.join(command[0] for command in commands)} runs in a running container of the app",
+            else f"1 if {' or '.join(command[0] for command in commands)} runs in a running container of the app",
         )
         for name, commands in _COMMANDS.items()
     )

@@ -45,13 +45,13 @@ class LinkProbe(CellProbe):
         Metric(
             name="link.total",
             unit=Unit.SECONDS,
-            help=f"wall time of a pull to an empty node over a link of {MEASURED} Mbit/s; of three cells of a run",
+            help=f"wall time of a pull to an empty node over a link of {MEASURED} Mbit/s; for three cells of a run",
         ),
         Metric(
             name="link.error",
             unit=Unit.RATIO,
             direction=Direction.NEITHER,
-            help="the model's prediction over that measurement, less one",
+            help="the model's prediction divided by the measured link.total, minus 1",
         ),
     )
 

@@ -39,25 +39,25 @@ def _metrics() -> tuple[Metric, ...]:
             Metric(
                 name=f"pull.{state}.download",
                 unit=Unit.SECONDS,
-                help=f"of that, until the last layer had arrived (pull to {text})",
+                help=f"the part until the last layer has arrived (pull to {text})",
             ),
             Metric(
                 name=f"pull.{state}.unpack",
                 unit=Unit.SECONDS,
-                help=f"time spent unpacking, in part while other layers still arrived (pull to {text})",
+                help=f"time spent unpacking, partly while other layers still arrive (pull to {text})",
             ),
             Metric(
                 name=f"pull.{state}.fetched",
                 unit=Unit.BYTES,
-                help=f"compressed bytes of the layers that were not there (pull to {text})",
+                help=f"compressed bytes of the layers that the node did not have (pull to {text})",
             ),
         ]
     parts = {
         "total": "from the pull call on an empty node to the first valid answer, over an unshaped local link",
-        "pull": "of that, the pull",
-        "create": "of that, the create call",
-        "start": "of that, the start call",
-        "answer": "of that, from the start call's end to the answer",
+        "pull": "the pull's part of deploy.total",
+        "create": "the create call's part of deploy.total",
+        "start": "the start call's part of deploy.total",
+        "answer": "the part of deploy.total from the start call's end to the answer",
     }
     metrics += [
         Metric(name=f"deploy.{part}", unit=Unit.SECONDS, headline=part == "total", given_by="pull empty", help=text)

@@ -30,27 +30,27 @@ class SizeProbe(CellProbe):
             unit=Unit.BYTES,
             deterministic=True,
             headline=True,
-            help="bytes a node fetches that has nothing yet: the compressed layers and the config, by the manifest",
+            help="bytes that an empty node fetches: the compressed layers and the config, by the manifest",
         ),
         Metric(
             name="size.unpacked",
             unit=Unit.BYTES,
             deterministic=True,
             headline=True,
-            help="bytes of the files of the running image: what later layers delete or replace is not counted",
+            help="bytes of the files of the running image, without files that later layers delete or replace",
         ),
         Metric(
             name="size.unique",
             unit=Unit.BYTES,
             deterministic=True,
             headline=True,
-            help="compressed bytes of the layers beyond the base: what a node fetches that has the base",
+            help="compressed bytes of the layers beyond the base: what a node with the base fetches",
         ),
         Metric(
             name="size.base.transfer",
             unit=Unit.BYTES,
             deterministic=True,
-            help="compressed bytes of the layers that are the base's",
+            help="compressed bytes of the layers of the base",
         ),
         Metric(
             name="size.base.unpacked",
@@ -70,7 +70,7 @@ class SizeProbe(CellProbe):
             name="size.waste",
             unit=Unit.BYTES,
             deterministic=True,
-            help="bytes of files that a later layer deletes or replaces: carried along, never seen",
+            help="bytes of files that a later layer deletes or replaces: stored but never visible",
         ),
     )
 

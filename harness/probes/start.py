@@ -33,7 +33,7 @@ _QUANTITIES = {
     "ready": "from the start call to the first valid answer",
     "total": "from the create call to the first valid answer",
 }
-_REPEATED = f"; the middle one of {STARTS} where the first takes up to {1e3 * SHORT:.0f} ms"
+_REPEATED = f"; the median of {STARTS} starts if the first takes at most {1e3 * SHORT:.0f} ms"
 FLOOR_READY = Request(path="/", equals="ok")
 
 
@@ -49,7 +49,7 @@ def reading(prefix: str, times: Started) -> Reading:
 
 
 def _metrics(probe: str) -> tuple[Metric, ...]:
-    what = "an at-once static program: the engine's floor" if probe == "floor" else "the app"
+    what = "a static program that answers at once (the engine's floor)" if probe == "floor" else "the app"
     return tuple(
         Metric(
             name=f"{probe}.{state}.{quantity}",

@@ -22,16 +22,16 @@ PENDING = "pending.json"
 _HEADLINES = ("packages", "shells")
 _COUNTS = {
     "packages": "packages of the distribution (dpkg, apk) in the image",
-    "libraries": "language packages beside them (Python, Node.js, jars, Go modules, crates), each version once",
+    "libraries": "other language packages (Python, Node.js, jars, Go modules, crates), each version once",
     "executables": "files with an execute bit that are programs or scripts",
     "shells": "names of shells that can be started",
     "managers": "names of package managers that can be started",
     "compilers": "names of compilers that can be started",
     "downloaders": "names of programs that fetch from other machines (curl, wget …) and can be started",
-    "setuid": "programs that run with their owner's or group's rights, whoever starts them",
-    "writable": "paths everybody may write to (folders with the sticky bit, as /tmp, not counted)",
-    "capabilities": "files with capabilities, that may do what else only root may",
-    "secrets": "private keys and credentials left in layers, deleted ones too, in the environment or the history",
+    "setuid": "programs that run with the rights of their owner or group, whoever starts them",
+    "writable": "paths that everybody may write to, without folders with the sticky bit such as /tmp",
+    "capabilities": "files with capabilities, which may do things that only root may do",
+    "secrets": "private keys and credentials in layers (also in deleted files), in the environment or in the history",
 }
 
 
@@ -59,9 +59,9 @@ class SurfaceProbe(CellProbe):
         Metric(
             name="surface.pending",
             unit=Unit.COUNT,
-            help="packages with a pending security update, by the distribution's security index of the day",
+            help="packages with a pending security update, by the distribution's security index of that day",
         ),
-        Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 where the app runs as root"),
+        Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 if the app runs as root"),
     )
 
     def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
@@ -94,7 +94,9 @@ class SurfaceProbe(CellProbe):
         index = lab.security.index()
         image = f"{inventory.system.get('ID', '')} {inventory.system.get('VERSION_CODENAME', '')}-security"
         if image != f"{index.distribution} {index.suite}":
-            raise LabError(f"the image needs the index of {image}, there is that of {index.distribution} {index.suite}")
+            raise LabError(
+                f"the image needs the index of {image}, this machine has the index of {index.distribution} {index.suite}"
+            )
         return pending(inventory.packages, index), index
 
 

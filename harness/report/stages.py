@@ -75,9 +75,9 @@ def render(run: Run, *, markdown: bool = False) -> str:
     table = tabulate(rows, header, tablefmt="github" if markdown else "simple", disable_numparse=True)
     said = []
     for shape, title in SHAPES.items():
-        said.append(f"- {shape}: {title}. One more costs {slope(run, shape) or 'an unknown time'}.")
-    gain = "- gain: how many times sooner the stages side by side are done than one after the other, by medians."
-    sizes = "- fetched, unpacked: the final image, from the fewest to the most bytes over the shapes."
+        said.append(f"- {shape}: {title}. One more stage costs {slope(run, shape) or 'an unknown time'}.")
+    gain = "- gain: the median time one after the other, divided by the median time side by side."
+    sizes = "- fetched, unpacked: bytes of the final image, from the smallest to the largest of the three shapes."
     return "\n".join([table, "", *said, gain, sizes, ""])
 
 

@@ -21,10 +21,10 @@ from harness.run.environment import processor
 from harness.settings import ENGINE_RELEASES, Settings, engine_choices
 
 _PROGRAMS = {
-    "dockerd": ("docker.io", "an engine of our own, and empty nodes to pull into"),
-    "unpigz": ("pigz", "with it an engine unpacks what it pulls, as most engines do"),
+    "dockerd": ("docker.io", "a private engine, and empty nodes to pull into"),
+    "unpigz": ("pigz", "faster unpacking of pulled layers, as in most engines"),
     "nginx": ("nginx", "the depot: builds fetch packages through it"),
-    "docker-registry": ("docker-registry", "the registry nodes pull from"),
+    "docker-registry": ("docker-registry", "the registry that nodes pull from"),
     "mmdebstrap": ("mmdebstrap", "bases from distribution packages"),
     "ip": ("iproute2", "the private network of engine and nodes"),
     "unshare": ("util-linux", "namespaces of engine and nodes"),
@@ -41,7 +41,7 @@ def examine(settings: Settings) -> str:
         engine.close()
     else:
         reason = Network.impossible()
-        rows.append(("engine", "none answers", reason or "one of our own is started for each run"))
+        rows.append(("engine", "none answers", reason or "a private engine is started for each run"))
     rows += _private_engines(settings)
     missing = []
     for program, (package, purpose) in _PROGRAMS.items():
@@ -60,7 +60,7 @@ def examine(settings: Settings) -> str:
     text = tabulate(rows, tablefmt="plain")
     if missing:
         reason = packages.installable()
-        how = f"by hand: {packages.command(missing)}" if reason else "installed through apt when a run needs it"
+        how = f"install it with: {packages.command(missing)}" if reason else "apt installs it when a run needs it"
         text += f"\n\nmissing: {', '.join(missing)}; {how}"
     return text
 

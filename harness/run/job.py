@@ -64,7 +64,7 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
     plan = make_plan(job)
     display.say(describe(plan, job.probes))
     if not job.resume and (left := unfinished(job.results)):
-        display.say(f"run {left.name} was interrupted; `--resume {left.name}` would go on with it")
+        display.say(f"run {left.name} was interrupted; `--resume {left.name}` continues it")
     with open_lab(settings, job.catalogue, job.cells, track=job.track, say=display.say, ledger=ledger) as lab:
         where = environment(lab)
         with _writer(job, Manifest(
@@ -97,7 +97,7 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
                 if job.after:
                     job.after(lab, runner.prepared)
             except KeyboardInterrupt:
-                display.say(f"stopped; every sample is kept. Go on with: --resume {writer.folder.name}")
+                display.say(f"stopped; every sample is kept. To continue: --resume {writer.folder.name}")
                 raise
             finally:
                 writer.artefact("run", "time.txt", ledger.line() + "\n")
@@ -141,7 +141,7 @@ def describe(plan: Plan, probes: Sequence[Probe]) -> str:
     names = ", ".join(probe.name for probe in probes)
     return (
         f"{cells} cell{'s' * (cells != 1)}, probes {names}; {' and '.join(bounds)}. "
-        f"The first complete answer is expected after about {clock(first)} (bases come on top where none are cached)."
+        f"The first complete answer is expected after about {clock(first)} (longer if bases must be made first)."
     )
 
 
@@ -176,7 +176,7 @@ def _writer(job: Job, manifest: Manifest) -> RunWriter:
         now = manifest.environment.facts
         differ = [f"{k}: {before.facts.get(k)} → {now.get(k)}" for k in now if before.facts.get(k) != now.get(k)]
         raise UsageError(
-            f"the environment is not the one the run was begun in ({'; '.join(differ)})",
+            f"the environment has changed since the run began ({'; '.join(differ)})",
             where=job.resume.id,
             fix="Start a new run: samples of different environments are never joined.",
         )

@@ -62,13 +62,15 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.blocks is not None and self.blocks < 1:
-            raise UsageError(f"{self.blocks} blocks measure nothing", where="--blocks", fix="Use 1 or more.")
+            raise UsageError(f"{self.blocks} blocks measure nothing", where="--blocks", fix="Use at least 1.")
         if self.budget is None and self.blocks is None:
-            raise UsageError("neither a budget nor a number of blocks", fix="Give --budget 20m or --blocks 6.")
+            raise UsageError(
+                "neither a budget nor a number of blocks", fix="Set one, such as --budget 20m or --blocks 6."
+            )
         if len(set(self.cells)) != len(self.cells):
             raise UsageError("a cell is in the plan twice")
         if self.apps and len(self.apps) != len(self.cells):
-            raise UsageError("every cell of a plan needs an app, or none")
+            raise UsageError("either every cell of a plan has an app, or no cell has one")
 
     def rows(self) -> tuple[Row, ...]:
         """By probe, then app: the order in which first blocks are run."""
@@ -204,4 +206,4 @@ def _number(digits: str, text: str) -> float:
 
 
 def _not_a_time(text: str) -> UsageError:
-    return UsageError(f"{text!r} is not a length of time", where="--budget", fix="Use 90s, 5m or 1h30m.")
+    return UsageError(f"{text!r} is not a length of time", where="--budget", fix="Use a time such as 90s, 5m or 1h30m.")

@@ -98,7 +98,7 @@ class Runner:
             try:
                 with self._ledger.spend(probe.activity):
                     for cell, documents in probe.settle(self._lab):
-                        self._display.now(f"{probe.name}: what differs between two builds of {cell}", self._left())
+                        self._display.now(f"{probe.name}: comparing two builds of {cell}", self._left())
                         for file, data in documents.items():
                             self._writer.artefact(cell, file, data)
             except TareError as error:
@@ -134,7 +134,7 @@ class Runner:
             self._prepare_guess += (KEPT_GUESS - PREPARE_GUESS) * kept / len(self._cells)
             sooner = clock(kept * (PREPARE_GUESS - KEPT_GUESS))
             self._display.say(
-                f"images kept from earlier runs: {kept} of {len(self._cells)}, so that the first complete answer comes "
+                f"images kept from earlier runs: {kept} of {len(self._cells)}, so the first complete answer comes "
                 f"about {sooner} sooner (TARE_IMAGES=anew builds every image)"
             )
         at_once = [probe for probe in self._untimed() if not probe.late]

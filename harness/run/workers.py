@@ -199,4 +199,4 @@ def require_engine(lab: Lab, error: Exception) -> None:
     try:
         lab.engine.containers()
     except EngineError as silence:
-        raise EngineLost(f"the engine does not answer any more: {silence}", fix="See its log.") from error
+        raise EngineLost(f"the engine no longer answers: {silence}", fix="Read the engine's log.") from error

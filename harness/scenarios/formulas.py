@@ -58,7 +58,7 @@ class LinkSpeed:
 
     def __post_init__(self) -> None:
         if not (0 < self.bits_per_second < math.inf and 0 <= self.rtt < math.inf):
-            raise ValueError("a wire needs bandwidth above zero and no negative round-trip time")
+            raise ValueError("a wire needs a bandwidth above 0 and a round-trip time of at least 0")
 
     @property
     def seconds_per_byte(self) -> float:
@@ -199,7 +199,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.versions < 1:
-            raise ValueError("a question is about one node and one version or more")
+            raise ValueError("a question needs at least one node and one version")
 
 
 def first_deploy(parts: Parts, question: Question) -> Estimate | None:
@@ -243,7 +243,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("update", "new version to a node that has the old", "pull(update, x) + start", update),
     Scenario(
         "update-cold",
-        "the same, where CI builds without cache",
+        "the same, if CI builds without cache",
         "pull(update if reproducible else base, x) + start",
         update_cold,
     ),

@@ -113,7 +113,7 @@ class CellParts:
                 )
             return cls(current=_image_of(record["current"]), changed=_image_of(record["changed"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"this is no record of layers: {error!r}", where=where) from error
+            raise StoreError(f"this is not a record of layers: {error!r}", where=where) from error
 
 
 def _image_record(image: ImageParts) -> dict[str, object]:

@@ -110,7 +110,9 @@ def predict(
     same wire: every connection gets an equal share, so each node gets its part and all end together.
     """
     if not (bits_per_second > 0 and rtt >= 0 and parallel >= 1 and nodes >= 1):
-        raise ValueError("a pull needs bandwidth, a slot and a node, and no negative round-trip time")
+        raise ValueError(
+            "a pull needs a bandwidth above 0, at least one slot and node, and a round-trip time of at least 0"
+        )
     layers = [layer for layer in profile.layers if layer.digest not in reused]
     begin = profile.lead + LEAD_TRIPS * rtt
     spans = _download(

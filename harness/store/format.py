@@ -124,7 +124,7 @@ def from_try(try_: Try) -> Record:
     """A try as a JSON object; what has its default is left out."""
     for name, number in _numbers(try_):
         if not math.isfinite(number):  # JSON has no word for it: it would come back as null
-            raise StoreError(f"{name} is {number}, which is no sample", where=f"{try_.cell} {try_.probe}")
+            raise StoreError(f"{name} is {number}, which is not a valid sample", where=f"{try_.cell} {try_.probe}")
     record = {item.name: getattr(try_, item.name) for item in fields(Try)}
     record = {name: value for name, value in record.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
     if try_.values:
@@ -227,9 +227,9 @@ class Lines:
 
     def corrupt(self) -> NoReturn:
         raise StoreError(
-            "this line is no record",
+            "this line is not a record",
             where=f"{self.path}:{self._number}",
-            fix="It was changed after it was written: restore the file, or move the folder out of results/.",
+            fix="The file was changed after Tare wrote it. Restore it, or move the folder out of results/.",
         )
 
     def warning(self) -> str:
@@ -244,12 +244,12 @@ def read_manifest(folder: Path) -> Manifest:
         record = orjson.loads(path.read_bytes())
         schema = int(record["schema"])
     except OSError as error:
-        raise StoreError(f"there is no run here: {error.strerror}", where=str(path)) from error
+        raise StoreError(f"this folder has no run: {error.strerror}", where=str(path)) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("this is no manifest of a run", where=str(path)) from error
+        raise StoreError("this is not the manifest of a run", where=str(path)) from error
     if schema > SCHEMA:
         raise StoreError(
-            f"the run has schema {schema}, this Tare reads up to {SCHEMA}", where=str(path), fix="Use a newer Tare."
+            f"the run uses schema {schema}, this Tare reads up to {SCHEMA}", where=str(path), fix="Use a newer Tare."
         )
     try:
         for migration in MIGRATIONS[schema - 1 :]:
@@ -263,7 +263,7 @@ def read_manifest(folder: Path) -> Manifest:
         record["cells"] = tuple(_cell(cell) for cell in record["cells"])
         return Manifest(**_known(Manifest, record))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"the manifest is not what schema {schema} says: {error}", where=str(path)) from error
+        raise StoreError(f"the manifest does not fit schema {schema} says: {error}", where=str(path)) from error
 
 
 def _cell(record: Record) -> CellInfo:

@@ -168,7 +168,7 @@ class RunWriter:
             raise StoreError(
                 f"the run was begun with schema {manifest.schema}, this Tare writes schema {records.SCHEMA}",
                 where=str(folder),
-                fix="It can be reported, not resumed: start a new run.",
+                fix="You can report this run but not resume it. Start a new run.",
             )
         return cls(folder, manifest, argv=argv)
 
@@ -187,7 +187,7 @@ class RunWriter:
         """Keep `data` as artefacts/<cell>/<name>; different data of the same name go to name.1, name.2 …"""
         for part in (cell, name):
             if Path(part).name != part or part == "..":
-                raise StoreError(f"{part!r} cannot name an artefact", fix="Use a plain file name.")
+                raise StoreError(f"{part!r} is not a valid name of an artefact", fix="Use a plain file name.")
         content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         folder = self.folder / "artefacts" / cell
         try:
@@ -228,12 +228,12 @@ class RunWriter:
 
     def _append(self, descriptor: int, line: bytes) -> None:
         if descriptor < 0:
-            raise StoreError("the run is closed", where=str(self.folder), fix="Resume it to append to it.")
+            raise StoreError("the run is closed", where=str(self.folder), fix="Resume the run to append to it.")
         size = os.fstat(descriptor).st_size
         data = line + b"\n"
         try:
             if os.write(descriptor, data) != len(data):
-                raise OSError("the disk took only a part of the line")
+                raise OSError("the disk wrote only a part of the line")
             os.fsync(descriptor)
         except OSError as error:
             os.ftruncate(descriptor, size)  # a half line would spoil the next one
@@ -369,7 +369,7 @@ def _open_locked(folder: Path) -> int:
         sessions, _ = read_sessions(folder)
         writer = f"process {sessions[-1].pid}" if sessions else "another process"
         raise StoreError(
-            f"{writer} is writing this run", where=str(folder), fix="Wait for it, end it, or start a new run."
+            f"{writer} is writing this run", where=str(folder), fix="Wait until it ends, stop it, or start a new run."
         ) from None
     return descriptor
 

@@ -101,7 +101,7 @@ class _Reader:
             with zipfile.ZipFile(io.BytesIO(data)) as jar:
                 infos = jar.infolist()
                 if not self._limits.spend(files=len(infos)):
-                    self.fault = "more files in jars than any real image has"
+                    self.fault = "the jars have more files than any real image"
                     return
                 if depth == 0 and not name.endswith(SUFFIXES):
                     yield from self._listed(jar, infos)
@@ -114,7 +114,7 @@ class _Reader:
                         return
                     content = self._content(jar, info, room)
                     if content is None or not self._limits.spend(inflated=len(content)):
-                        self.fault = "more bytes in nested jars than are read"
+                        self.fault = "the nested jars have more bytes than Tare reads"
                         return
                     path = f"{inside}!/{info.filename}" if inside else info.filename
                     inner = posixpath.basename(info.filename)

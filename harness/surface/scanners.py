@@ -137,8 +137,8 @@ def scan(scanner: str, cyclonedx: Path, spdx: Path, run: Run | None = None) -> S
             return trivy(orjson.loads(said), orjson.loads(ask(["trivy", "version", "--format", "json"])))
         return scout(orjson.loads(ask(["docker", "scout", "cves", "--format", "sarif", f"sbom://{spdx}"])))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        fix = "Its format may be newer than this Tare."
-        raise ScannerError(f"said what it does not document: {error!r}", where=scanner, fix=fix) from error
+        fix = "The format may be newer than this Tare."
+        raise ScannerError(f"the output is not in the documented format: {error!r}", where=scanner, fix=fix) from error
 
 
 def _run(command: Sequence[str]) -> bytes:

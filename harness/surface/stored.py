@@ -19,7 +19,7 @@ from harness.store.documents import STEPS, SURFACE
 from harness.store.run import Run
 from harness.tomlfile import suggest
 
-_MEASURE = "Measure it: `tox -e bench -- -m surface`."
+_MEASURE = "`tox -e bench -- -m surface` measures it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ def stored_image(run: Run, cell: str) -> StoredImage:
     """Raises UsageError for a cell the run has not, StoreError where its image was not looked into."""
     cells = [known.id for known in run.manifest.cells]
     if cell not in cells:
-        raise UsageError("no such cell in this run", where=cell, fix=suggest(cell, cells, "Cells:"))
+        raise UsageError("this run has no cell of this name", where=cell, fix=suggest(cell, cells, "Cells:"))
     return StoredImage(cell=cell, surface=_newest(run, cell, SURFACE), steps=_newest(run, cell, STEPS))
 
 
@@ -54,5 +54,7 @@ def _newest(run: Run, cell: str, name: str) -> Mapping[str, Any]:
     except ValueError:
         document = None
     if not isinstance(document, dict) or document.get("schema") != 1:
-        raise StoreError("this is no such document, or a newer Tare's", where=str(path), fix="Use a newer Tare.")
+        raise StoreError(
+            "this is not such a document, or a newer Tare wrote it", where=str(path), fix="Use a newer Tare."
+        )
     return document

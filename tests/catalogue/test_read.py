@@ -111,7 +111,7 @@ def test_without_apps_there_are_no_cells(folder: Path) -> None:
 
 def test_without_bases_there_is_nothing(folder: Path) -> None:
     shutil.rmtree(folder / "variants")
-    assert told(folder) == "fatal: variants/bases.toml: no such file. Write it.\n"
+    assert told(folder) == "fatal: variants/bases.toml: file not found. Create it.\n"
 
 
 def test_the_repositorys_own_catalogue_has_no_mistakes() -> None:

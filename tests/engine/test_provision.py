@@ -109,7 +109,7 @@ def test_an_engine_of_ours_unpacks_as_most_do_where_that_can_be_had(monkeypatch,
     monkeypatch.setattr(packages, "ensure", ensure)
     provision_module._recommended(None, said.append)
     assert asked == ([] if there or ours else [{"unpigz": "pigz"}])
-    assert said == (["the engine goes without pigz: apt could not install"] if asked and fails else [])
+    assert said == (["the engine runs without pigz: apt could not install"] if asked and fails else [])
 
 
 @dataclass
@@ -268,7 +268,7 @@ def test_environment_of_a_dockerd():
 
 def test_no_right_no_dockerd(tmp_path, monkeypatch):
     monkeypatch.setattr(daemon_module, "capable", lambda _: False)
-    with Keeper(tmp_path) as keeper, pytest.raises(EngineUnavailable, match="no engine of our own"):
+    with Keeper(tmp_path) as keeper, pytest.raises(EngineUnavailable, match="no private engine"):
         Daemon.start(keeper, data=tmp_path / "data", network=(), registries="10.0.0.0/24")
 
 

@@ -28,7 +28,7 @@ def test_a_formula_that_is_off_does_not_hold_and_is_marked():
 
 
 def test_a_cell_that_is_not_there_is_said_before_anything_is_started():
-    with pytest.raises(UsageError, match="go-slmi: there is no such cell"):
+    with pytest.raises(UsageError, match="go-slmi: no cell has this name"):
         next(check(ROOT, ["go-slmi"], QUESTION, say=print))
 
 

@@ -122,6 +122,6 @@ def test_the_command_draws_from_a_stored_run(capsys):
 
 def test_what_cannot_be_tested_is_told(capsys, tmp_path):
     assert main(["selftest", "aa", "no-such-cell", "--results", str(tmp_path)]) == 2
-    assert "no-such-cell: there is no such cell" in capsys.readouterr().err
+    assert "no-such-cell: no cell has this name" in capsys.readouterr().err
     assert main(["selftest", "aa", "go-scratch", "--probe", "smell", "--results", str(tmp_path)]) == 2
     assert "smell" in capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_the_table_has_a_row_for_each_number_and_says_what_failed(run):
     assert [int(row.split()[0]) for row in rows] == list(COUNTS)
     assert "failed" in rows[-1]
     assert all("512" in row and "68" in row for row in rows)
-    assert "One more costs 400 ms" in text
+    assert "One more stage costs 400 ms" in text
 
 
 def test_the_chart_shows_every_sample(run):

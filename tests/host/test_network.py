@@ -98,7 +98,7 @@ def rules(text: str) -> list[str]:
 def test_addresses_are_unique_and_come_back(tmp_path):
     with Keeper(tmp_path) as keeper, Network(keeper) as network:
         taken = []
-        with pytest.raises(LabError, match="no address is free"):
+        with pytest.raises(LabError, match="no address is left"):
             while True:
                 taken.append(network.allocate())
         assert len(set(taken)) == len(taken) == 119

@@ -50,7 +50,7 @@ def nodes(tmp_path, keeper=None, kind="auto", engine=None, **options) -> Nodes:
 def test_reasons_are_remembered(tmp_path):
     made = nodes(tmp_path)
     assert made.kind == "layers"
-    assert dict(made.refused) == {"namespace": "it takes root", "dind": "no image with dockerd is at hand"}
+    assert dict(made.refused) == {"namespace": "it takes root", "dind": "there is no image with dockerd"}
     assert made.impossible == ""
     assert nodes(tmp_path, dind_image="x").kind == "dind"
     assert "cannot be reached" in nodes(tmp_path, dind_image="x", engine=Engine(local=False)).refused["dind"]

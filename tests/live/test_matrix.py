@@ -213,7 +213,7 @@ def test_no_engine_is_one_clear_error(matrix):
     command = [sys.executable, "-m", "harness", "bench", "-m", "size"]
     done = subprocess.run(command, cwd=matrix[0], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "no engine may be used" in done.stdout + done.stderr
+    assert "no engine is allowed" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 

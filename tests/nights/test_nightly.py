@@ -365,9 +365,9 @@ def test_the_page_says_how_a_series_changed_with_its_causes(short):
 def test_accept_and_what_it_refuses(short, capsys):
     none = ["--budgets", "none.toml"]
     assert command(short, "accept", "rust-*", "size.*", "--reason", "x", *none) == 2
-    assert "no series is called so" in capsys.readouterr().err
+    assert "no series has this name" in capsys.readouterr().err
     assert command(short, "accept", "go-slim", "size.transfer", "--reason", "x", *none) == 2
-    assert "nothing changed here" in capsys.readouterr().err
+    assert "no change was detected" in capsys.readouterr().err
     assert command(short, "accept", "python-full", "size.transfer", "--reason", "point release", *none) == 0
     assert short.runs[70, FLOATING] in capsys.readouterr().out
     (short.results / "accepted.jsonl").unlink()

@@ -290,7 +290,7 @@ def test_runs_are_listed_by_time(tmp_path: Path) -> None:
     (tmp_path / "20261124-000000-dead").mkdir()  # killed before its manifest was written
     assert [path.name for path in list_runs(tmp_path)] == ["20261122-030000-aaaa", "20261123-184501-3f9a"]
     assert latest(tmp_path).name == "20261123-184501-3f9a"
-    with pytest.raises(StoreError, match="there is no run here"):
+    with pytest.raises(StoreError, match="this folder has no run"):
         read_run(tmp_path / "nowhere")
 
 

@@ -168,7 +168,7 @@ def test_more_entries_than_the_limit_are_passed_over_not_kept(monkeypatch) -> No
     count = 100_000
     headers = (entry(f"d/{number}").tobuf(tarfile.GNU_FORMAT) for number in range(count))
     outcome, _, peak = measured(stream_of(headers, 512 * count))
-    assert outcome == "no image: it has neither manifest.json nor index.json"
+    assert outcome == "not an image: it has neither manifest.json nor index.json"
     assert peak < 16 << 20
 
 

@@ -128,9 +128,9 @@ class Apt:
         identity, codename = aptsources.vendor()
         if identity != "debian":
             raise BaseUnavailable(
-                f"the packages lane makes Debian bases and this machine is {identity or 'unknown'}",
+                f"the packages lane makes Debian bases, but this machine is {identity or 'unknown'}",
                 where="apt",
-                fix="Use TARE_LANE=upstream with a registry in reach, or run on Debian.",
+                fix="Use TARE_LANE=upstream with a registry that this machine can reach, or run on Debian.",
             )
         keyrings = (Path(f"/usr/share/keyrings/debian-archive-keyring.{end}") for end in ("pgp", "gpg"))
         keyring = next((path for path in keyrings if path.exists()), None)
@@ -139,7 +139,7 @@ class Apt:
             kept = ((source, tuple(suite for suite in source.suites if suite in self._only)) for source in found)
             found = tuple(replace(source, suites=suites) for source, suites in kept if suites)
             if not found:
-                raise BaseUnavailable(f"this machine's apt takes no {' '.join(self._only)}", where="apt")
+                raise BaseUnavailable(f"this machine's apt does not accept {' '.join(self._only)}", where="apt")
         for name in ("etc/parts", "lists/partial", "cache/archives/partial", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         (self.folder / "status").touch()

@@ -33,7 +33,7 @@ class Security:
                 except (LabError, OSError) as error:
                     self._reason = str(error)
             if self._index is None:
-                raise LabError(f"the security index of {self._release} cannot be had: {self._reason}")
+                raise LabError(f"the security index of {self._release} cannot be read: {self._reason}")
             return self._index
 
     def _read(self) -> Index:

@@ -136,7 +136,7 @@ def for_release(
     own = own or [source for source in wanted if "signed-by" not in source.options] or wanted
     if not any(release in source.suites for source in own):
         raise BaseUnavailable(
-            f"none of this machine's apt sources can be turned to {release}",
+            f"none of this machine's apt sources can be used for {release}",
             where="apt",
             fix="Add the distribution's main suite to /etc/apt/sources.list.d, or use TARE_LANE=upstream.",
         )

@@ -134,9 +134,9 @@ class Bases:
                 known = engine.inspect(name)
                 self._announce(f"base {role}: pulled {upstream} in {time.monotonic() - started:.0f} s")
             if known is None:
-                raise EngineError(f"{reference} is gone right after it was pulled")
+                raise EngineError(f"{reference} disappeared right after it was pulled")
         except EngineError as error:
-            return BaseUnavailable(f"{upstream} cannot be had: {error}", where=f"base {role}", fix=fix)
+            return BaseUnavailable(f"{upstream} cannot be pulled: {error}", where=f"base {role}", fix=fix)
         provenance = {"lane": "upstream", "upstream": upstream, "digest": digest, "reference": reference}
         return BaseImage(
             role=role,

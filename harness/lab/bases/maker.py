@@ -75,7 +75,7 @@ class Maker:
             return results
         try:
             self._prepare()
-            with self._store.locked(waiting=lambda: self._announce("bases: waiting for another harness to make them")):
+            with self._store.locked(waiting=lambda: self._announce("bases: waiting for another Tare that makes them")):
                 results = {} if refresh else self._found(needs)
                 self._make(needs, results)
         except LabError as error:
@@ -121,7 +121,7 @@ class Maker:
             raise LabError(
                 "making bases from packages needs root",
                 where="bases",
-                fix="Run as root, or use TARE_LANE=upstream with a registry in reach.",
+                fix="Run as root, or use TARE_LANE=upstream with a registry that this machine can reach.",
             )
         if not shutil.which("mmdebstrap"):
             from harness.host import packages  # only a machine without the tool needs the installer

@@ -76,7 +76,7 @@ class Depot:
         """Why nginx cannot reach what this machine reaches; "" where it can."""
         upstreams = upstreams or read()
         if proxied := sorted(without_credentials(url) for url in upstreams.proxies):
-            return f"this machine reaches {proxied[0]} through a proxy, which nginx cannot"
+            return f"this machine reaches {proxied[0]} through a proxy, and nginx cannot use a proxy"
         if not upstreams.nameservers:
             return "/etc/resolv.conf names no server"
         return "" if upstreams.authorities else "this machine has no certificate authorities"
@@ -135,7 +135,7 @@ class Depot:
         from harness.host.packages import ensure
 
         if reason := self.impossible(self.upstreams):
-            raise LabError(reason, where="depot", fix="Use TARE_DEPOT=off: builds then fetch directly.")
+            raise LabError(reason, where="depot", fix="Use TARE_DEPOT=off. Builds then fetch packages directly.")
         program = ensure({"nginx": "nginx"}, announce=self._announce, keeper=self._keeper)["nginx"]
         self._cache.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
@@ -204,6 +204,6 @@ def _free_port(address: str) -> int:
         try:
             listener.bind((address, 0))
         except OSError as error:
-            raise LabError(f"nothing can listen here: {error}", where=address) from error
+            raise LabError(f"no port can be opened: {error}", where=address) from error
         port: int = listener.getsockname()[1]
         return port

@@ -338,7 +338,7 @@ def test_upstream_images_are_pinned_pulled_and_named(tmp_path):
     assert (found.lane, found.provenance["upstream"]) == ("upstream", "registry.test/os-slim:1")
     assert engine.inspect(found.name).id == found.image_id
     assert f"pull registry.test/os-slim@{found.provenance['digest']}" in engine.calls
-    assert str(images["sdk"]).startswith("base sdk: registry.test/sdk:1 cannot be had")
+    assert str(images["sdk"]).startswith("base sdk: registry.test/sdk:1 cannot be pulled")
     assert bench.maker.made == []
     calls = len(engine.calls)
     bench.bases.load(engine, [found])

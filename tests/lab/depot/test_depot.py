@@ -320,7 +320,7 @@ def test_an_address_that_is_not_this_machines(tmp_path, keeper, upstream, author
     depot = Depot(
         Settings(cache=tmp_path / "c"), keeper, "198.51.100.1", upstreams=upstreams_at(upstream.url, authority)
     )
-    with pytest.raises(LabError, match="nothing can listen here"):
+    with pytest.raises(LabError, match="no port can be opened"):
         depot.__enter__()
     assert not depot._folder.exists()
 
