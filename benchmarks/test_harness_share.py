@@ -18,6 +18,7 @@ from harness.cell.prepare import Workshop
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec
 from harness.lab.lab import open_lab
+from harness.lab.state import RunState
 from harness.ledger import HARNESS, Ledger
 from harness.plugin import Replay
 from harness.probes import all_probes
@@ -65,9 +66,9 @@ def test_error_of_the_start_up_clock(benchmark, catalogue, name):
     """
     (cell,) = (cell for cell in catalogue.cells if cell.id == name)
     settings = replace(Settings.from_environ(), engine="private")
-    errors = []
-    with open_lab(settings, catalogue, [cell], say=print, ledger=Ledger()) as lab:
-        Workshop(lab).build(cell, "tare.local/cell/error:latest")
+    errors, state = [], RunState()
+    with open_lab(settings, catalogue, [cell], state, say=print, ledger=Ledger()) as lab:
+        Workshop(lab, state).build(cell, "tare.local/cell/error:latest")
         spec = ContainerSpec(image="tare.local/cell/error:latest", env=cell.app.env, network=lab.test_bed.network)
         door = Door.of(cell.app, lab.test_bed.address, lab.test_bed.port(cell.app.port))
         for _ in range(STARTS):

@@ -143,7 +143,7 @@ class BenchmarkSession:
         recorded = [item.callspec.params["recorded"] for item in items if _is_ours(item)]  # type: ignore[attr-defined]
         cells = {r.cell.id: r.cell for r in recorded}
         wanted = {r.probe for r in recorded}
-        probes = [probe for probe in self.probes if probe.name in wanted or (probe.of_engine and "start" in wanted)]
+        probes = [probe for probe in self.probes if {probe.name, probe.beside} & wanted]
         budget, blocks = self._config.getoption("--budget"), self._config.getoption("--blocks")
         job = Job(
             root=self.root,

@@ -13,27 +13,29 @@ from harness.surface.inspection import Inspection, inspection_of
 if TYPE_CHECKING:
     from harness.cell.prepare import Prepared
     from harness.lab.registry import Registry
+    from harness.lab.state import RunState
 
 
-def inspected(registry: Registry, cell: Prepared) -> Inspection:
+def inspected(registry: Registry, state: RunState, cell: Prepared) -> Inspection:
     """The inspection of a cell's image, which is walked once for all probes that ask.
 
     From the layers the registry holds: to save an image an engine writes all of it to its disk first.
     """
-    if not cell.inspections:
-        layers = cell.manifest.layers
-        with held_back():
-            contents = read_layers(
-                registry.config(cell.repository, cell.manifest.digest),
-                (registry.blob(cell.repository, layer.digest) for layer in layers),
-                examine=Examiner(),
-            )
-            found = inspection_of(
-                contents,
-                name=cell.cell.id,
-                image=cell.id,
-                packed=[layer.size for layer in layers],
-                base=base_layers(cell.manifest, cell.base_manifest),
-            )
-        cell.inspections.append(found)
-    return cell.inspections[0]
+    return state.inspection(cell.cell.id, lambda: _inspect(registry, cell))
+
+
+def _inspect(registry: Registry, cell: Prepared) -> Inspection:
+    layers = cell.manifest.layers
+    with held_back():
+        contents = read_layers(
+            registry.config(cell.repository, cell.manifest.digest),
+            (registry.blob(cell.repository, layer.digest) for layer in layers),
+            examine=Examiner(),
+        )
+        return inspection_of(
+            contents,
+            name=cell.cell.id,
+            image=cell.id,
+            packed=[layer.size for layer in layers],
+            base=base_layers(cell.manifest, cell.base_manifest),
+        )

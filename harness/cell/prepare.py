@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.cell import ask
@@ -22,11 +22,10 @@ from harness.image.manifest import ImageManifest
 from harness.lab.bases.bases import BaseImage
 from harness.lab.kept_images import Kept, key_of
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.ledger import Ledger
 from harness.model import Cell, Edit, Status
-from harness.scenarios.pull_model import PullProfile
 from harness.settings import IMAGE_PREFIX
-from harness.surface.inspection import Inspection
 
 _DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
@@ -51,9 +50,6 @@ class Prepared:
     started: float  # s from the create call to the first valid answer, on a machine that may have been busy
     key: str = ""  # of the image on the shelf; "" where it is not there
     kept: float = 0.0  # Unix time it was built, where that was an earlier run; 0: in this session
-    profiles: list[PullProfile] = field(default_factory=list)  # of the pulls to empty nodes in this session
-    inspections: list[Inspection] = field(default_factory=list)  # one at most: of the walk of the saved image
-    peaks: list[int] = field(default_factory=list)  # B of memory, read after all right answers
 
 
 class Workshop:
@@ -63,8 +59,9 @@ class Workshop:
     otherwise disturb the build that is timed next.
     """
 
-    def __init__(self, lab: Lab, *, rebuilds: bool = False) -> None:
+    def __init__(self, lab: Lab, state: RunState, *, rebuilds: bool = False) -> None:
         self._lab = lab
+        self._state = state
         self._rebuilds = rebuilds
         self.ledger = Ledger()  # of what this workshop spends its time on
 
@@ -140,7 +137,7 @@ class Workshop:
         if key and self._lab.shelf:
             kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
             if self._lab.shelf.put(key, prepared.repository, kept):
-                self._lab.lasting.add(image)
+                self._state.keep_images(image)
                 return replace(prepared, key=key)
         return prepared
 
@@ -192,7 +189,7 @@ class Workshop:
             return None
         with self.ledger.spend("starts"):
             started = self.verify(cell, image)
-        lab.lasting.add(image)
+        self._state.keep_images(image)
         return Prepared(
             cell=cell,
             id=kept.image,
@@ -273,13 +270,12 @@ class Workshop:
 
     def _verify_changed(self, cell: Cell, image: str) -> float:
         """The same of a changed image, in one strategy of each app: the change is the same in all; else 0 s."""
-        claims = self._lab.changed_by
-        if claims.setdefault(cell.app.name, cell.id) != cell.id:
+        if not self._state.claim_change(cell.app.name, cell.id):
             return 0.0
         try:
             return self.verify(cell, image)
         except TryFailed:
-            del claims[cell.app.name]  # so that every strategy that can tells what is wrong
+            self._state.release_change(cell.app.name)  # so that every strategy that can tells what is wrong
             raise
 
     def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:

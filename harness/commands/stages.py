@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import random
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands import Group
 from harness.commands._runs import add_results, find_run
+
+if TYPE_CHECKING:
+    from harness.text.display import Display
 
 HELP = "build images of 1 to 64 stages and show what a stage costs and whether the image grows"
 GROUP = Group.MEASURE
@@ -18,6 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     parser.add_argument("--blocks", type=int, default=3, help="builds of each image (default: 3, about 6 minutes)")
     parser.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
+    parser.add_argument(
+        "--resume", metavar="RUN", nargs="?", const="latest", help="go on with an interrupted run (default: the newest)"
+    )
     parser.add_argument("--show", metavar="RUN", help="show table and chart of a stored run, without measuring")
 
 
@@ -41,23 +47,28 @@ def run(options: argparse.Namespace) -> int:
     return 1 if stored.failures else 0
 
 
-def _measure(options: argparse.Namespace, display: object) -> Path:
+def _measure(options: argparse.Namespace, display: Display) -> Path:
     from harness.catalogue.read import read
     from harness.errors import UsageError
-    from harness.experiments.stages import BASE, measure
-    from harness.lab.lab import open_lab
-    from harness.ledger import Ledger
+    from harness.experiments.stages import experiment
     from harness.settings import Settings
-    from harness.text.display import Display
+    from harness.store.run import read_run
 
-    assert isinstance(display, Display)
     if options.blocks < 1:
         raise UsageError(f"{options.blocks} blocks measure nothing", where="--blocks", fix="Use 1 or more.")
-    catalogue = read(Path())
-    ledger = Ledger()
-    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 32)
-    settings = Settings.from_environ()
-    with open_lab(settings, catalogue, (), roles=(BASE,), say=display.say, ledger=ledger) as lab:
-        folder = measure(lab, catalogue, options.results, display, ledger, blocks=options.blocks, seed=seed)
-        display.say(f"time: {ledger.line()}")
-    return folder
+    resume = None
+    if options.resume:
+        name = None if options.resume == "latest" else options.resume
+        resume = read_run(find_run(name, options.results))
+        if any(not cell.app.startswith("stages-") for cell in resume.manifest.cells):
+            raise UsageError("this is no run of the stages experiment", where=resume.id, fix="See `tare runs`.")
+    return experiment(
+        Path.cwd(),
+        options.results,
+        read(Path()),
+        Settings.from_environ(),
+        display,
+        blocks=options.blocks,
+        seed=options.seed,
+        resume=resume,
+    )

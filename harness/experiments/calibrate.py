@@ -16,9 +16,10 @@ from harness.errors import UsageError
 from harness.experiments import effects as calibration
 from harness.experiments.effects import LATE, LAYER, MEMORY, PLAIN, SHIFT, SLEEP, START, WITHIN
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.model import Cell, Metric, Unit
 from harness.probes import all_probes
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.probes.link import LinkProbe
 from harness.run.job import Job, Part, measure
 from harness.settings import Settings
@@ -41,7 +42,7 @@ class RegistryProbe(CellProbe):
     reports: ClassVar = {"image": "registry.stored"}
     blocks = 1
     guess = 1.0
-    timed = False
+    when = When.PREPARING
     metrics = (
         Metric(
             name="registry.stored",
@@ -51,7 +52,7 @@ class RegistryProbe(CellProbe):
         ),
     )
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:  # noqa: ARG002 - as CellProbe has it
         yield "image", lambda: self._measure(lab, cell)
 
     def _measure(self, lab: Lab, cell: Prepared) -> Reading:
@@ -63,8 +64,8 @@ class RegistryProbe(CellProbe):
 class EveryLink(LinkProbe):
     """The link probe with a real pull of every cell, not of three."""
 
-    def begin(self, cells: Sequence[Prepared]) -> None:
-        self._checked = {cell.cell.id for cell in cells}
+    def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:
+        state.shape(*(cell.cell.id for cell in cells))
 
 
 def calibrate(root: Path, results: Path, settings: Settings, display: Display, *, short: bool = False) -> Path:

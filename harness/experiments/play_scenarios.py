@@ -22,6 +22,7 @@ from harness.lab.lab import Lab
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.registry import Registry
+from harness.lab.state import RunState
 from harness.probes.build import BuildProbe
 from harness.scenarios.formulas import SCENARIOS, Estimate, Parts, Question, Typical, exact, of_samples, storage
 from harness.scenarios.layer_sizes import CellParts, ImageParts
@@ -58,7 +59,9 @@ class Check:
 class Checker:
     """Plays scenarios out in a lab, one cell at a time. Raises LabError where nodes cannot be had side by side."""
 
-    def __init__(self, lab: Lab, question: Question, say: Callable[[str], None], *, only: Collection[str] = ()) -> None:
+    def __init__(
+        self, lab: Lab, state: RunState, question: Question, say: Callable[[str], None], *, only: Collection[str] = ()
+    ) -> None:
         """`only` names the scenarios to play out; all where it is empty."""
         if lab.nodes.kind in ("", "layers"):
             why = lab.nodes.impossible or "the only node is the engine itself"
@@ -67,7 +70,8 @@ class Checker:
         self._question = question
         self._say = say
         self._only = only
-        self._workshop = Workshop(lab)
+        self._state = state
+        self._workshop = Workshop(lab, state)
         self._prepared: dict[str, Prepared] = {}
         self._parts: dict[str, Parts] = {}
 
@@ -121,7 +125,7 @@ class Checker:
                 base.append(self._profiled(node, prepared, "current"))
         values: dict[str, list[float]] = {}
         for _ in range(BUILDS if any(map(self._wanted, _BUILT)) else 0):
-            for _, build in BuildProbe().visit_cell(self._lab, prepared):
+            for _, build in BuildProbe().visit_cell(self._lab, self._state, prepared):
                 self._lab.monitor.wait()
                 for metric, value in build().values.items():
                     values.setdefault(metric, []).append(value)
@@ -219,7 +223,7 @@ class Checker:
                     prepared.cell,
                     tag,
                     edit=app.source_change,
-                    number=next(lab.edits),
+                    number=self._state.next_edit(),
                     no_cache=cold and not lab.may_prune,
                 )
                 began = time.monotonic()
@@ -262,7 +266,7 @@ class Checker:
                 for version in range(2, versions + 1):
                     tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:version"
                     edit = prepared.cell.app.source_change
-                    self._workshop.build(prepared.cell, tag, edit=edit, number=next(lab.edits))
+                    self._workshop.build(prepared.cell, tag, edit=edit, number=self._state.next_edit())
                     self._push(tag, f"{repository}:v{version}")
                     lab.engine.remove_image(tag)
             return Check(
@@ -291,9 +295,10 @@ def check(
         if name not in known:
             raise UsageError("no cell has this name", where=name, fix=f"The cells are {', '.join(known)}.")
     cells = [known[name] for name in names]
-    with open_lab(settings, catalogue, cells, say=say, ledger=Ledger()) as lab:
-        checker = Checker(lab, question, say, only=only)
+    state = RunState()
+    with open_lab(settings, catalogue, cells, state, say=say, ledger=Ledger()) as lab:
+        checker = Checker(lab, state, question, say, only=only)
         for cell in cells:
             say(f"{cell.id}: building")
-            yield from checker.cell(Workshop(lab).prepare(cell))
+            yield from checker.cell(Workshop(lab, state).prepare(cell))
         yield checker.storage()

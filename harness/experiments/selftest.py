@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model import Cell, Metric, Unit
-from harness.run.plan import ENOUGH_BLOCKS, Plan, ProbePlan, Progress, Row, next_block
+from harness.run.plan import ENOUGH_BLOCKS, Plan, ProbePlan, Row, RowProgress, next_block
 from harness.run.undecided import Column, Outlook, outlook
 from harness.stats.intervals import RATE, SMALLEST_DECIDABLE, Floats, Ratio, Verdict, confirm, ratio
 from harness.store.run import Run, Series
@@ -292,12 +292,12 @@ def race(
     return Race(goal, equal.comparisons(), least, planned.taken, equal.taken)
 
 
-def _progress(measured: _Measured, replay: _Replay, seconds: Mapping[str, float]) -> dict[Row, Progress]:
+def _progress(measured: _Measured, replay: _Replay, seconds: Mapping[str, float]) -> dict[Row, RowProgress]:
     found = {}
     for row in replay.rows():
         seen = measured.outlooks.get(row, Outlook(None, 1, frozenset(replay.plan.members(row))))
         cost = seconds[row.probe] * len(seen.open)
-        found[row] = Progress(measured.done[row], cost, seen.width, seen.more, seen.open)
+        found[row] = RowProgress(measured.done[row], cost, seen.width, seen.more, seen.open)
     return found
 
 

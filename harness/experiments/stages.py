@@ -12,24 +12,24 @@ else. Whether the final image stays what it is, however many stages there were, 
 from __future__ import annotations
 
 import secrets
-import time
-from dataclasses import asdict
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from harness.catalogue.catalogue import Catalogue
-from harness.errors import TareError
 from harness.image.context import pack
 from harness.image.tree import read_image, unpacked
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
-from harness.ledger import Ledger
-from harness.model import Metric, Phase, Try, Unit
-from harness.probes.base import Reading
-from harness.run.environment import environment, git_revision, versions
-from harness.run.outcome import Outcome
-from harness.run.plan import Block, Plan, ProbePlan
-from harness.settings import IMAGE_PREFIX
-from harness.store.run import CellInfo, Manifest, RunWriter
+from harness.lab.state import RunState
+from harness.model import App, Cell, Edit, Metric, Phase, Request, Strategy, Unit
+from harness.probes.base import Reading, SourceProbe, Visit
+from harness.run.job import Job, measure
+from harness.settings import IMAGE_PREFIX, Settings
+from harness.store.run import Run
 from harness.text.display import Display
 
 SHAPES = {
@@ -39,18 +39,32 @@ SHAPES = {
 }
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 BASE = "os-slim"
-PROBE = "stages"
+_APP = "stages-"  # how the names of apps begin
 _ZEROS = 48 << 20  # B a stage checksums: about a tenth of a second
 METRICS = (
-    Metric(name="stages.build", unit=Unit.SECONDS, headline=True, help="wall time of a build with an empty cache"),
+    Metric(
+        name="stages.build",
+        unit=Unit.SECONDS,
+        headline=True,
+        given_by="stages cold",
+        help="wall time of a build with an empty cache",
+    ),
     Metric(
         name="stages.transfer",
         unit=Unit.BYTES,
         deterministic=True,
         headline=True,
+        given_by="stages image",
         help="config and compressed layers of the final image",
     ),
-    Metric(name="stages.unpacked", unit=Unit.BYTES, deterministic=True, headline=True, help="files of the final image"),
+    Metric(
+        name="stages.unpacked",
+        unit=Unit.BYTES,
+        deterministic=True,
+        headline=True,
+        given_by="stages image",
+        help="files of the final image",
+    ),
 )
 
 
@@ -84,115 +98,116 @@ def dockerfile(shape: str, count: int, *, base: str, salt: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def cells() -> list[CellInfo]:
-    """The cells of the experiment: each shape is an app, each number of stages a strategy."""
-    return [
-        CellInfo(
-            id=f"stages-{shape}-{count}",
-            app=f"stages-{shape}",
-            app_title=title,
-            strategy=str(count),
-            strategy_title=f"{count} stages",
-            rank=count,
-        )
-        for shape, title in SHAPES.items()
-        for count in COUNTS
-    ]
+class StagesProbe(SourceProbe):
+    """Builds a cell's Dockerfile from an empty cache, with a salt that no build has seen, and weighs what came out."""
 
+    name = "stages"
+    activity = "builds"
+    rank = 90
+    states = ("cold", "image")
+    reports: ClassVar = {}
+    guess = 6.0
+    metrics = METRICS
 
-def measure(
-    lab: Lab, catalogue: Catalogue, results: Path, display: Display, ledger: Ledger, *, blocks: int, seed: int
-) -> Path:
-    """Run the experiment and return its run folder. A build that fails is a record; Ctrl-C loses nothing.
+    def visit_source(self, lab: Lab, state: RunState, cell: Cell) -> Visit:  # noqa: ARG002 - as SourceProbe has it
+        base = lab.bases[BASE]
+        if not isinstance(base, BaseImage):
+            raise base
+        lab.store.load(lab.engine, (base,))
+        shape, tag = cell.app.name.removeprefix(_APP), f"{IMAGE_PREFIX}stages:{cell.id}"
+        text = dockerfile(shape, cell.strategy.rank, base=base.name, salt=f"{secrets.randbits(48):x}")
+        context = pack(cell.app.path, text)
+        if lab.may_prune:
+            lab.engine.prune_builds()
+        try:
+            yield "cold", lambda: self._build(lab, context, tag)
+            yield "image", lambda: self._weigh(lab, tag)
+        finally:
+            lab.engine.remove_image(tag)
 
-    Raises BaseUnavailable where there is no base to build on.
-    """
-    base = lab.bases[BASE]
-    if not isinstance(base, BaseImage):
-        raise base
-    lab.store.load(lab.engine, (base,))
-    where = environment(lab)
-    known = cells()
-    plan = Plan(
-        cells=tuple(cell.id for cell in known),
-        probes=(ProbePlan(name=PROBE, blocks=blocks, guess=6.0),),
-        seed=seed,
-        budget=None,
-        blocks=blocks,
-    )
-    manifest = Manifest(
-        environment=where,
-        seed=seed,
-        metrics=METRICS,
-        cells=tuple(known),
-        plan=asdict(plan),
-        versions=versions(),
-        git=git_revision(catalogue.cells[0].app.path if catalogue.cells else Path()),
-    )
-    order = 0
-    with lab.keeper.scope() as scope, RunWriter.create(results, manifest) as writer:
-        empty = scope.short_folder()
-        display.say(f"run {writer.folder.name}, environment {where.fingerprint}, seed {seed}")
-        for block in range(blocks):
-            began = time.monotonic()
-            for number, cell in enumerate(plan.order(Block(plan.rows()[0], block)), 1):
-                display.now(f"block {block + 1} of {blocks}: {cell} ({number}/{len(known)})")
-                _, shape, count = cell.split("-")
-                text = dockerfile(shape, int(count), base=base.name, salt=f"{secrets.randbits(48):x}")
-                writer.append(_try(lab, ledger, pack(empty, text), cell, block, order))
-                order += 1
-            display.say(f"block {block + 1} of {blocks}: {time.monotonic() - began:.0f} s")
-        return writer.folder
-
-
-def _try(lab: Lab, ledger: Ledger, context: bytes, cell: str, block: int, order: int) -> Try:
-    tag = f"{IMAGE_PREFIX}stages:{cell}"
-    if lab.may_prune:
-        lab.engine.prune_builds()
-    with ledger.spend("waiting"):
-        quiet = lab.monitor.wait()
-    at, began = time.time(), time.monotonic()
-    try:
-        with ledger.spend("builds"):
-            built = lab.engine.build(context=context, tag=tag, no_cache=not lab.may_prune)
-        values = {"stages.build": built.seconds}
-        if block == 0:
-            values |= _sizes(lab, tag)
+    @staticmethod
+    def _build(lab: Lab, context: bytes, tag: str) -> Reading:
+        built = lab.engine.build(context=context, tag=tag, no_cache=not lab.may_prune)
         phases = tuple(Phase(step.name, step.started, step.seconds) for step in built.steps)
-        outcome = Outcome(reading=Reading(values, phases))
-    except TareError as error:
-        outcome = Outcome.of(error)
-    finally:
-        lab.engine.remove_image(tag)
-        lab.monitor.mark()
-    reading = outcome.reading or Reading({})
-    return Try(
-        cell=cell,
-        probe=PROBE,
-        state="cold",
-        block=block,
-        order=order,
-        at=at,
-        seconds=time.monotonic() - began,
-        status=outcome.status,
-        values=reading.values,
-        phases=reading.phases,
-        reason=outcome.reason,
-        log=outcome.log,
-        load=quiet.load,
-        waited=quiet.waited,
-    )
+        return Reading({"stages.build": built.seconds}, phases)
+
+    @staticmethod
+    def _weigh(lab: Lab, tag: str) -> Reading:
+        reference = f"{lab.registry.push}/{IMAGE_PREFIX}stages:image"
+        lab.engine.tag(tag, reference)
+        try:
+            lab.engine.push(reference)
+            manifest = lab.registry.manifest(f"{IMAGE_PREFIX}stages", "image")
+        finally:
+            lab.engine.remove_image(reference)
+        return Reading(
+            {
+                "stages.transfer": float(manifest.transfer_bytes),
+                "stages.unpacked": float(unpacked(read_image(lab.engine.save(tag)))),
+            }
+        )
 
 
-def _sizes(lab: Lab, tag: str) -> dict[str, float]:
-    reference = f"{lab.registry.push}/{IMAGE_PREFIX}stages:image"
-    lab.engine.tag(tag, reference)
-    try:
-        lab.engine.push(reference)
-        manifest = lab.registry.manifest(f"{IMAGE_PREFIX}stages", "image")
-    finally:
-        lab.engine.remove_image(reference)
-    return {
-        "stages.transfer": float(manifest.transfer_bytes),
-        "stages.unpacked": float(unpacked(read_image(lab.engine.save(tag)))),
-    }
+@contextmanager
+def generated(catalogue: Catalogue) -> Iterator[Catalogue]:
+    """The catalogue of the experiment, on the bases of `catalogue`: each shape is an app, each number of stages a
+    strategy. Its folders are removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="tare-stages-") as name:
+        folder, source = Path(name), Path(name, "source")
+        source.mkdir()  # and stays empty: the stages need no file
+        nothing = Edit(file="", find="", replace="")
+        apps = [
+            App(
+                name=f"{_APP}{shape}",
+                title=title,
+                language="",
+                path=source,
+                port=1,
+                ready=Request("/"),
+                verify=(),
+                source_change=nothing,
+                dependency_change=nothing,
+            )
+            for shape, title in SHAPES.items()
+        ]
+        strategies = [
+            Strategy(name=str(count), title=f"{count} stages", summary="", trades="", path=folder, rank=count)
+            for count in COUNTS
+        ]
+        cells = []
+        for app in apps:
+            for strategy in strategies:
+                path = folder / f"{app.name}-{strategy.name}.Dockerfile"
+                path.write_text(dockerfile(app.name.removeprefix(_APP), strategy.rank, base=BASE))
+                cells.append(Cell(app=app, strategy=strategy, dockerfile=path, bases=(BASE,)))
+        yield replace(catalogue, apps=tuple(apps), strategies=tuple(strategies), cells=tuple(cells), problems=())
+
+
+def experiment(
+    root: Path,
+    results: Path,
+    catalogue: Catalogue,
+    settings: Settings,
+    display: Display,
+    *,
+    blocks: int,
+    seed: int | None = None,
+    resume: Run | None = None,
+) -> Path:
+    """Run the experiment, or go on with a run of it, and return its run folder. `catalogue` has the base to build on.
+
+    A build that fails is a record; Ctrl-C loses nothing.
+    """
+    with generated(catalogue) as own:
+        job = Job(
+            root=root,
+            results=results,
+            catalogue=own,
+            cells=own.cells,
+            probes=(StagesProbe(),),
+            budget=None,
+            blocks=blocks,
+            seed=seed,
+            resume=resume,
+        )
+        return measure(job, settings, display)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import os
 import sys
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +27,7 @@ from harness.lab.kept_images import Shelf
 from harness.lab.node import Nodes
 from harness.lab.registry import Registry
 from harness.lab.services import Services
+from harness.lab.state import RunState
 from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, TestBed, have_tool, shell_holder
 
 if TYPE_CHECKING:
@@ -65,10 +64,6 @@ class Lab:
     monitor: Monitor
     bind: str
     notes: dict[str, str]
-    # cells share build stages, and a user's engine remembers other runs: no edit may be one that was built before
-    edits: Iterator[int] = field(default_factory=lambda: itertools.count(int(time.time() * 1000)))
-    changed_by: dict[str, str] = field(default_factory=dict)  # app → the cell whose changed image has to answer, too
-    lasting: set[str] = field(default_factory=set)  # names of images that a later run may have use for
 
     @property
     def may_prune(self) -> bool:
@@ -112,6 +107,7 @@ def open_lab(
     settings: Settings,
     catalogue: Catalogue,
     cells: Iterable[Cell],
+    state: RunState,
     *,
     roles: Iterable[str] = (),
     track: str = "",
@@ -142,9 +138,8 @@ def open_lab(
             )
             engine = provided.engine
             stack.callback(engine.close)
-            lasting: set[str] = set()
             if roots:
-                stack.callback(_keep, roots, engine, lasting, say)
+                stack.callback(_keep, roots, engine, state, say)
             if engine.info.origin == "system":
                 stack.enter_context(_claimed(settings, engine))
             bind = network.address if network else _LOOPBACK
@@ -180,7 +175,7 @@ def open_lab(
             )
             shelf = _shelf(settings, registry, depot)
             if shelf:
-                lasting |= {TOOL_IMAGE, *(base.name for base in _had(bases, *bases))}
+                state.keep_images(TOOL_IMAGE, *(base.name for base in _had(bases, *bases)))
         yield Lab(
             settings=settings,
             catalogue=catalogue,
@@ -200,15 +195,14 @@ def open_lab(
             monitor=Monitor(),
             bind=bind,
             notes=notes,
-            lasting=lasting,
         )
 
 
-def _keep(roots: KeptRoots, engine: Engine, names: Collection[str], say: Callable[[str], None]) -> None:
+def _keep(roots: KeptRoots, engine: Engine, state: RunState, say: Callable[[str], None]) -> None:
     """Keep the images of our own engine where a later run may have use for them; else it ends with all it has."""
-    if names and engine.info.origin == "private":
+    if state.lasting and engine.info.origin == "private":
         say("keeping the images of this run's engine for the next run")
-        if not roots.keep(engine, names):
+        if not roots.keep(engine, state.lasting):
             say("the images could not be kept: the next run unpacks them again")
 
 

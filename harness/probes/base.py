@@ -1,20 +1,37 @@
 """What a probe is.
 
-A probe measures one thing about a cell. Its `visit` yields pairs of a cache state and a call that measures it;
-the runner waits for a quiet machine, makes the call, and records what it returns or how it failed. What a state
-needs beforehand is done between the yields, outside the measurement; what must be undone afterwards, in `finally`.
+A probe measures one thing about a cell. Its visit yields pairs of a cache state and a call that measures it; the runner
+waits for a quiet machine, makes the call, and records what it returns or how it failed. What a state needs beforehand
+is done between the yields, outside the measurement; what must be undone afterwards is done in `finally`.
+
+A probe is one of four kinds, by what it measures:
+
+    CellProbe     the image of a cell, or a container of it
+    ImageProbe    what depends on the image alone: read while cells are prepared, and kept with a kept image
+    SourceProbe   a cell as it is written: nothing is built, started or pushed beforehand
+    EngineProbe   the engine itself, not a cell; its samples have the cell ""
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
 from harness.lab.lab import Lab
-from harness.model import Metric, Phase
+from harness.lab.state import RunState
+from harness.model import Cell, Metric, Phase
+
+
+class When(Enum):
+    """When a probe is measured."""
+
+    PREPARING = "while cells are prepared, side by side: what else the machine does changes nothing"
+    TIMED = "in blocks, while nothing else runs"
+    AFTER_FIRST_BLOCK = "side by side, once every timed probe has its first block: it takes long and no clock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +52,7 @@ Visit = Generator[tuple[str, Measurement]]
 
 
 class Probe(ABC):
-    """Measures one thing about a cell, in one or more cache states."""
+    """Measures one thing, in one or more cache states."""
 
     name: ClassVar[str]
     activity: ClassVar[str]  # where its time goes in the run's account: builds, pulls, starts, sizes
@@ -44,35 +61,45 @@ class Probe(ABC):
     states: ClassVar[tuple[str, ...]]  # in the order a visit yields them
     reports: ClassVar[Mapping[str, str]]  # the metric that stands for a state in the suite of benchmarks/
     guess: ClassVar[float]  # s one visit is expected to take, before any was seen
+    when: ClassVar[When] = When.TIMED
     blocks: ClassVar[int | None] = None  # 1 for what is the same every time; None: as many as the budget gives
-    of_engine: ClassVar[bool] = False  # measures the engine itself, not a cell; its samples have the cell ""
-    timed: ClassVar[bool] = True  # False: what else the machine does changes nothing, so cells are visited side by side
-    of_image: ClassVar[bool] = False  # True: the same image gives the same that day, so it is kept with a kept image
-    late: ClassVar[bool] = False  # True, of one that is not timed: asked for when the first answer is complete
+    beside: ClassVar[str] = ""  # the probe that this one belongs to: whoever selects that one gets this one, too
 
-    def begin(self, cells: Sequence[Prepared]) -> None:  # noqa: B027 - most have nothing to choose
-        """Told once, when the cells of the run are prepared, for a probe that chooses among them."""
+    def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:  # noqa: B027 - most have nothing to choose
+        """Called when cells are prepared, before the first of them is visited: for a probe that chooses among them."""
 
     def impossible(self, lab: Lab) -> str:  # noqa: ARG002 - for those that override it
-        """Why this probe cannot measure in this lab; "" where it can."""
+        """Why this probe cannot measure in this lab; "" if it can."""
         return ""
-
-    def settle(self, lab: Lab) -> Iterator[tuple[str, Mapping[str, bytes]]]:  # noqa: ARG002 - for those that override it
-        """Documents to keep with cells (by id; by file name) that take long and no clock: asked for after the first
-        block of every row."""
-        yield from ()
-
-    @abstractmethod
-    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:
-        """One visit to a cell. `cell` is None only for a probe of the engine."""
 
 
 class CellProbe(Probe):
-    """A probe of cells."""
-
-    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:
-        assert cell is not None
-        return self.visit_cell(lab, cell)
+    """A probe of prepared cells."""
 
     @abstractmethod
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit: ...
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        """One visit to a cell."""
+
+
+class ImageProbe(CellProbe):
+    """A probe of images alone: the same image gives the same reading that day, so the reading is kept with it."""
+
+    when = When.PREPARING
+    blocks = 1
+    guess = 0.0  # part of preparing a cell
+
+
+class SourceProbe(Probe):
+    """A probe of cells as they are written."""
+
+    @abstractmethod
+    def visit_source(self, lab: Lab, state: RunState, cell: Cell) -> Visit:
+        """One visit to a cell that nothing was built of."""
+
+
+class EngineProbe(Probe):
+    """A probe of the engine."""
+
+    @abstractmethod
+    def visit_engine(self, lab: Lab, state: RunState) -> Visit:
+        """One visit to the engine."""

@@ -7,14 +7,14 @@ it still has to ask an upstream, the build from an empty cache is made once more
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared, Workshop
 from harness.engine.contract import BuildResult
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.model import Direction, Edit, Metric, Phase, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.settings import IMAGE_PREFIX
 from harness.surface.reproduce import FILE as UNLIKE
 from harness.surface.reproduce import unlike
@@ -53,31 +53,19 @@ class BuildProbe(CellProbe):
         ),
     )
 
-    def __init__(self) -> None:
-        self._rebuilt: dict[str, tuple[str, str]] = {}  # by cell: names of its image and of one that differs
-
-    def begin(self, cells: Sequence[Prepared]) -> None:  # noqa: ARG002 - as Probe has it
-        self._rebuilt = {}
-
-    def settle(self, lab: Lab) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-        for cell, (image, rebuilt) in self._rebuilt.items():
-            if lab.engine.inspect(image) and lab.engine.inspect(rebuilt):  # node kind "layers" removes images
-                yield cell, {UNLIKE: unlike(lab.engine.save(image), lab.engine.save(rebuilt)).document()}
-                lab.engine.remove_image(rebuilt)
-
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
-        workshop = Workshop(lab)
-        tag, rebuilt = (f"{IMAGE_PREFIX}cell/{cell.cell.id}:{name}" for name in ("built", "rebuilt"))
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        workshop = Workshop(lab, state)
+        tag = f"{IMAGE_PREFIX}cell/{cell.cell.id}:built"
         app = cell.cell.app
 
         def empty_cache() -> None:
             if lab.may_prune:
                 lab.engine.prune_builds()
 
-        def build(state: str, edit: Edit | None = None) -> Reading:
+        def build(cache: str, edit: Edit | None = None) -> Reading:
             notes: dict[str, str] = {}
-            number = next(lab.edits) if edit else 0
-            cold = state == "cold"
+            number = state.next_edit() if edit else 0
+            cold = cache == "cold"
             position = lab.depot.position() if lab.depot else 0
             result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and not lab.may_prune)
             if cold and lab.depot and lab.depot.missed(position):
@@ -87,14 +75,9 @@ class BuildProbe(CellProbe):
                 result = workshop.build(cell.cell, tag, no_cache=not lab.may_prune)
                 if missed := lab.depot.missed(position):
                     notes["depot"] = f"asked upstream {missed} times"
-            values = {f"build.{state}": result.seconds}
+            values = {f"build.{cache}": result.seconds}
             if cold:
-                image = lab.engine.inspect(tag)
-                same = image is not None and image.diff_ids == cell.diff_ids
-                values["build.reproducible"] = float(same)
-                if not same and cell.cell.id not in self._rebuilt:  # which files, does not change from block to block
-                    lab.engine.tag(tag, rebuilt)
-                    self._rebuilt[cell.cell.id] = (cell.image, rebuilt)
+                values["build.reproducible"] = float(_compared(lab, state, cell, tag))
             return Reading(values, _phases(result), notes=notes)
 
         try:
@@ -107,10 +90,58 @@ class BuildProbe(CellProbe):
             lab.engine.remove_image(tag)
 
 
+class RebuildProbe(CellProbe):
+    """Which files differ between two builds of a cell, if any do. To save and compare both images takes long."""
+
+    name = "rebuild"
+    activity = "builds"
+    rank = 82
+    states = ("files",)
+    reports: ClassVar = {}
+    when = When.AFTER_FIRST_BLOCK
+    blocks = 1
+    beside = "build"
+    guess = 1.0  # s of the run: cells are visited side by side
+    metrics = ()
+
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        yield "files", lambda: self._compare(lab, state, cell)
+
+    def _compare(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
+        name = cell.cell.id
+        if state.rebuilt(name) is None:  # the second build was one of an earlier session, and has gone with its engine
+            tag = f"{IMAGE_PREFIX}cell/{name}:built"
+            Workshop(lab, state).build(cell.cell, tag, no_cache=True)
+            _compared(lab, state, cell, tag)
+            lab.engine.remove_image(tag)
+        rebuilt = state.rebuilt(name)
+        if not rebuilt:
+            return Reading({}, notes={"rebuild": "the same"})
+        if not (lab.engine.inspect(cell.image) and lab.engine.inspect(rebuilt)):  # node kind "layers" removes images
+            return Reading({}, notes={"rebuild": "not compared: the image is gone"})
+        found = unlike(lab.engine.save(cell.image), lab.engine.save(rebuilt)).document()
+        lab.engine.remove_image(rebuilt)
+        return Reading({}, notes={"rebuild": f"differs: see {UNLIKE}"}, artefacts={UNLIKE: found})
+
+
+def _compared(lab: Lab, state: RunState, cell: Prepared, tag: str) -> bool:
+    """Whether the image `tag` has the layers of the cell's; one that has others is kept, to be compared with it."""
+    image, name = lab.engine.inspect(tag), cell.cell.id
+    same = image is not None and image.diff_ids == cell.diff_ids
+    known = state.rebuilt(name)
+    if same:
+        state.note_rebuilt(name, known or "")
+    elif not known:  # which files differ does not change from block to block
+        rebuilt = f"{IMAGE_PREFIX}cell/{name}:rebuilt"
+        lab.engine.tag(tag, rebuilt)
+        state.note_rebuilt(name, rebuilt)
+    return same
+
+
 def _phases(result: BuildResult) -> tuple[Phase, ...]:
     return tuple(
         Phase(step.name + (" (cached)" if step.cached else ""), step.started, step.seconds) for step in result.steps
     )
 
 
-PROBES: tuple[Probe, ...] = (BuildProbe(),)
+PROBES: tuple[Probe, ...] = (BuildProbe(), RebuildProbe())

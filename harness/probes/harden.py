@@ -19,8 +19,9 @@ from harness.cell.trial import as_it_is, peak, running, tool_program, with_progr
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.model import Direction, Metric, Status, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.store.format import encode
 
 FILE = "harden.json"
@@ -47,8 +48,7 @@ class HardenProbe(CellProbe):
     states = ("restricted",)
     reports: ClassVar = {"restricted": "harden.all"}
     blocks = 1
-    timed = False
-    late = True
+    when = When.AFTER_FIRST_BLOCK
     guess = 2.5  # s of the run: cells are visited side by side
     metrics = tuple(
         Metric(
@@ -66,12 +66,12 @@ class HardenProbe(CellProbe):
             "" if lab.engine.info.local else "the engine runs on another machine, so peak memory cannot be read"
         )
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
-        yield "restricted", lambda: self._measure(lab, cell)
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        yield "restricted", lambda: self._measure(lab, state, cell)
 
-    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+    def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
         try:
-            trials = _Trials(lab, cell, self._peak(lab, cell))
+            trials = _Trials(lab, cell, self._peak(lab, state, cell))
             trials.run()
         except (EngineError, LabError) as error:
             raise TryFailed(Status.ERROR, str(error)) from error
@@ -81,15 +81,16 @@ class HardenProbe(CellProbe):
         return Reading(values, notes=notes, artefacts={FILE: encode({**record, "reasons": trials.reasons})})
 
     @staticmethod
-    def _peak(lab: Lab, cell: Prepared) -> int:
+    def _peak(lab: Lab, state: RunState, cell: Prepared) -> int:
         """Peak memory of the app after its right answers; another probe may have read it already."""
-        if not cell.peaks:
+        name = cell.cell.id
+        if not state.peak(name):
             spec = with_program(as_it_is(lab, cell), tool_program(lab.engine, lab.settings.cache))
             with running(lab, cell, spec) as container:
-                cell.peaks.append(peak(lab, container))
-        if not cell.peaks[-1]:
+                state.note_peak(name, peak(lab, container))
+        if not (found := state.peak(name)):
             raise TryFailed(Status.ERROR, "no process of the app could be read")
-        return max(cell.peaks)
+        return found
 
 
 @dataclass(slots=True)

@@ -14,8 +14,9 @@ from harness.cell.trial import PROGRAM, as_it_is, peak, running, tool_program, w
 from harness.engine.contract import ExecResult
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.model import Metric, Status, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.store.format import encode
 
 FILE = "intruder.json"
@@ -39,8 +40,7 @@ class IntruderProbe(CellProbe):
     states = ("running",)
     reports: ClassVar = {"running": "intruder.sh"}
     blocks = 1
-    timed = False
-    late = True
+    when = When.AFTER_FIRST_BLOCK
     guess = 1.0  # s of the run: cells are visited side by side
     metrics = tuple(
         Metric(
@@ -55,10 +55,10 @@ class IntruderProbe(CellProbe):
         for name, commands in _COMMANDS.items()
     )
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
-        yield "running", lambda: self._measure(lab, cell)
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        yield "running", lambda: self._measure(lab, state, cell)
 
-    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
+    def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
         spec = as_it_is(lab, cell)
         bring = lab.engine.info.local and not lab.no_tool
         tried: dict[str, list[dict[str, object]]] = {}
@@ -77,7 +77,7 @@ class IntruderProbe(CellProbe):
                         if values[f"intruder.{name}"]:
                             break
                 if bring and (found := peak(lab, container)):
-                    cell.peaks.append(found)
+                    state.note_peak(cell.cell.id, found)
         except (EngineError, LabError) as error:
             raise TryFailed(Status.ERROR, str(error)) from error
         notes = {name: f"{records[-1]['exit_code']} {records[-1]['output']}"[:120] for name, records in tried.items()}

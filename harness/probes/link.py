@@ -7,17 +7,18 @@ as well.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
 from harness.engine.contract import Engine
 from harness.lab.lab import Lab
 from harness.lab.link import Link
+from harness.lab.state import RunState
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.probes.pull import reading
-from harness.scenarios.pull_model import predict, profile
+from harness.scenarios.pull_model import PullProfile, predict, profile
 
 MEASURED = 100  # Mbit/s
 MODELLED = (20, MEASURED, 300, 1000)  # Mbit/s
@@ -55,38 +56,38 @@ class LinkProbe(CellProbe):
         ),
     )
 
-    def __init__(self) -> None:
-        self._checked: set[str] = set()
-
     def impossible(self, lab: Lab) -> str:
         return lab.nodes.impossible
 
-    def begin(self, cells: Sequence[Prepared]) -> None:
+    def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:
+        if len(state.shaped) >= len(_CHECKED):  # a run checks its first cells; those of later apps are modelled
+            return
         by_size = sorted(cells, key=lambda cell: (cell.manifest.transfer_bytes, cell.cell.id))
-        self._checked = {by_size[int(place * len(by_size))].cell.id for place in _CHECKED if by_size}
+        state.shape(*(by_size[int(place * len(by_size))].cell.id for place in _CHECKED if by_size))
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
-        if not cell.profiles:
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        known = state.pull_profile(cell.cell.id)
+        if known is None:
             with lab.nodes.fresh() as node:
                 pulled = node.engine.pull(f"{node.registry}/{cell.repository}:current")
-                cell.profiles.append(profile(pulled, cell.manifest))
-        if cell.cell.id not in self._checked:
-            yield self.states[0], lambda: Reading(_modelled(cell))
+                known = profile(pulled, cell.manifest)
+                state.note_pull(cell.cell.id, known)
+        modelled = _modelled(known)
+        if cell.cell.id not in state.shaped:
+            yield self.states[0], lambda: Reading(modelled)
             return
         with lab.nodes.fresh() as node, Link(lab.keeper, node.registry, lab.bind, megabits=MEASURED) as link:
-            yield self.states[0], lambda: self._measure(node.engine, link.address, cell)
+            yield self.states[0], lambda: self._measure(node.engine, link.address, cell, modelled)
 
-    def _measure(self, engine: Engine, address: str, cell: Prepared) -> Reading:
-        modelled = _modelled(cell)
+    def _measure(self, engine: Engine, address: str, cell: Prepared, modelled: Mapping[str, float]) -> Reading:
         pulled = reading("link", engine.pull(f"{address}/{cell.repository}:current"), cell.manifest)
         total = pulled.values["link.total"]
         error = modelled[f"link.model{MEASURED}"] / total - 1
         return Reading({**modelled, "link.total": total, "link.error": error}, pulled.phases)
 
 
-def _modelled(cell: Prepared) -> dict[str, float]:
+def _modelled(known: PullProfile) -> dict[str, float]:
     """A pull to an empty node at each speed, s."""
-    known = cell.profiles[-1]
     return {f"link.model{speed}": predict(known, bits_per_second=speed * 1e6).seconds for speed in MODELLED}
 
 

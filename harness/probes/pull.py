@@ -15,6 +15,7 @@ from harness.engine.contract import ContainerSpec, PullResult
 from harness.image.manifest import ImageManifest
 from harness.lab.lab import Lab
 from harness.lab.node import Node
+from harness.lab.state import RunState
 from harness.model import Metric, Phase, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
 from harness.scenarios.pull_model import profile
@@ -78,9 +79,9 @@ class PullProbe(CellProbe):
     def impossible(self, lab: Lab) -> str:
         return lab.nodes.impossible
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         with lab.nodes.fresh() as node:
-            yield "empty", lambda: self._deploy(lab, node, cell)
+            yield "empty", lambda: self._deploy(lab, state, node, cell)
             yield "previous", lambda: self._pull(node, cell, "previous")
             self._leave_base(node, cell)
             yield "base", lambda: self._pull(node, cell, "base")
@@ -98,7 +99,7 @@ class PullProbe(CellProbe):
         result = node.engine.pull(f"{node.registry}/{cell.repository}:{name}")
         return reading(f"pull.{state}", result, manifest)
 
-    def _deploy(self, lab: Lab, node: Node, cell: Prepared) -> Reading:
+    def _deploy(self, lab: Lab, state: RunState, node: Node, cell: Prepared) -> Reading:
         app = cell.cell.app
         name = f"{node.registry}/{cell.repository}:current"
         on_test_bed = node.kind == "layers"  # then the node is the engine itself
@@ -110,7 +111,7 @@ class PullProbe(CellProbe):
         pulled = node.engine.pull(name)
         times = start_and_ask(node.engine, spec, door)
         node.engine.remove(times.container)
-        cell.profiles.append(profile(pulled, cell.manifest))
+        state.note_pull(cell.cell.id, profile(pulled, cell.manifest))
         bounds = {
             "create": (times.called, times.created),
             "start": (times.created, times.started),

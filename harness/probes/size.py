@@ -8,22 +8,19 @@ from harness.cell.inspect import inspected
 from harness.cell.prepare import Prepared
 from harness.image.manifest import base_layers
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.model import Direction, Metric, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import ImageProbe, Probe, Reading, Visit
 from harness.scenarios.layer_sizes import FILE as PARTS
 from harness.scenarios.layer_sizes import CellParts, ImageParts
 
 
-class SizeProbe(CellProbe):
+class SizeProbe(ImageProbe):
     name = "size"
     activity = "sizes"
     rank = 10
     states = ("image",)
     reports: ClassVar = {"image": "size.transfer"}
-    blocks = 1
-    timed = False
-    of_image = True
-    guess = 0.0  # part of preparing a cell
     metrics = (
         Metric(
             name="size.transfer",
@@ -74,11 +71,11 @@ class SizeProbe(CellProbe):
         ),
     )
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
-        yield "image", lambda: self._measure(lab, cell)
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        yield "image", lambda: self._measure(lab, state, cell)
 
-    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        image = inspected(lab.registry, cell)
+    def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
+        image = inspected(lab.registry, state, cell)
         tree = image.account
         own = base_layers(cell.manifest, cell.base_manifest)
         of_base = {blob.digest: blob.size for blob in cell.manifest.layers[:own]}

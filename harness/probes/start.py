@@ -19,9 +19,10 @@ from harness.cell.start import Door, Started, start_and_ask
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.lab.test_bed import FLOOR_PORT, TOOL_IMAGE
 from harness.model import Metric, Phase, Request, Status, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, EngineProbe, Probe, Reading, Visit
 
 STARTS = 3  # warm starts of a visit, the middle one of which counts, …
 SHORT = 0.15  # s … where the first takes no longer: the engine alone varies by some 8 ms, a tenth of such a start
@@ -80,7 +81,7 @@ class StartProbe(CellProbe):
         ),
     )
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:  # noqa: ARG002 - as CellProbe has it
         app = cell.cell.app
         spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
         door = Door.of(app, lab.test_bed.address, lab.test_bed.port(app.port))
@@ -91,7 +92,7 @@ class StartProbe(CellProbe):
             yield "memory", lambda: _memory(peaks[0])
 
 
-class FloorProbe(Probe):
+class FloorProbe(EngineProbe):
     """The same with a program that answers at once: what no image can be faster than on this engine."""
 
     name = "floor"
@@ -100,13 +101,13 @@ class FloorProbe(Probe):
     states = tuple(_STATES)
     reports: ClassVar = {}
     guess = 2.0
-    of_engine = True
+    beside = "start"
     metrics = _metrics("floor")
 
     def impossible(self, lab: Lab) -> str:
         return lab.no_tool
 
-    def visit(self, lab: Lab, cell: Prepared | None) -> Visit:  # noqa: ARG002
+    def visit_engine(self, lab: Lab, state: RunState) -> Visit:  # noqa: ARG002 - as EngineProbe has it
         spec = ContainerSpec(image=TOOL_IMAGE, network=lab.test_bed.network)
         door = Door(lab.test_bed.address, lab.test_bed.port(FLOOR_PORT), FLOOR_READY, 10.0)
         yield from _visit(lab, self.name, spec, door)

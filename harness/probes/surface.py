@@ -12,8 +12,9 @@ from harness.cell.inspect import inspected
 from harness.cell.prepare import Prepared
 from harness.errors import LabError
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.model import Metric, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import ImageProbe, Probe, Reading, Visit
 from harness.store.format import encode
 from harness.surface.inventory import Inventory
 from harness.surface.pending import Index, Pending, pending
@@ -35,16 +36,12 @@ _COUNTS = {
 }
 
 
-class SurfaceProbe(CellProbe):
+class SurfaceProbe(ImageProbe):
     name = "surface"
     activity = "sizes"
     rank = 12
     states = ("image",)
     reports: ClassVar = {"image": "surface.packages"}
-    blocks = 1
-    timed = False
-    of_image = True
-    guess = 0.0  # part of preparing a cell
     metrics = (
         *(
             Metric(
@@ -64,11 +61,11 @@ class SurfaceProbe(CellProbe):
         Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 if the app runs as root"),
     )
 
-    def visit_cell(self, lab: Lab, cell: Prepared) -> Visit:
-        yield "image", lambda: self._measure(lab, cell)
+    def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
+        yield "image", lambda: self._measure(lab, state, cell)
 
-    def _measure(self, lab: Lab, cell: Prepared) -> Reading:
-        found = inspected(lab.registry, cell)
+    def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
+        found = inspected(lab.registry, state, cell)
         values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
         notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
         documents = found.documents()

@@ -12,14 +12,15 @@ from harness.catalogue.catalogue import Catalogue
 from harness.cell.prepare import Prepared
 from harness.errors import StoreError, UsageError
 from harness.lab.lab import Lab, open_lab
+from harness.lab.state import RunState
 from harness.ledger import Ledger
 from harness.model import Cell
-from harness.probes.base import Probe
+from harness.probes.base import CellProbe, EngineProbe, Probe, When
 from harness.run.environment import environment, git_revision, versions
 from harness.run.plan import Plan, ProbePlan
-from harness.run.progress import Tally
+from harness.run.progress import Progress
 from harness.run.provenance import bases_record
-from harness.run.runner import PREPARE_GUESS, Runner
+from harness.run.runner import PREPARE_GUESS, RUN, Runner
 from harness.settings import Settings
 from harness.store.documents import BASES
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
@@ -65,7 +66,8 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
     display.say(describe(plan, job.probes))
     if not job.resume and (left := unfinished(job.results)):
         display.say(f"run {left.name} was interrupted; `--resume {left.name}` continues it")
-    with open_lab(settings, job.catalogue, job.cells, track=job.track, say=display.say, ledger=ledger) as lab:
+    state = RunState()
+    with open_lab(settings, job.catalogue, job.cells, state, track=job.track, say=display.say, ledger=ledger) as lab:
         where = environment(lab)
         with _writer(job, Manifest(
             environment=where,
@@ -79,17 +81,18 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
             display.say(f"run {writer.folder.name}, environment {where.fingerprint}, seed {plan.seed}")
             for warning in writer.warnings:
                 display.say(warning)
-            writer.artefact("run", BASES, bases_record(lab.bases))
+            writer.artefact(RUN, BASES, bases_record(lab.bases))
             possible = _possible(job.probes, plan, lab, display)
             runner = Runner(
                 lab=lab,
+                state=state,
                 plan=possible,
                 probes=job.probes,
                 cells=job.cells,
                 writer=writer,
                 display=display,
                 ledger=ledger,
-                history=Tally.of(job.resume.tries(), job.probes) if job.resume else None,
+                progress=Progress(possible, job.probes, job.resume.tries() if job.resume else ()),
                 spent=spent(job.resume) if job.resume else 0.0,
             )
             try:
@@ -100,11 +103,11 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
                 display.say(f"stopped; every sample is kept. To continue: --resume {writer.folder.name}")
                 raise
             finally:
-                writer.artefact("run", "time.txt", ledger.line() + "\n")
+                writer.artefact(RUN, "time.txt", ledger.line() + "\n")
             display.say(f"time: {ledger.line()}")
             if lab.depot:
                 display.say(f"depot: {lab.depot.stats()}")
-            if lab.engine.info.origin == "private" and not lab.lasting:
+            if lab.engine.info.origin == "private" and not state.lasting:
                 display.say("removing the engine of this run, with its images")  # which takes a while
             return writer.folder
 
@@ -123,15 +126,20 @@ def make_plan(job: Job) -> Plan:
 
 
 def _probe_plan(probe: Probe, part: Part) -> ProbePlan:
-    blocks = probe.blocks if part.blocks is None else part.blocks
-    return ProbePlan(name=probe.name, blocks=blocks, guess=probe.guess, of_engine=probe.of_engine, cells=part.cells)
+    return ProbePlan(
+        name=probe.name,
+        blocks=probe.blocks if part.blocks is None else part.blocks,
+        guess=probe.guess,
+        of_engine=isinstance(probe, EngineProbe),
+        cells=part.cells,
+    )
 
 
 def describe(plan: Plan, probes: Sequence[Probe]) -> str:
     """What the plan expects, before anything is seen."""
     cells = len(plan.cells)
-    late = {probe.name for probe in probes if probe.late}
-    first = PREPARE_GUESS * cells
+    late = {probe.name for probe in probes if probe.when is When.AFTER_FIRST_BLOCK}
+    first = PREPARE_GUESS * cells if any(isinstance(probe, CellProbe) for probe in probes) else 0.0
     first += sum(p.guess * (1 if p.of_engine else cells) for p in plan.probes if p.name not in late)
     bounds = []
     if plan.budget is not None:

@@ -16,14 +16,14 @@ import orjson
 import harness
 from harness.cell.prepare import Prepared
 from harness.lab.kept_images import Shelf
-from harness.probes.base import Probe, Reading
+from harness.probes.base import ImageProbe, Probe, Reading
 
 NOTE = "kept"  # of a reading: when it was taken
 
 
 def recall(shelf: Shelf | None, cell: Prepared, probe: Probe, state: str) -> Reading | None:
     """The reading kept with the cell's image; None where it has to be taken."""
-    if not (shelf and cell.key and probe.of_image):
+    if not (shelf and cell.key and isinstance(probe, ImageProbe)):
         return None
     try:
         record = orjson.loads(shelf.note(cell.key, _name(probe, state)) or b"")
@@ -36,7 +36,10 @@ def recall(shelf: Shelf | None, cell: Prepared, probe: Probe, state: str) -> Rea
 
 def keep(shelf: Shelf | None, cell: Prepared, probe: Probe, state: str, reading: Reading) -> None:
     """Keep a reading with the cell's image, where that is kept and nothing was missing."""
-    if not (shelf and cell.key and probe.of_image) or {metric.name for metric in probe.metrics} - reading.values.keys():
+    if (
+        not (shelf and cell.key and isinstance(probe, ImageProbe))
+        or {metric.name for metric in probe.metrics} - reading.values.keys()
+    ):
         return
     artefacts = {name: base64.b64encode(data).decode() for name, data in reading.artefacts.items()}
     record = {"at": time.time(), "values": reading.values, "notes": reading.notes, "artefacts": artefacts}

@@ -108,7 +108,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RowProgress:
     """What is known of a row so far.
 
     `done` counts complete blocks, `cost` is the seconds a block took (or is expected to take). `more` is about how
@@ -127,13 +127,13 @@ class Progress:
 _UNKNOWN_WIDTH = 1.0  # before an interval can be told, as if it were as wide as the value itself
 
 
-def width_per_second(progress: Progress) -> float:
+def width_per_second(progress: RowProgress) -> float:
     """How wide the interval is for each second that one more block takes."""
     width = _UNKNOWN_WIDTH if progress.width is None else progress.width
     return width / max(progress.cost, 1e-3)
 
 
-def _to_go(progress: Progress, precision: float) -> int:
+def _to_go(progress: RowProgress, precision: float) -> int:
     """About how many blocks until a comparison is decided, or all are known to `precision`: widths fall with √n."""
     if progress.width is None or not progress.more:
         return progress.more
@@ -141,7 +141,7 @@ def _to_go(progress: Progress, precision: float) -> int:
     return min(progress.more, max(narrow, 0))
 
 
-def next_block(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) -> Block | None:
+def next_block(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed: float) -> Block | None:
     """The block to run now; None when the plan is done or no further block fits the budget.
 
     First every row once, in the plan's order; then wherever the interval is widest per second: of the rows whose
@@ -167,7 +167,7 @@ def next_block(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) 
     return Block(best, progress[best].done, progress[best].open if plan.budget is not None else None)
 
 
-def expected_seconds(plan: Plan, progress: Mapping[Row, Progress], *, elapsed: float) -> float:
+def expected_seconds(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed: float) -> float:
     """Seconds until the run ends, as expected now: the first blocks, then what the budget leaves."""
     first = sum(known.cost for known in progress.values() if known.done == 0)
     if plan.budget is not None and plan.blocks is None:

@@ -28,7 +28,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """`width` and `more` as in harness.run.plan.Progress; `open` are the cells that a further block should visit."""
+    """`width` and `more` as in harness.run.plan.RowProgress; `open` are the cells that a further block should visit."""
 
     width: float | None
     more: int

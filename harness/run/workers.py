@@ -15,14 +15,13 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from harness.cell.prepare import Prepared, Workshop
-from harness.errors import EngineError, EngineUnavailable, TareError
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
+from harness.lab.state import RunState
 from harness.ledger import HARNESS
 from harness.model import Cell
 from harness.probes.base import Probe, Reading
-from harness.run.kept_readings import keep, recall
-from harness.run.outcome import Outcome
+from harness.run.visit import Attempt, Bench, attempt, visit
 
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
 WORKERS = 3  # two cores' worth of building and compressing, and one to wait for the disk or a start
@@ -32,38 +31,35 @@ _PATIENCE = 10.0  # s for workers to end what they are at once they are told to 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One thing a worker has ended: preparing a cell (`probe` is PREPARE), or one state of an untimed probe."""
+    """A try that a worker has made of a cell, with the prepared cell if that was what it made."""
 
     cell: Cell
-    probe: str
-    state: str
-    at: float  # Unix time it began, s
-    seconds: float
-    outcome: Outcome
+    made: Attempt
     prepared: Prepared | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A worker has ended, with the error that ended it where one did."""
+    """A worker has ended, with the error that ended it, if one did."""
 
     error: Exception | None
 
 
 class Crew:
-    """Prepares `cells` with a few workers, but for those of `ready`, which are prepared already and only probed.
+    """Prepares `cells` with a few workers, except those of `ready`: they are prepared already and only probed.
 
-    `wanted` says which states of a probe a cell still needs, `rebuilds` whether cells will be built again.
-    Iterate over `work()` to get what is done; `spent` then holds the workers' seconds by activity. Leaving the
-    iteration early, by Ctrl-C too, stops the workers.
+    `wanted` says which states of a probe a cell still needs, `rebuilds` whether cells will be built again. Iterate over
+    `work()` to get what is done; `spent` then holds the workers' seconds by activity. Leaving the iteration early, by
+    Ctrl-C too, stops the workers.
     """
 
     def __init__(
         self,
         lab: Lab,
+        state: RunState,
         cells: Sequence[Cell],
         probes: Sequence[Probe],
-        wanted: Callable[[Cell, Probe], Sequence[str]],
+        wanted: Callable[[Probe, str], Sequence[str]],
         *,
         ready: Mapping[str, Prepared] | None = None,
         rebuilds: bool = False,
@@ -72,6 +68,7 @@ class Crew:
         self.spent: defaultdict[str, float] = defaultdict(float)
         self.under_way: dict[str, None] = {}  # ids of cells, in the order they were begun
         self._lab = lab
+        self._state = state
         self._probes = probes
         self._wanted = wanted
         self._ready = ready or {}
@@ -110,7 +107,7 @@ class Crew:
                 thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _next(self) -> Cell | None:
-        """The next cell; None where there is none left."""
+        """The next cell; None if there is none left."""
         with self._guard:
             if not self._waiting or self._stop.is_set():
                 return None
@@ -122,11 +119,12 @@ class Crew:
         error: Exception | None = None
         try:
             with self._lab.apart() as lab:
-                workshop = Workshop(lab, rebuilds=self._rebuilds)
+                workshop = Workshop(lab, self._state, rebuilds=self._rebuilds)
+                bench = Bench(lab=lab, state=self._state, workshop=workshop)
                 while cell := self._next():
-                    prepared = self._ready.get(cell.id) or self._prepare(lab, workshop, cell)
+                    prepared = self._ready.get(cell.id) or self._prepare(bench, cell)
                     if prepared:
-                        self._probe(lab, workshop, prepared)
+                        self._probe(bench, prepared)
                     self.under_way.pop(cell.id, None)
                 with self._guard:
                     for activity, seconds in workshop.ledger.accounts().items():
@@ -136,48 +134,31 @@ class Crew:
             error = caught
         self._done.put(_Left(error))
 
-    def _prepare(self, lab: Lab, workshop: Workshop, cell: Cell) -> Prepared | None:
-        at, began = time.time(), time.monotonic()
-        prepared, outcome = None, Outcome()
-        try:
-            prepared = workshop.prepare(cell)
-            if prepared.kept:
-                outcome = Outcome(
-                    reading=Reading({}, notes={"image": f"built {time.ctime(prepared.kept)}, kept since"})
-                )
-        except TareError as error:
-            require_engine(lab, error)
-            outcome = Outcome.of(error)
-        self._done.put(Done(cell, PREPARE, "image", at, time.monotonic() - began, outcome, prepared))
+    def _prepare(self, bench: Bench, cell: Cell) -> Prepared | None:
+        made: list[Prepared] = []
+
+        def prepare() -> Reading:
+            made.append(bench.workshop.prepare(cell))
+            kept = made[-1].kept
+            return Reading({}, notes={"image": f"built {time.ctime(kept)}, kept since"} if kept else {})
+
+        done = attempt(bench.lab, cell.id, PREPARE, "image", 0, prepare)
+        prepared = made[-1] if made else None
+        self._done.put(Done(cell, done, prepared))
         return prepared
 
-    def _probe(self, lab: Lab, workshop: Workshop, prepared: Prepared) -> None:
+    def _probe(self, bench: Bench, prepared: Prepared) -> None:
+        """Every state that is still wanted of the probes, each until one fails."""
         for probe in self._probes:
-            with workshop.ledger.spend(probe.activity):
-                self._measure(lab, workshop, probe, prepared)
-
-    def _measure(self, lab: Lab, workshop: Workshop, probe: Probe, prepared: Prepared) -> None:
-        """Every state of an untimed probe that is still wanted, until one fails."""
-        cell = prepared.cell
-        wanted = self._wanted(cell, probe)
-        if not wanted:
-            return
-        at, began, state = time.time(), time.monotonic(), wanted[0]
-        try:
-            workshop.ensure(prepared)
-            with closing(probe.visit(lab, prepared)) as visit:
-                for state, measure in visit:
-                    at, began = time.time(), time.monotonic()
-                    reading = recall(lab.shelf, prepared, probe, state)
-                    if not reading:
-                        reading = measure()
-                        keep(lab.shelf, prepared, probe, state, reading)
-                    if state in wanted:
-                        outcome = Outcome(reading=reading)
-                        self._done.put(Done(cell, probe.name, state, at, time.monotonic() - began, outcome))
-        except (TareError, OSError) as error:
-            require_engine(lab, error)
-            self._done.put(Done(cell, probe.name, state, at, time.monotonic() - began, Outcome.of(error)))
+            wanted = self._wanted(probe, prepared.cell.id)
+            if not wanted or self._stop.is_set():
+                continue
+            with (
+                bench.workshop.ledger.spend(probe.activity),
+                closing(visit(bench, probe, prepared, 0, wanted=wanted)) as v,
+            ):
+                for made in v:
+                    self._done.put(Done(prepared.cell, made))
 
 
 def _weight(lab: Lab, cell: Cell) -> tuple[bool, int, int]:
@@ -188,15 +169,3 @@ def _weight(lab: Lab, cell: Cell) -> tuple[bool, int, int]:
     """
     tools = sum(base.packed for role in cell.bases if isinstance(base := lab.bases[role], BaseImage))
     return len(cell.bases) == 1, tools, cell.dockerfile.stat().st_size
-
-
-class EngineLost(EngineUnavailable):
-    """The engine of the run has gone; the run ends, to be resumed."""
-
-
-def require_engine(lab: Lab, error: Exception) -> None:
-    """After a failure: go on only with an engine that still answers, or every cell would fail for its absence."""
-    try:
-        lab.engine.containers()
-    except EngineError as silence:
-        raise EngineLost(f"the engine no longer answers: {silence}", fix="Read the engine's log.") from error

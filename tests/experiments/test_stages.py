@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.experiments.stages import COUNTS, METRICS, SHAPES, cells, dockerfile
+from harness.catalogue.catalogue import Catalogue
+from harness.engine.fake.engine import FakeEngine
+from harness.experiments.stages import BASE, COUNTS, METRICS, SHAPES, StagesProbe, dockerfile, generated
 from harness.image.dockerfile import instructions, stages
 from harness.model import Environment, Status, Try
 from harness.report.stages import chart, documents, render, slope
-from harness.store.run import Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from support.fake_lab import Apps, FakeRun, fake_lab
 
 
 @given(st.sampled_from(sorted(SHAPES)), st.integers(1, 64))
@@ -55,6 +58,7 @@ def test_what_there_is_no_dockerfile_of_is_refused(shape, count):
         dockerfile(shape, count, base="base")
 
 
+EMPTY = Catalogue(apps=(), strategies=(), bases={}, release="", cells=())
 COSTS = {"copy": 0.05, "serial": 0.4, "parallel": 0.2}
 
 
@@ -62,7 +66,9 @@ COSTS = {"copy": 0.05, "serial": 0.4, "parallel": 0.2}
 def run(tmp_path):
     """Three blocks in which a stage costs exactly what COSTS says, with one failed try."""
     where = Environment(facts={"engine": "fake"})
-    manifest = Manifest(environment=where, seed=1, metrics=METRICS, cells=tuple(cells()))
+    with generated(EMPTY) as catalogue:
+        cells = tuple(CellInfo.of(cell) for cell in catalogue.cells)
+    manifest = Manifest(environment=where, seed=1, metrics=METRICS, cells=cells)
     with RunWriter.create(tmp_path, manifest) as writer:
         order = 0
         for block in range(3):
@@ -104,3 +110,41 @@ def test_the_chart_shows_every_sample(run):
     circles = [item for item in root.iter() if item.tag.endswith("circle")]
     assert len(circles) == 3 * (len(SHAPES) * len(COUNTS) - 1)
     assert set(documents(run)) == {"stages.md", "stages.svg"}
+
+
+class Interrupting(Apps):
+    """Ctrl-C comes in the build of this number."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.left = at
+        self.built: list[tuple[str, ...]] = []
+
+    def build(self, tag, instructions, cached):
+        if "stages" in tag:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.built.append(tuple(instructions))
+        return super().build(tag, instructions, cached)
+
+
+@pytest.mark.parametrize("at", [1, 9, 30])
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path, at):
+    with generated(EMPTY) as catalogue:
+        bench = FakeRun(tmp_path, [StagesProbe()], names=())
+        bench.cells, bench.one_row = list(catalogue.cells), False
+        bench.behaviour = Interrupting(at)
+        bench.engine = FakeEngine(bench.behaviour, origin="private", addresses=True)
+        bench.lab = fake_lab(tmp_path, bench.cells, bench.engine, bases=(BASE,))
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(blocks=2)
+        run = bench.run(blocks=2, resume=bench.stored())
+        bench.close()
+    assert not run.failures
+    keys = [(try_.cell, try_.state, try_.block) for try_ in run.tries()]
+    assert len(keys) == len(set(keys)) == 2 * 2 * len(SHAPES) * len(COUNTS)
+    assert {name for _, name in run.series()} == {metric.name for metric in METRICS}
+    assert len(set(bench.behaviour.built)) == len(bench.behaviour.built)  # each with a salt of its own
+    assert len(bench.behaviour.built) == 2 * len(SHAPES) * len(COUNTS)
+    assert not [name for name in bench.engine._names if "stages" in name]

@@ -19,6 +19,7 @@ from harness.cell.prepare import Workshop
 from harness.engine.fake.engine import INFO
 from harness.lab.bases.bases import BaseImage
 from harness.lab.kept_images import Kept, Shelf, key_of
+from harness.lab.state import RunState
 from harness.settings import FRESH
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +163,7 @@ def key(monkeypatch, folder, *, base="sha256:1", version="20.10", epoch="", edit
         },
         engine=SimpleNamespace(info=replace(INFO, version=version)),
     )
-    return Workshop(lab)._key(replace(cell, app=replace(cell.app, path=copy), archive=archive))
+    return Workshop(lab, RunState())._key(replace(cell, app=replace(cell.app, path=copy), archive=archive))
 
 
 def test_a_key_tells_every_input_apart(monkeypatch, tmp_path):

@@ -17,6 +17,7 @@ from harness.engine.contract import ContainerSpec, ExecResult
 from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
 from harness.engine.fake.image import tar
 from harness.errors import TryFailed
+from harness.lab.state import RunState
 from harness.lab.test_bed import TOOL_IMAGE
 from harness.model import App, Cell, Edit, Request, Strategy
 from harness.probes.harden import NOBODY, HardenProbe
@@ -89,10 +90,11 @@ class Bench:
         )
         strategy = Strategy(name="y", title="", summary="", trades="", path=folder, rank=1)
         cell = Cell(app=app, strategy=strategy, dockerfile=folder)
-        self.prepared = SimpleNamespace(cell=cell, image=APP_IMAGE, peaks=[], started=0.01)
+        self.prepared = SimpleNamespace(cell=cell, image=APP_IMAGE, started=0.01)
+        self.state = RunState()
 
     def measure(self, probe):
-        ((_, measure),) = list(probe.visit(self.lab, self.prepared))
+        ((_, measure),) = list(probe.visit_cell(self.lab, self.state, self.prepared))
         try:
             return measure()
         finally:
@@ -120,7 +122,7 @@ def test_an_intruder_finds_what_can_be_started(bench):
     tried = json.loads(reading.artefacts["intruder.json"])["tried"]
     assert [one["command"][0] for one in tried["apt"]] == ["apt", "apt-get"]
     assert (tried["bash"][0]["exit_code"], tried["bash"][0]["output"]) == (127, "bash: not found")
-    assert bench.prepared.peaks == [PEAK]
+    assert bench.state.peak("x-y") == PEAK
 
 
 def test_a_command_that_fails_has_run_all_the_same(bench):
@@ -144,7 +146,7 @@ def test_the_program_is_taken_out_of_its_image_once(bench, tmp_path):
 
 
 def test_an_app_that_works_under_all_restrictions_is_started_with_them_once(bench):
-    bench.prepared.peaks = [PEAK]
+    bench.state.note_peak("x-y", PEAK)
     reading = bench.measure(HardenProbe())
     assert set(reading.values.values()) == {1.0}
     (spec,) = bench.engine.created
@@ -173,7 +175,7 @@ def test_what_breaks_an_app_is_found_by_trying_each_restriction_alone(bench):
 
 def test_an_app_that_hangs_under_a_restriction_is_not_waited_for_as_long_as_it_may_take_to_start(bench, monkeypatch):
     monkeypatch.setattr("harness.probes.harden._LEAST_PATIENCE", 0.5)
-    bench.prepared.peaks = [PEAK]
+    bench.state.note_peak("x-y", PEAK)
     bench.behaviour.hangs = lambda spec: spec.read_only
     assert bench.prepared.cell.app.start_timeout > 10
     began = time.monotonic()
@@ -184,7 +186,7 @@ def test_an_app_that_hangs_under_a_restriction_is_not_waited_for_as_long_as_it_m
 
 
 def test_an_app_that_starts_but_answers_wrongly_does_not_work(bench):
-    bench.prepared.peaks = [PEAK]
+    bench.state.note_peak("x-y", PEAK)
     bench.behaviour.wrong = True
     reading = bench.measure(HardenProbe())
     assert set(reading.values.values()) == {0.0}

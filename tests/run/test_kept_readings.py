@@ -12,16 +12,31 @@ from hypothesis import strategies as st
 from harness.lab.kept_images import Kept, Shelf
 from harness.model import Metric, Unit
 from harness.probes import all_probes
-from harness.probes.base import Reading
+from harness.probes.base import CellProbe, ImageProbe, Reading
 from harness.run import kept_readings as keptreading
 from harness.run.kept_readings import NOTE, keep, recall
 
 STATE = "image"
-PROBE = SimpleNamespace(
-    name="size",
-    of_image=True,
-    metrics=tuple(Metric(name=name, unit=Unit.BYTES, help="", deterministic=True) for name in ("size.a", "size.b")),
-)
+METRICS = tuple(Metric(name=name, unit=Unit.BYTES, help="", deterministic=True) for name in ("size.a", "size.b"))
+
+
+class OfImage(ImageProbe):
+    name = "size"
+    metrics = METRICS
+
+    def visit_cell(self, lab, state, cell):
+        yield from ()
+
+
+class OfContainer(CellProbe):
+    name = "size"
+    metrics = METRICS
+
+    def visit_cell(self, lab, state, cell):
+        yield from ()
+
+
+PROBE = OfImage()
 CELL = SimpleNamespace(key="key")
 READING = Reading({"size.a": 3.0, "size.b": 4.5}, notes={"user": "root"}, artefacts={"parts.json": b"\x00\xff{}"})
 
@@ -75,7 +90,7 @@ def test_any_reading_comes_back(folder, values, notes, artefacts):
     ("cell", "probe", "reading"),
     [
         (SimpleNamespace(key=""), PROBE, READING),  # an image that is not kept
-        (CELL, SimpleNamespace(**{**vars(PROBE), "of_image": False}), READING),
+        (CELL, OfContainer(), READING),
         (CELL, PROBE, Reading({"size.a": 3.0})),  # something could not be read: the next run may
     ],
 )
@@ -110,4 +125,4 @@ def test_a_spoilt_note_is_read_anew(folder, shelf):
 
 
 def test_nothing_with_a_clock_or_a_container_is_kept():
-    assert {probe.name for probe in all_probes() if probe.of_image} == {"size", "surface"}
+    assert {probe.name for probe in all_probes() if isinstance(probe, ImageProbe)} == {"size", "surface"}

@@ -11,8 +11,8 @@ from harness.run.plan import (
     Block,
     Plan,
     ProbePlan,
-    Progress,
     Row,
+    RowProgress,
     expected_seconds,
     next_block,
     parse_budget,
@@ -67,7 +67,7 @@ def run(whole, cost=None, width=lambda row, done: 1 / math.sqrt(done) if done >=
     done, elapsed, chosen = Counter(), 0.0, []
     while True:
         progress = {
-            row: Progress(done[row], cost[row.probe], width(row, done[row]), more(row, done[row]))
+            row: RowProgress(done[row], cost[row.probe], width(row, done[row]), more(row, done[row]))
             for row in whole.rows()
         }
         block = next_block(whole, progress, elapsed=elapsed)
@@ -109,21 +109,21 @@ def test_blocks_of_a_row_are_numbered_without_gaps(data):
         assert numbers == list(range(len(numbers)))
 
 
-FOUR = {Row("size"): Progress(1, 1, 0.0, 0), Row("floor"): Progress(5, 1, 0.001, 0)}
+FOUR = {Row("size"): RowProgress(1, 1, 0.0, 0), Row("floor"): RowProgress(5, 1, 0.001, 0)}
 
 
 def test_time_goes_where_the_undecided_interval_is_widest_per_second():
-    progress = {**FOUR, Row("start"): Progress(6, 10, 0.5), Row("pull"): Progress(6, 10, 0.2)}
+    progress = {**FOUR, Row("start"): RowProgress(6, 10, 0.5), Row("pull"): RowProgress(6, 10, 0.2)}
     assert next_block(plan(), progress, elapsed=10) == Block(Row("start"), 6)
-    progress[Row("start")] = Progress(6, 500, 0.5)
+    progress[Row("start")] = RowProgress(6, 500, 0.5)
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6)
-    progress[Row("start")] = Progress(6, 10, 0.5, more=0)
+    progress[Row("start")] = RowProgress(6, 10, 0.5, more=0)
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6), "what is decided can wait"
 
 
 def test_within_a_budget_only_open_cells_are_visited_and_else_all():
     open_ = frozenset({"a-x"})
-    progress = {**FOUR, Row("start"): Progress(9, 10, 0.5, 3, open_), Row("pull"): Progress(9, 10, 0.1, 0)}
+    progress = {**FOUR, Row("start"): RowProgress(9, 10, 0.5, 3, open_), Row("pull"): RowProgress(9, 10, 0.1, 0)}
     block = next_block(plan(), progress, elapsed=10)
     assert block == Block(Row("start"), 9, open_)
     assert plan().order(block) == ("a-x",)
@@ -132,17 +132,17 @@ def test_within_a_budget_only_open_cells_are_visited_and_else_all():
 
 
 def test_what_is_known_to_the_plans_precision_can_wait():
-    progress = {**FOUR, Row("start"): Progress(9, 10, 0.15), Row("pull"): Progress(9, 10, 0.05)}
+    progress = {**FOUR, Row("start"): RowProgress(9, 10, 0.15), Row("pull"): RowProgress(9, 10, 0.05)}
     assert next_block(plan(precision=0.2), progress, elapsed=10) == Block(Row("start"), 9), "both are: the wider one"
-    progress[Row("pull")] = Progress(9, 100, 0.25)
+    progress[Row("pull")] = RowProgress(9, 100, 0.25)
     assert next_block(plan(precision=0.2), progress, elapsed=10) == Block(Row("pull"), 9), "the only one that is not"
 
 
 def test_what_cannot_be_decided_in_time_gets_what_is_left():
-    hopeless = Progress(6, 10, 5.0, more=1000)
-    progress = {**FOUR, Row("start"): hopeless, Row("pull"): Progress(6, 10, 0.2, more=3)}
+    hopeless = RowProgress(6, 10, 5.0, more=1000)
+    progress = {**FOUR, Row("start"): hopeless, Row("pull"): RowProgress(6, 10, 0.2, more=3)}
     assert next_block(plan(), progress, elapsed=10) == Block(Row("pull"), 6)
-    progress[Row("pull")] = Progress(9, 10, 0.2, more=0)
+    progress[Row("pull")] = RowProgress(9, 10, 0.2, more=0)
     assert next_block(plan(), progress, elapsed=10) == Block(Row("start"), 6)
 
 
@@ -154,7 +154,7 @@ def test_enough_is_enough():
 @given(st.floats(1, 1e5), st.integers(0, 5), st.floats(0, 2e5))
 def test_the_expectation_is_never_negative_nor_past_the_budget(budget, done, elapsed):
     whole = plan(budget=budget)
-    progress = {Row(p.name): Progress(done, p.guess, None) for p in PROBES}
+    progress = {Row(p.name): RowProgress(done, p.guess, None) for p in PROBES}
     expected = expected_seconds(whole, progress, elapsed=elapsed)
     assert 0 <= expected <= max(budget, sum(p.guess for p in PROBES))
 

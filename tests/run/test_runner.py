@@ -1,56 +1,25 @@
-"""The runner, with probes and a workshop that do as they are told. The real ones are in test_matrix_live.py."""
+"""The runner on an engine in memory, which builds, pushes and serves; tests/live/test_matrix.py has a real one."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import threading
-import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import harness.cell.prepare
 from harness.errors import EngineError, LabError, TryFailed
-from harness.host.quiet import Quiet
-from harness.lab.bases.bases import BaseImage
-from harness.ledger import Ledger
-from harness.model import App, Cell, Edit, Environment, Metric, Request, Status, Strategy, Unit
-from harness.probes.base import CellProbe, Reading
+from harness.model import Metric, Status, Unit
+from harness.probes.base import CellProbe, EngineProbe, Reading, SourceProbe, When
 from harness.run.job import spent
-from harness.run.plan import Plan, ProbePlan
-from harness.run.progress import GIVE_UP_AFTER, Tally
-from harness.run.runner import Runner
-from harness.run.workers import PREPARE, Crew, EngineLost
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
-from harness.text.display import Display
-
-EDIT = Edit("main", "0", "{n}")
+from harness.run.progress import GIVE_UP_AFTER
+from harness.run.visit import EngineLost
+from harness.run.workers import PREPARE
+from harness.store.run import read_run
+from support.fake_lab import FakeRun
 
 
-def cell(name: str, folder: Path) -> Cell:
-    app = App(
-        name=name,
-        title=name,
-        language="go",
-        path=folder,
-        port=1,
-        ready=Request("/"),
-        verify=(),
-        source_change=EDIT,
-        dependency_change=EDIT,
-    )
-    strategy = Strategy(name="slim", title="Slim", summary="", trades="", path=folder, rank=1)
-    dockerfile = folder / "Dockerfile"
-    dockerfile.write_text("FROM scratch\n")
-    return Cell(app=app, strategy=strategy, dockerfile=dockerfile)
-
-
-class Counting(CellProbe):
-    """Two states a visit; fails where told, and counts what it is asked."""
+class Counter:
+    """Two states a visit; fails where it is asked to, and counts its calls."""
 
     name = "count"
     activity = "counting"
@@ -62,15 +31,15 @@ class Counting(CellProbe):
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, str]] = []
-        self.fails: dict[tuple[str, str], Exception] = {}
+        self.fails: dict[tuple[str, str], BaseException] = {}
         self.closed = 0
 
-    def visit_cell(self, lab, cell):
+    def states_of(self, app):
         try:
-            if error := self.fails.get((cell.cell.app.name, "before")):
+            if error := self.fails.get((app, "before")):
                 raise error
             for state in self.states:
-                yield state, lambda state=state: self._measure(cell.cell.app.name, state)
+                yield state, lambda state=state: self._measure(app, state)
         finally:
             self.closed += 1
 
@@ -81,6 +50,11 @@ class Counting(CellProbe):
         return Reading({f"count.{state}": float(len(self.calls))})
 
 
+class Counting(Counter, CellProbe):
+    def visit_cell(self, lab, state, cell):
+        yield from self.states_of(cell.cell.app.name)
+
+
 class Looking(Counting):
     """Needs no clock, and is not of the first answer."""
 
@@ -88,129 +62,25 @@ class Looking(Counting):
     states = ("once",)
     reports = {"once": "count.once"}  # noqa: RUF012
     blocks = 1
-    timed = False
-    late = True
+    when = When.AFTER_FIRST_BLOCK
     metrics = tuple(Metric(name=f"count.{s}", unit=Unit.COUNT, help="") for s in states)
 
 
-class Bench:
-    """A runner over `names`, with its run folder."""
-
-    def __init__(self, folder: Path, monkeypatch, names=("a", "b", "c"), broken=()) -> None:
-        self.folder = folder
-        self.probe = Counting()
-        self.others: tuple[CellProbe, ...] = ()
-        self.cells = [cell(name, folder) for name in names]
-        self.out = io.StringIO()
-        self.engine = SimpleNamespace(containers=list)
-
-        def prepare(_, cell):
-            if cell.app.name in broken:
-                raise TryFailed(Status.ERROR, "build failed", log="the log")
-            return SimpleNamespace(cell=cell, log="built", kept=0.0, id="sha256:1", diff_ids=("sha256:2",))
-
-        monkeypatch.setattr(harness.cell.prepare.Workshop, "prepare", prepare)
-        monkeypatch.setattr(harness.cell.prepare.Workshop, "ensure", lambda *_: None)
-
-    @property
-    def probes(self) -> tuple[CellProbe, ...]:
-        return (self.probe, *self.others)
-
-    def manifest(self) -> Manifest:
-        return Manifest(
-            environment=Environment(facts={"engine": "fake"}),
-            seed=3,
-            metrics=tuple(metric for probe in self.probes for metric in probe.metrics),
-            cells=tuple(CellInfo.of(cell) for cell in self.cells),
-        )
-
-    def lab(self, monitor):
-        lab = SimpleNamespace(monitor=monitor, engine=self.engine, shelf=None)
-        lab.apart = lambda: contextlib.nullcontext(lab)
-        return lab
-
-    def run(self, blocks: int = 3, resume: Path | None = None, budget: float | None = None):
-        names = tuple(cell.id for cell in self.cells)
-        plans = tuple(ProbePlan(name=probe.name, blocks=probe.blocks, guess=0.01) for probe in self.probes)
-        plan = Plan(cells=names, probes=plans, seed=3, budget=budget, blocks=blocks)
-        history = Tally.of(read_run(resume).tries(), self.probes) if resume else None
-        writer = RunWriter.resume(resume) if resume else RunWriter.create(self.folder / "results", self.manifest())
-        monitor = SimpleNamespace(wait=lambda _: Quiet(0.0, 0.0, True), mark=lambda: None)
-        with writer:
-            runner = Runner(
-                lab=self.lab(monitor),
-                plan=plan,
-                probes=self.probes,
-                cells=self.cells,
-                writer=writer,
-                display=Display(self.out),
-                ledger=Ledger(),
-                history=history,
-            )
-            runner.run()
-        return read_run(writer.folder)
-
-
-def base(role, packed):
-    return BaseImage(role=role, name=role, image_id="", diff_ids=(), lane="packages", provenance={}, packed=packed)
-
-
-def test_cells_are_prepared_side_by_side_what_takes_longest_first(monkeypatch, tmp_path):
-    guard, building, most, order = threading.Lock(), [], [], []
-
-    def prepare(_, cell):
-        with guard:
-            building.append(cell)
-            order.append(cell.id)
-            most.append(len(building))
-        time.sleep(0.002)
-        with guard:
-            building.remove(cell)
-        return SimpleNamespace(cell=cell, kept=0.0)
-
-    monkeypatch.setattr(harness.cell.prepare.Workshop, "prepare", prepare)
-    cells = []
-    for number in range(12):
-        dockerfile = tmp_path / f"{number}.Dockerfile"
-        dockerfile.write_text("x" * number)
-        roles = ("os",) if number < 4 else ("os", "sdk-rust") if number < 6 else ("os", "sdk-go")
-        cells.append(SimpleNamespace(id=str(number), bases=roles, dockerfile=dockerfile))
-    bases = {role: base(role, size) for role, size in (("os", 30), ("sdk-rust", 236), ("sdk-go", 80))}
-    lab = SimpleNamespace(engine=SimpleNamespace(containers=list), bases=bases)
-    lab.apart = lambda: contextlib.nullcontext(lab)
-    done = [item for item in Crew(lab, cells, [], lambda *_: [], workers=2).work() if item]
-    assert sorted(int(item.cell.id) for item in done) == list(range(len(cells)))
-    assert max(most) == 2
-    places = {cell: place for place, cell in enumerate(order)}  # two at once: either may be entered first
-    for earlier, later in (("3", "5"), ("2", "4"), ("5", "11"), ("4", "10"), ("11", "8"), ("9", "6")):
-        assert places[earlier] < places[later], order
-
-
-def test_a_changed_image_has_to_answer_in_one_strategy_of_each_app(monkeypatch):
-    lab = SimpleNamespace(changed_by={})
-    workshop = harness.cell.prepare.Workshop(lab)
-    started = []
-
-    def verify(_, cell, image):
-        started.append(image)
-        if "bad" in image:
-            raise TryFailed(Status.WRONG_ANSWER, "no")
-        return 2.0
-
-    monkeypatch.setattr(harness.cell.prepare.Workshop, "verify", verify)
-    cells = [
-        SimpleNamespace(id=f"{a}-{s}", app=SimpleNamespace(name=a)) for a in ("good", "bad") for s in ("full", "slim")
-    ]
-    assert [workshop._verify_changed(cell, cell.id) for cell in cells[:2]] == [2.0, 0.0]
-    for cell in cells[2:]:  # then every strategy tells what is wrong
-        with pytest.raises(TryFailed):
-            workshop._verify_changed(cell, cell.id)
-    assert started == ["good-full", "bad-full", "bad-slim"]
+@pytest.fixture
+def bench(tmp_path):
+    yield from opened(tmp_path)
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
-    return Bench(tmp_path, monkeypatch)
+def alone(tmp_path):
+    yield from opened(tmp_path, names=("a",))
+
+
+def opened(folder, names=("a", "b", "c")):
+    bench = FakeRun(folder, [Counting()], names)
+    bench.probe = bench.probes[0]
+    yield bench
+    bench.close()
 
 
 def test_every_cell_is_visited_once_a_block_and_every_state_stored(bench):
@@ -228,26 +98,11 @@ def test_every_cell_is_visited_once_a_block_and_every_state_stored(bench):
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
-def test_what_takes_long_is_asked_for_once_the_first_answer_is_complete(bench, blocks):
-    seen = []
-
-    def settle(_):
-        seen.append(bench.probe.closed)
-        yield "a-slim", {"late.json": b"{}"}
-
-    bench.probe.settle = settle
-    run = bench.run(blocks=blocks)
-    assert seen == [3]  # visits: every cell once
-    assert (run.folder / "artefacts/a-slim/late.json").read_bytes() == b"{}"
-    assert "the first answer is complete" in bench.out.getvalue()
-
-
-@pytest.mark.parametrize("blocks", [1, 3])
 def test_a_late_probe_visits_every_cell_once_the_first_answer_is_complete(bench, blocks):
     late = Looking()
-    bench.others = (late,)
+    bench.probes.append(late)
     seen = []
-    late.visit_cell = lambda lab, cell: seen.append(bench.probe.closed) or Counting.visit_cell(late, lab, cell)
+    late.visit_cell = lambda *given: seen.append(bench.probe.closed) or Counting.visit_cell(late, *given)
     late.fails["b", "once"] = TryFailed(Status.ERROR, "cannot be looked at")
     run = bench.run(blocks=blocks)
     assert seen == [3, 3, 3]  # visits of the other: every cell once
@@ -263,14 +118,13 @@ def test_a_late_probe_visits_every_cell_once_the_first_answer_is_complete(bench,
 
 def test_a_late_probe_that_was_not_reached_is_made_up_for(bench):
     late = Looking()
-    bench.others = (late,)
+    bench.probes.append(late)
     bench.probe.fails["c", "second"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         bench.run(blocks=1)
     assert not late.calls
     del bench.probe.fails["c", "second"]
-    (folder,) = (bench.folder / "results").iterdir()
-    bench.run(blocks=1, resume=folder)
+    bench.run(blocks=1, resume=bench.stored())
     assert sorted(name for name, _ in late.calls) == ["a", "b", "c"]
 
 
@@ -308,18 +162,17 @@ def test_a_resumed_run_within_a_budget_goes_on_with_whole_blocks(bench):
     assert len(columns["c"]) < 12
 
 
-def test_a_cell_that_cannot_be_prepared_is_a_record_and_the_rest_is_measured(tmp_path, monkeypatch):
-    bench = Bench(tmp_path, monkeypatch, broken=("b",))
+def test_a_cell_that_cannot_be_prepared_is_a_record_and_the_rest_is_measured(bench):
+    bench.behaviour.broken = ("cell/b-",)
     run = bench.run(blocks=2)
-    assert [(t.cell, t.probe, t.status, t.reason, t.log) for t in run.failures] == [
-        ("b-slim", PREPARE, Status.ERROR, "build failed", "the log")
-    ]
+    assert [(t.cell, t.probe, t.status, t.log) for t in run.failures] == [("b-slim", PREPARE, Status.ERROR, "the log")]
     assert {name for name, _ in run.series()} == {"a-slim", "c-slim"}
-    assert "b-slim: prepare image: error: build failed" in bench.out.getvalue()
+    assert "b-slim: prepare image: error: build failed: exit code: 1" in bench.out.getvalue()
 
 
-def test_nothing_is_measured_where_no_cell_can_be_prepared(tmp_path, monkeypatch):
-    run = Bench(tmp_path, monkeypatch, names=("a",), broken=("a",)).run()
+def test_nothing_is_measured_if_no_cell_can_be_prepared(alone):
+    alone.behaviour.broken = ("cell/a-",)
+    run = alone.run()
     assert len(run.failures) == 1
     assert not run.series()
 
@@ -339,14 +192,73 @@ def test_a_failure_between_measurements_is_recorded_against_the_state_it_prevent
     assert [(t.cell, t.state, t.reason) for t in run.failures] == [("c-slim", "first", "no node")]
 
 
-def test_a_run_ends_where_its_engine_is_gone(bench):
+def test_a_run_ends_if_its_engine_is_gone(bench, monkeypatch):
     def silence():
         raise EngineError("no answer")
 
-    bench.engine.containers = silence
     bench.probe.fails["c", "before"] = LabError("no node")
-    with pytest.raises(EngineLost, match="does not answer any more"):
+    before = bench.probe.visit_cell
+
+    def visit(*given):
+        monkeypatch.setattr(bench.engine, "containers", silence)
+        return before(*given)
+
+    bench.probe.visit_cell = visit
+    with pytest.raises(EngineLost, match="no longer answers"):
         bench.run(blocks=1)
+    assert read_run(bench.stored()).sessions[-1].outcome == "failed"
+
+
+@pytest.mark.parametrize("place", ["before", "second"])
+def test_an_error_that_nobody_foresaw_is_a_record_with_its_traceback(bench, place):
+    bench.probe.fails["b", place] = UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "in a file\nof theirs")
+    run = bench.run(blocks=2)
+    assert {(t.cell, t.probe, t.status) for t in run.failures} == {("b-slim", "count", Status.ERROR)}
+    state = "first" if place == "before" else "second"
+    (reason,) = {t.reason for t in run.failures}
+    assert reason.startswith("unexpected UnicodeDecodeError: ") and "\n" not in reason
+    assert reason.endswith(f"(see traceback-count-{state}.txt)")
+    assert "raise error" in (run.folder / f"artefacts/b-slim/traceback-count-{state}.txt").read_text()
+    assert {block for name in "ac" for block in run.series()[f"{name}-slim", "count.second"].block} == {0, 1}
+
+
+def test_an_error_that_nobody_foresaw_while_preparing_fails_that_cell_alone(bench):
+    bench.cells[1].app.path.joinpath(".dockerignore").write_bytes(b"\xe9\n")  # Latin-1, which is no UTF-8
+    run = bench.run(blocks=1)
+    assert {(t.cell, t.probe) for t in run.failures} <= {("b-slim", PREPARE)}
+    assert {"a-slim", "c-slim"} <= {name for name, _ in run.series()}
+
+
+def test_a_probe_of_the_engine_keeps_its_documents_with_the_run(bench):
+    class OfEngine(Counter, EngineProbe):
+        name = "engine"
+
+        def visit_engine(self, lab, state):
+            yield "first", lambda: Reading({"count.first": 1.0}, artefacts={"found.json": b"{}"})
+
+    bench.probes = [OfEngine()]
+    run = bench.run(blocks=2)
+    assert list(run.series()["", "count.first"].block) == [0, 1]
+    assert (run.folder / "artefacts/run/found.json").read_bytes() == b"{}"
+
+
+def test_nothing_is_prepared_for_a_probe_of_sources(bench):
+    class OfSource(Counter, SourceProbe):
+        name = "source"
+
+        def visit_source(self, lab, state, cell):
+            yield from self.states_of(cell.app.name)
+
+    bench.probes = [OfSource()]
+    run = bench.run(blocks=2)
+    assert {try_.probe for try_ in run.tries()} == {"source"}
+    assert {name for name, _ in run.series()} == {"a-slim", "b-slim", "c-slim"}
+    assert not [call for call in bench.engine.calls if "cell/" in call]
+
+
+def test_every_timed_try_waits_for_a_quiet_machine(bench):
+    run = bench.run(blocks=2)
+    assert bench.lab.monitor.waits == sum(try_.probe == "count" for try_ in run.tries()) == 12
 
 
 def test_a_resumed_run_repeats_nothing(bench):
@@ -359,7 +271,7 @@ def test_a_resumed_run_repeats_nothing(bench):
     bench.probe._measure = lambda name, state: (interrupt(), measure(name, state))[1]
     with pytest.raises(KeyboardInterrupt):
         bench.run(blocks=3)
-    folder = next((bench.folder / "results").iterdir())
+    folder = bench.stored()
     before = (folder / "samples.jsonl").read_bytes()
     assert read_run(folder).sessions[-1].outcome == "interrupted"
     bench.probe._measure = measure
@@ -380,5 +292,5 @@ def test_plain_progress_says_what_is_done(bench):
 
 def test_artefacts_are_kept(bench):
     run = bench.run(blocks=1)
-    assert (run.folder / "artefacts" / "a-slim" / "Dockerfile").read_text() == "FROM scratch\n"
+    assert (run.folder / "artefacts" / "a-slim" / "Dockerfile").read_text() == "FROM scratch\nCOPY . /slim\n"
     assert json.loads((run.folder / "manifest.json").read_text())["seed"] == 3

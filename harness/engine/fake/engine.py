@@ -13,7 +13,9 @@ or to decide.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,6 +56,8 @@ INFO = EngineInfo(
     endpoint="fake://",
 )
 
+_LOOPBACK = "127.0.0.1"
+_NUMBERS = itertools.count(os.getpid() * 97)  # of containers' addresses: engines of one process, and of others, differ
 Answer = Callable[[str, str], tuple[int, bytes]]  # method and path → status code and body; raising hangs up
 
 
@@ -135,6 +139,7 @@ class Behaviour:
 class _Container:
     spec: ContainerSpec
     program: FakeProgram
+    address: str  # where it listens
     started: bool = False
     ports: dict[int, int] = field(default_factory=dict)
     servers: list[ThreadingHTTPServer] = field(default_factory=list)
@@ -142,6 +147,9 @@ class _Container:
 
 class FakeEngine:
     """`calls` logs every call as "method argument", in order. Engines given the same `registry` pull what others push.
+
+    With `addresses` each container with a network of its own listens at a loopback address of its own, on the very port
+    that its program listens on, as on a real engine. Containers on the network "host" then listen at `host`.
 
     `spend` is told the seconds that each build, pull and start takes: a fake clock's advance, or time.sleep.
     """
@@ -153,11 +161,15 @@ class FakeEngine:
         origin: str = "fake",
         registry: dict[str, FakeImage] | None = None,
         spend: Callable[[float], object] = lambda _: None,
+        addresses: bool = False,
+        host: str = _LOOPBACK,
     ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.calls: list[str] = []
         self.registry = {} if registry is None else registry
         self._spend = spend
+        self._addresses = addresses
+        self._host = host
         self._info = replace(INFO, origin=origin)
         self._images: dict[str, FakeImage] = {}
         self._names: dict[str, str] = {}
@@ -294,7 +306,7 @@ class FakeEngine:
             raise ContainerFailed(f"No such image: {spec.image}", where=spec.image)
         self._created += 1
         container = _hex(digest_of(str(self._created).encode()))
-        self._containers[container] = _Container(spec, self.behaviour.program(spec))
+        self._containers[container] = _Container(spec, self.behaviour.program(spec), self._address(spec))
         return container
 
     def start(self, container: str) -> None:
@@ -308,9 +320,11 @@ class FakeEngine:
             return
         owner = self._network_of(found)
         for port in {found.program.port, *found.spec.ports}:
-            server = _serve(found.program.answer, found.spec.ports.get(port, 0))
-            found.servers.append(server)
-            owner.ports[port] = server.server_port
+            if self._addresses:
+                found.servers.append(_serve(found.program.answer, owner.address, port))
+            published = _serve(found.program.answer, _LOOPBACK, found.spec.ports.get(port, 0))
+            found.servers.append(published)
+            owner.ports[port] = published.server_port
 
     def state(self, container: str) -> ContainerState:
         """`address` is loopback; `ports` maps every port that is listened on to the real one there, also for a
@@ -323,7 +337,7 @@ class FakeEngine:
             exit_code=127 if found.program.fails else found.program.exit_code if found.started else None,
             oom_killed=found.started and found.program.oom_killed,
             error=found.program.fails,
-            address="127.0.0.1" if own else "",
+            address=found.address if own else "",
             ports=dict(self._network_of(found).ports),
         )
 
@@ -384,6 +398,15 @@ class FakeEngine:
             return found
         raise PullFailed("manifest unknown", where=name)
 
+    def _address(self, spec: ContainerSpec) -> str:
+        """Where a container listens: Linux takes every address of 127.0.0.0/8 for this machine's own."""
+        if not self._addresses:
+            return _LOOPBACK
+        if spec.network == "host":
+            return self._host
+        number = next(_NUMBERS)
+        return f"127.{100 + number // 62500 % 100}.{number // 250 % 250}.{1 + number % 250}"
+
     def _container(self, container: str) -> _Container:
         if found := self._containers.get(container):
             return found
@@ -399,7 +422,7 @@ def _instructions(dockerfile: bytes) -> list[str]:
     return [" ".join(line.split()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _serve(answer: Answer, port: int) -> ThreadingHTTPServer:
+def _serve(answer: Answer, address: str, port: int) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def handle_one_request(self) -> None:
             self.raw_requestline = self.rfile.readline(65_537)
@@ -422,7 +445,7 @@ def _serve(answer: Answer, port: int) -> ThreadingHTTPServer:
         def handle_error(self, request: object, client_address: object) -> None:
             """An `answer` that raises hangs up."""
 
-    server = Server(("127.0.0.1", port), Handler)
+    server = Server((address, port), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     return server
 
