@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blocks", type=int, default=3, help="builds of each image (default: 3, about 6 minutes)")
     parser.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
     parser.add_argument(
-        "--resume", metavar="RUN", nargs="?", const="latest", help="go on with an interrupted run (default: the newest)"
+        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
     )
     parser.add_argument("--show", metavar="RUN", help="show table and chart of a stored run, without measuring")
 
