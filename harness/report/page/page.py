@@ -21,7 +21,12 @@ from harness.report.page.notes import Notes
 from harness.report.page.tables import Tables
 from harness.report.page.view import esc
 
-_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "scenarios.js", "charts.js", "page.js")
+# In this order: each script uses what the ones before it define.
+_SCRIPTS = (
+    *("vendor/d3.min.js", "vendor/plot.umd.min.js"),
+    *("scenarios.js", "figures.js", "charts.js", "planes.js", "elements.js"),
+    *("apps.js", "sliders.js", "weights.js", "compare.js", "samples.js", "page.js"),
+)
 _SECTIONS = {
     "verdict": "Verdict",
     "matrix": "Matrix",

