@@ -50,9 +50,9 @@ class _Dockerfiles:
             return None
         if path not in self._checked:
             self._checked[path] = self._check(path)
-        if (standing := self._checked[path]) is None:
+        if (checked := self._checked[path]) is None:
             return None
-        return Cell(app=app, strategy=strategy, dockerfile=path, bases=standing[0], base=standing[1])
+        return Cell(app=app, strategy=strategy, dockerfile=path, bases=checked[0], base=checked[1])
 
     def _check(self, path: Path) -> tuple[tuple[str, ...], str] | None:
         """The roles a Dockerfile names and the one its last stage stands on; None where it has mistakes."""

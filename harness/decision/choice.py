@@ -44,10 +44,10 @@ class Lead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """A cell as a candidate. `parts` are its ratios to the reference by criterion, `score` their weighted mean."""
+    """A cell as a candidate. `ratios` are value ÷ the reference's, by criterion; `score` is their weighted mean."""
 
     cell: CellInfo
-    parts: Mapping[str, float]
+    ratios: Mapping[str, float]
     score: float | None  # None where it is not ranked
     out: str = ""  # why it is not ranked: a constraint it fails, or a failure
 

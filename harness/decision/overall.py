@@ -30,7 +30,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
     common = [
         cell.strategy
         for cell in rankings[0].cells
-        if all(any(item.strategy == cell.strategy for item in ranking.standing) for ranking in rankings)
+        if all(any(item.strategy == cell.strategy for item in ranking.eligible) for ranking in rankings)
     ]
     names = [name for name in rankings[0].names() if all(name in ranking.names() for ranking in rankings)]
     cells = {cell.strategy: cell for cell in rankings[0].cells}
@@ -60,7 +60,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
     options = tuple(
         Option(
             cell=cells[common[i]],
-            parts={name: math.exp(log) for name, log in zip(names, logs[i], strict=True)},
+            ratios={name: math.exp(log) for name, log in zip(names, logs[i], strict=True)},
             score=math.exp(scores[i]),
         )
         for i in order
@@ -85,7 +85,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
 
 def _relative(ranking: Ranking, strategies: Sequence[str], names: Sequence[str]) -> Floats:
     """Logs of the strategies' ratios to the first of them, strategies × criteria."""
-    rows = [next(i for i, cell in enumerate(ranking.standing) if cell.strategy == name) for name in strategies]
+    rows = [next(i for i, cell in enumerate(ranking.eligible) if cell.strategy == name) for name in strategies]
     columns = [ranking.names().index(name) for name in names]
     logs = ranking.logs[np.ix_(rows, columns)]
     relative: Floats = logs - logs[0]

@@ -39,7 +39,7 @@ class _Column:
 
 
 class Ranking:
-    """One app: which options stand, their logs by criterion, and leads between two of them."""
+    """One app: which options are eligible, their logs by criterion, and leads between two of them."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class Ranking:
         self.asked = sum(criterion.weight for criterion in criteria)
         self.columns = self._columns(criteria)
         self._constrain(constraints)
-        self.standing = [cell for cell in cells if cell.id not in self.out]
+        self.eligible = [cell for cell in cells if cell.id not in self.out]
         self.weights = np.array([column.criterion.weight for column in self.columns])
-        self.logs = np.array([[self._log(cell, column) for column in self.columns] for cell in self.standing])
+        self.logs = np.array([[self._log(cell, column) for column in self.columns] for cell in self.eligible])
         self._leads: dict[tuple[str, str], Lead] = {}
 
     def _columns(self, criteria: Sequence[Criterion]) -> list[_Column]:
@@ -120,11 +120,11 @@ class Ranking:
         return column.value(self.series[cell.id, column.metric.name])
 
     def order(self) -> list[int]:
-        """Positions in `standing`, best first; equal scores by rank."""
-        if not self.columns or not self.standing:
+        """Positions in `eligible`, best first; equal scores by rank."""
+        if not self.columns or not self.eligible:
             return []
         scores = self.logs @ self.weights
-        return sorted(range(len(self.standing)), key=lambda i: (scores[i], self.standing[i].rank))
+        return sorted(range(len(self.eligible)), key=lambda i: (scores[i], self.eligible[i].rank))
 
     def lead(self, first: CellInfo, second: CellInfo) -> Lead:
         """How many times the score of `first` is that of `second`, paired by block."""
@@ -184,13 +184,13 @@ class Ranking:
             return self._made(options, None, None, None, Confidence.OPEN, None, [NO_CHOICE])
         if self.unknown or not order:
             reasons = self.unknown or [
-                "no option meets the constraints" if not self.standing else "nothing that counts was measured"
+                "no option meets the constraints" if not self.eligible else "nothing that counts was measured"
             ]
             return self._made(options, None, None, None, Confidence.OPEN, None, reasons)
-        ranked = [self.standing[i] for i in order]
+        ranked = [self.eligible[i] for i in order]
         take, rival = ranked[0], ranked[1] if len(ranked) > 1 else None
         sensitivity = sensitivity_of(
-            self.logs, self.weights, [cell.strategy for cell in self.standing], self.names(), take.strategy
+            self.logs, self.weights, [cell.strategy for cell in self.eligible], self.names(), take.strategy
         )
         if rival is None:
             reason = ["the only option that stands", *self.doubtful]
@@ -215,17 +215,19 @@ class Ranking:
         columns = [column for column in self.columns if self._usable(reference, column.metric)]
         base = {column: self._log(reference, column) for column in columns}
         options = []
-        for cell in [*(self.standing[i] for i in order), *(cell for cell in self.cells if cell.id in self.out)]:
-            parts = {
+        for cell in [*(self.eligible[i] for i in order), *(cell for cell in self.cells if cell.id in self.out)]:
+            ratios = {
                 column.criterion.name: math.exp(self._log(cell, column) - base[column])
                 for column in columns
                 if self._usable(cell, column.metric)
             }
-            whole = len(parts) == len(self.columns) and self.columns
-            total = sum(column.criterion.weight * math.log(parts[column.criterion.name]) for column in columns if whole)
+            whole = len(ratios) == len(self.columns) and self.columns
+            total = sum(
+                column.criterion.weight * math.log(ratios[column.criterion.name]) for column in columns if whole
+            )
             score = math.exp(total / float(self.weights.sum())) if whole else None
             out = self.out.get(cell.id, "")
-            options.append(Option(cell=cell, parts=parts, score=score, out=out))
+            options.append(Option(cell=cell, ratios=ratios, score=score, out=out))
         return tuple(options)
 
     def _made(

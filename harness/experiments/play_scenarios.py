@@ -25,7 +25,7 @@ from harness.lab.registry import Registry
 from harness.lab.state import RunState
 from harness.probes.build import BuildProbe
 from harness.scenarios.formulas import SCENARIOS, Estimate, Parts, Question, Typical, exact, of_samples, storage
-from harness.scenarios.layer_sizes import CellParts, ImageParts
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers
 from harness.scenarios.pull_model import PullProfile, profile
 from harness.settings import IMAGE_PREFIX
 
@@ -141,9 +141,9 @@ class Checker:
             cold=of_samples(values.get("build.cold", ())),
             source=of_samples(values.get("build.source", ())),
             reproducible=all(values["build.reproducible"]) if values else None,
-            images=CellParts(
-                current=ImageParts.of(prepared.manifest, bottom),
-                changed=ImageParts.of(prepared.changed_manifest, bottom),
+            images=CellLayers(
+                current=ImageLayers.of(prepared.manifest, bottom),
+                changed=ImageLayers.of(prepared.changed_manifest, bottom),
             ),
         )
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness.model import Cell, Metric, Unit
 from harness.run.plan import ENOUGH_BLOCKS, Plan, ProbePlan, Row, RowProgress, next_block
-from harness.run.undecided import Column, Outlook, outlook
+from harness.run.undecided import Column, Undecided, undecided
 from harness.stats.intervals import RATE, SMALLEST_DECIDABLE, Floats, Ratio, Verdict, confirm, ratio
 from harness.store.run import Run, Series
 
@@ -208,7 +208,7 @@ class _Measured:
         self._apart = apart
         self.done = Counter[Row]()
         self.taken = 0  # samples
-        self.outlooks: dict[Row, Outlook] = {}
+        self.undecided: dict[Row, Undecided] = {}
         self._values: dict[tuple[str, str], dict[int, float]] = {}
         self.ratios: dict[Row, dict[tuple[str, str], Ratio]] = {}
 
@@ -222,7 +222,7 @@ class _Measured:
         self.done[row] += 1
         reference, *others = self._replay.plan.members(row)
         metrics = self._replay.metrics[row]
-        self.outlooks[row] = outlook(self._values, (reference, *others), metrics, precision=self._precision)
+        self.undecided[row] = undecided(self._values, (reference, *others), metrics, precision=self._precision)
         self.ratios[row] = {
             (cell, metric.name): answer
             for metric in metrics
@@ -295,7 +295,7 @@ def race(
 def _progress(measured: _Measured, replay: _Replay, seconds: Mapping[str, float]) -> dict[Row, RowProgress]:
     found = {}
     for row in replay.rows():
-        seen = measured.outlooks.get(row, Outlook(None, 1, frozenset(replay.plan.members(row))))
+        seen = measured.undecided.get(row, Undecided(None, 1, frozenset(replay.plan.members(row))))
         cost = seconds[row.probe] * len(seen.open)
         found[row] = RowProgress(measured.done[row], cost, seen.width, seen.more, seen.open)
     return found

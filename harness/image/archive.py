@@ -50,7 +50,7 @@ class WrittenLayer:
     packed: int
 
 
-def scan(root: Path) -> dict[str, FileIdentity]:
+def snapshot(root: Path) -> dict[str, FileIdentity]:
     """Every file, folder and symbolic link below `root`, by path without leading slash.
 
     Sockets, pipes and device nodes are left out: official images have none.
@@ -113,7 +113,7 @@ def write_layer(
     `epoch`. Older ones keep theirs, which came with their package: byte-code that a maintainer script compiled
     records the time of its source, and a changed one would make Python compile it again at every start.
     """
-    after = scan(root)
+    after = snapshot(root)
     carried, whiteouts = changes(before, after)
     names = sorted([*carried, *(str(Path(path).with_name(WHITEOUT + Path(path).name)) for path in whiteouts)])
     first: dict[tuple[int, int], str] = {}  # device and inode → the name the content goes under

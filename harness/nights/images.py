@@ -16,7 +16,7 @@ from typing import Self
 from harness.errors import StoreError
 
 
-class Keep:
+class SavedImages:
     """The kept images of one track. Raises StoreError where the disk does not take them."""
 
     def __init__(self, folder: Path) -> None:

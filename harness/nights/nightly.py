@@ -17,7 +17,7 @@ from harness.errors import TareError, UsageError
 from harness.lab.lab import Lab
 from harness.model import Cell
 from harness.nights.history import CONFIRM, FLOATING, GOOD, NEW, NIGHTLY, PINNED
-from harness.nights.images import Keep
+from harness.nights.images import SavedImages
 from harness.nights.watch import Watch, Watched
 from harness.probes.base import Probe
 from harness.run.job import Job, measure
@@ -250,8 +250,8 @@ class Nightly:
             else:
                 keep.promote(cell, image)
 
-    def _keep(self, track: str) -> Keep:
-        return Keep.of(self._settings.cache, self._results, track)
+    def _keep(self, track: str) -> SavedImages:
+        return SavedImages.of(self._settings.cache, self._results, track)
 
     def _image(self, folder: Path, cell: str) -> str:
         return next((s.images[cell] for s in reversed(read_run(folder).sessions) if cell in s.images), "")

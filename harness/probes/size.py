@@ -12,7 +12,7 @@ from harness.lab.state import RunState
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import ImageProbe, Probe, Reading, Visit
 from harness.scenarios.layer_sizes import FILE as PARTS
-from harness.scenarios.layer_sizes import CellParts, ImageParts
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers
 
 
 class SizeProbe(ImageProbe):
@@ -81,13 +81,13 @@ class SizeProbe(ImageProbe):
         of_base = {blob.digest: blob.size for blob in cell.manifest.layers[:own]}
         # a node that has the base has these blobs, wherever the image repeats them, and fetches each other blob once
         beyond = {blob.digest: blob.size for blob in cell.manifest.layers[own:] if blob.digest not in of_base}
-        current = ImageParts.of(
+        current = ImageLayers.of(
             cell.manifest,
             cell.base_manifest,
             diff_ids=cell.diff_ids,
             contents=image.contents,
         )
-        changed = ImageParts.of(cell.changed_manifest, cell.base_manifest)
+        changed = ImageLayers.of(cell.changed_manifest, cell.base_manifest)
         return Reading(
             {
                 "size.transfer": float(cell.manifest.transfer_bytes),
@@ -99,7 +99,7 @@ class SizeProbe(ImageProbe):
                 "size.files": float(tree.files),
                 "size.waste": float(tree.wasted),
             },
-            artefacts={PARTS: CellParts(current=current, changed=changed).to_json()},
+            artefacts={PARTS: CellLayers(current=current, changed=changed).to_json()},
         )
 
 

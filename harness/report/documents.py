@@ -13,7 +13,7 @@ from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import PAGE, Decision, decide
 from harness.errors import CatalogueError, StoreError, TareError
 from harness.probes import all_probes
-from harness.report.markdown import decision as adr
+from harness.report.markdown import decision as decision_document
 from harness.report.page import page
 from harness.store.run import Run, read_run
 
@@ -62,7 +62,7 @@ def _claims() -> tuple[Claim, ...]:
 def write(made: Decision, *, markdown: Path | None = None, html: Path | None = None) -> list[Path]:
     """Write what is asked for; each file is replaced whole. Raises StoreError."""
     paths = []
-    for path, render in ((markdown, adr.render), (html, page.render)):
+    for path, render in ((markdown, decision_document.render), (html, page.render)):
         if path is not None:
             _replace(path, render(made))
             paths.append(path)

@@ -8,7 +8,7 @@ from itertools import count
 from harness.model import Status, Try
 from harness.probes.base import Probe, When
 from harness.run.plan import Block, Plan, Row, RowProgress
-from harness.run.undecided import Outlook, outlook
+from harness.run.undecided import Undecided, undecided
 
 GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
 
@@ -30,7 +30,7 @@ class Progress:
         self._failed: dict[tuple[str, str], int] = {}  # failed visits in a row, by cell and probe
         self._dropped: set[str] = set()
         self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; None: all
-        self._outlooks: dict[Row, tuple[int, Outlook]] = {}  # with the number of blocks they were made of
+        self._undecided: dict[Row, tuple[int, Undecided]] = {}  # with the number of blocks they were made of
         self._order = 0
         for try_ in tries:
             self.add(try_)
@@ -93,11 +93,11 @@ class Progress:
 
     def _row(self, row: Row, cells: Sequence[str]) -> RowProgress:
         probe = self._probes[row.probe]
-        done, before = self._done(row, cells), self._outlooks.get(row)
+        done, before = self._done(row, cells), self._undecided.get(row)
         if before is None or before[0] != done:
             alive = [cell for cell in cells if not self.is_given_up(cell, row.probe)]
-            seen = outlook(self._values, alive, probe.metrics, precision=self._plan.precision)
-            before = self._outlooks[row] = (done, seen)
+            seen = undecided(self._values, alive, probe.metrics, precision=self._plan.precision)
+            before = self._undecided[row] = (done, seen)
         seen = before[1]
         visited = [cell for cell in cells if self._plan.budget is None or cell in seen.open] or cells
         cost = sum(self.seconds(cell, probe) for cell in visited)

@@ -27,7 +27,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Undecided:
     """`width` and `more` as in harness.run.plan.RowProgress; `open` are the cells that a further block should visit."""
 
     width: float | None
@@ -35,7 +35,7 @@ class Outlook:
     open: frozenset[str]
 
 
-def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *, precision: float) -> Outlook:
+def undecided(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *, precision: float) -> Undecided:
     """What the headline metrics of `metrics` say of a row.
 
     The first of `cells` with samples is the reference, as in the tables. Without a comparison (one cell, or the
@@ -46,7 +46,7 @@ def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *
     spreads: list[float] = []
     widths: list[float] = []
     waits: list[int] = []
-    undecided: set[str] = set()
+    unsure: set[str] = set()
     for metric in metrics:
         if not metric.headline:
             continue
@@ -55,7 +55,7 @@ def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *
             summary = summarise(column.value, deterministic=metric.deterministic)
             if summary.low is None:
                 waits.append(SMALLEST_DECIDABLE - summary.n)
-                undecided.add(cell)
+                unsure.add(cell)
             else:
                 widths.append(relative_width(summary))
         if metric.unit in (Unit.BOOLEAN, Unit.RATIO) or not found:
@@ -72,7 +72,7 @@ def outlook(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *
                     continue
                 spreads.append(width)
             waits.append(answer.more)
-            undecided |= {reference, cell}
+            unsure |= {reference, cell}
     if waits:
-        return Outlook(max(spreads, default=None), min(waits), frozenset(undecided))
-    return Outlook(max(widths, default=None), 0, frozenset(cells))
+        return Undecided(max(spreads, default=None), min(waits), frozenset(unsure))
+    return Undecided(max(widths, default=None), 0, frozenset(cells))

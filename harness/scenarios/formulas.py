@@ -37,7 +37,7 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Literal
 
-from harness.scenarios.layer_sizes import CellParts, ImageParts
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers
 from harness.scenarios.pull_model import LAYER_TRIPS, LEAD_TRIPS, PARALLEL, LayerCost, PullProfile, predict
 from harness.stats.intervals import summarise
 
@@ -186,7 +186,7 @@ class Parts:
     cold: Estimate | None = None  # s of a build with an empty cache
     source: Estimate | None = None  # s of a build after a source change
     reproducible: bool | None = None  # whether a build with an empty cache gives the same layers
-    images: CellParts | None = None
+    images: CellLayers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,7 +317,7 @@ def storage(cells: Iterable[Parts], *, cached: bool = True) -> Storage | None:
     )
 
 
-def _sizes(image: ImageParts) -> dict[str, int]:
+def _sizes(image: ImageLayers) -> dict[str, int]:
     """Compressed bytes by digest: an image may have a layer twice, nobody stores or sends it twice."""
     return {layer.digest: layer.packed for layer in image.layers}
 

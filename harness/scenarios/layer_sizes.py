@@ -35,7 +35,7 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerPart:
+class LayerSize:
     """One layer of an image. Bytes; None and "" where nobody has read it."""
 
     digest: str  # of the blob, as the manifest says
@@ -46,11 +46,11 @@ class LayerPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageParts:
+class ImageLayers:
     """An image as a registry holds it: its config (B) and its layers, lowest first."""
 
     config: int
-    layers: tuple[LayerPart, ...]
+    layers: tuple[LayerSize, ...]
 
     @classmethod
     def of(
@@ -72,7 +72,7 @@ class ImageParts:
         return cls(
             config=manifest.config.size,
             layers=tuple(
-                LayerPart(
+                LayerSize(
                     digest=blob.digest,
                     packed=blob.size,
                     base=blob.digest in of_base,
@@ -89,11 +89,11 @@ class ImageParts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellParts:
+class CellLayers:
     """The two images of a cell."""
 
-    current: ImageParts
-    changed: ImageParts
+    current: ImageLayers
+    changed: ImageLayers
 
     def to_json(self) -> bytes:
         """As `layers.json` holds it: the artefact of the same name, for `Reading.artefacts`."""
@@ -116,7 +116,7 @@ class CellParts:
             raise StoreError(f"this is not a record of layers: {error!r}", where=where) from error
 
 
-def _image_record(image: ImageParts) -> dict[str, object]:
+def _image_record(image: ImageLayers) -> dict[str, object]:
     layers = []
     for layer in image.layers:
         record: dict[str, object] = {"digest": layer.digest, "packed": layer.packed, "base": layer.base}
@@ -128,9 +128,9 @@ def _image_record(image: ImageParts) -> dict[str, object]:
     return {"config": image.config, "layers": layers}
 
 
-def _image_of(record: Mapping[str, Any]) -> ImageParts:
+def _image_of(record: Mapping[str, Any]) -> ImageLayers:
     layers = tuple(
-        LayerPart(
+        LayerSize(
             digest=str(layer["digest"]),
             packed=int(layer["packed"]),
             base=bool(layer["base"]),
@@ -139,10 +139,10 @@ def _image_of(record: Mapping[str, Any]) -> ImageParts:
         )
         for layer in record["layers"]
     )
-    return ImageParts(config=int(record["config"]), layers=layers)
+    return ImageLayers(config=int(record["config"]), layers=layers)
 
 
-def profile_of(pull: Try, seconds: float, image: ImageParts) -> PullProfile | None:
+def profile_of(pull: Try, seconds: float, image: ImageLayers) -> PullProfile | None:
     """The profile of a pull from what a try of it has stored: `seconds` it took, and its phases.
 
     Phases are named `download <layer>` and `unpack <layer>` by the first digits of the blob's digest, as engines print

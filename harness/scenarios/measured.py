@@ -14,7 +14,7 @@ import numpy as np
 from harness.errors import StoreError
 from harness.model import Try
 from harness.scenarios.formulas import Estimate, Parts, Typical, of_samples
-from harness.scenarios.layer_sizes import FILE, CellParts, ImageParts, profile_of
+from harness.scenarios.layer_sizes import FILE, CellLayers, ImageLayers, profile_of
 from harness.scenarios.pull_model import PullProfile
 from harness.store.run import Run, Series
 
@@ -57,7 +57,7 @@ def measured_parts(run: Run) -> dict[str, Parts]:
     return result
 
 
-def _images(run: Run, cell: str) -> tuple[CellParts, ...]:
+def _images(run: Run, cell: str) -> tuple[CellLayers, ...]:
     """All that were recorded, oldest first."""
     folder = run.folder / "artefacts" / cell
     if not folder.is_dir():
@@ -66,17 +66,17 @@ def _images(run: Run, cell: str) -> tuple[CellParts, ...]:
     found = []
     for path in sorted(paths, key=lambda path: int(path.suffix[1:]) if path.suffix != ".json" else 0):
         try:
-            found.append(CellParts.from_json(path.read_bytes(), where=str(path)))
+            found.append(CellLayers.from_json(path.read_bytes(), where=str(path)))
         except OSError as error:
             raise StoreError(f"cannot be read: {error.strerror}", where=str(path)) from error
     return tuple(found)
 
 
-def _profile(pull: Try, metric: str, images: Sequence[CellParts]) -> PullProfile | None:
+def _profile(pull: Try, metric: str, images: Sequence[CellLayers]) -> PullProfile | None:
     """By the newest record that has the layers of this pull."""
     wanted = "changed" if metric == "pull.previous.total" else "current"
     for parts in reversed(images):
-        image: ImageParts = getattr(parts, wanted)
+        image: ImageLayers = getattr(parts, wanted)
         found = profile_of(pull, pull.values[metric], image)
         if found and (metric != "pull.empty.total" or len(found.layers) == len(image.layers)):
             return found

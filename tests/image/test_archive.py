@@ -55,10 +55,10 @@ def test_a_layer_on_its_parent_gives_the_tree_it_was_made_from(tmp_path_factory,
     tmp = tmp_path_factory.mktemp("layers")
     old, new = grow(tmp / "old", before), grow(tmp / "new", after)
     write(old, tmp / "old.tar")
-    write(new, tmp / "new.tar", before=archive.scan(old))
+    write(new, tmp / "new.tar", before=archive.snapshot(old))
     (tmp / "both").mkdir()
     archive.unpack([tmp / "old.tar", tmp / "new.tar"], tmp / "both")
-    assert archive.scan(tmp / "both") == archive.scan(new)
+    assert archive.snapshot(tmp / "both") == archive.snapshot(new)
 
 
 @given(tree=TREES)
@@ -70,7 +70,7 @@ def test_the_same_tree_gives_the_same_bytes_and_nothing_on_itself(tmp_path_facto
         os.utime(path, (1, 2_000_000_000), follow_symlinks=False)
     assert write(root, tmp / "2.tar", since=0) == first
     assert first.diff_id == f"sha256:{hashlib.sha256((tmp / '2.tar').read_bytes()).hexdigest()}"
-    write(root, tmp / "3.tar", before=archive.scan(root))
+    write(root, tmp / "3.tar", before=archive.snapshot(root))
     assert members(tmp / "3.tar") == {}
 
 
@@ -85,7 +85,7 @@ def test_entries_are_sorted_with_numeric_owners(tmp_path):
 def test_folders_above_a_change_are_carried_with_their_own_mode(tmp_path):
     root = grow(tmp_path / "root", {"top": {"deep": {"file": b"1"}}})
     (root / "top").chmod(0o711)
-    before = archive.scan(root)
+    before = archive.snapshot(root)
     (root / "top/deep/file").write_bytes(b"2")
     write(root, tmp_path / "t.tar", before=before)
     found = members(tmp_path / "t.tar")
@@ -95,7 +95,7 @@ def test_folders_above_a_change_are_carried_with_their_own_mode(tmp_path):
 
 def test_a_removed_folder_is_one_whiteout(tmp_path):
     root = grow(tmp_path / "root", {"kept": {}, "gone": {"in": {"it": b""}}})
-    before = archive.scan(root)
+    before = archive.snapshot(root)
     archive._remove(root / "gone")
     write(root, tmp_path / "t.tar", before=before)
     assert list(members(tmp_path / "t.tar")) == [".wh.gone"]
@@ -123,7 +123,7 @@ def test_only_files_made_by_the_bootstrap_get_its_date(tmp_path):
 
 def test_a_second_name_of_a_file_is_a_link_in_its_own_layer_only(tmp_path):
     root = grow(tmp_path / "root", {"a": b"same"})
-    before = archive.scan(root)
+    before = archive.snapshot(root)
     (root / "b").hardlink_to(root / "a")
     (root / "c").hardlink_to(root / "a")
     whole = write(root, tmp_path / "whole.tar")

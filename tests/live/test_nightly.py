@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.nights.history import CONFIRM
-from harness.nights.images import Keep
+from harness.nights.images import SavedImages
 from harness.store.run import list_runs, read_run
 from support.checkouts import LIMIT, ROOT, checkout, left_behind, traces
 
@@ -52,7 +52,7 @@ def test_a_change_in_the_third_night_alarms_once_it_is_confirmed(tmp_path, live_
     assert [run.manifest.plan.get("purpose") == CONFIRM for run in runs] == [False, False, False, True]
     assert {cell for cell, _ in runs[-1].series()} == {"go-slim.good", "go-slim.new"}
     assert (folder / "results/trends.html").exists()
-    keep = Keep.of(live_settings.cache, folder / "results", "pinned")
+    keep = SavedImages.of(live_settings.cache, folder / "results", "pinned")
     good = keep.good("go-slim")
     assert good is not None
     assert good[0] == runs[1].sessions[0].images["go-slim"]  # the last night nothing was said against

@@ -25,7 +25,7 @@ from harness.model import Environment, Metric, Status, Try, Unit
 from harness.nights.accepted import accept
 from harness.nights.budgets import Severity, read_budgets
 from harness.nights.history import CONFIRM, GOOD, NEW, NIGHTLY
-from harness.nights.images import Keep
+from harness.nights.images import SavedImages
 from harness.nights.nightly import Config, Nightly, NightResult, read_config, summary
 from harness.nights.watch import Acceptance
 from harness.probes.base import CellProbe
@@ -163,7 +163,7 @@ def night(fleet: Fleet, tmp_path: Path, config: Config = CONFIG) -> NightResult:
 def test_quiet_nights_are_fine_and_need_no_a_b(fleet, tmp_path):
     assert [night(fleet, tmp_path).exit_code for _ in range(4)] == [0, 0, 0, 0]
     assert [job.note["purpose"] for job in fleet.jobs] == [NIGHTLY] * 4
-    assert Keep.of(tmp_path / "cache", tmp_path / "results", PINNED).good("go-slim") is not None
+    assert SavedImages.of(tmp_path / "cache", tmp_path / "results", PINNED).good("go-slim") is not None
 
 
 def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_path):
@@ -183,7 +183,7 @@ def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_p
     assert "ALARM   go-slim start.warm.total" in text
     assert "tare accept go-slim start.warm.total" in text
     # still the good one: the slow image must not become what the next is compared with
-    keep = Keep.of(tmp_path / "cache", tmp_path / "results", PINNED)
+    keep = SavedImages.of(tmp_path / "cache", tmp_path / "results", PINNED)
     good = keep.good("go-slim")
     assert good is not None
     assert good[0] == "sha256:aa"

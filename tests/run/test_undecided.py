@@ -3,7 +3,7 @@ import math
 import numpy as np
 
 from harness.model import Metric, Unit
-from harness.run.undecided import Outlook, outlook
+from harness.run.undecided import Undecided, undecided
 
 TIME = Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="")
 SIZE = Metric(name="size.transfer", unit=Unit.BYTES, headline=True, deterministic=True, help="")
@@ -19,12 +19,12 @@ def noisy(seed, n, sigma=0.05, centre=1.0):
 
 
 def seen(values, metric, precision=0.0, cells=CELLS):
-    return outlook(values, cells, [metric], precision=precision)
+    return undecided(values, cells, [metric], precision=precision)
 
 
 def test_nothing_is_known_before_six_blocks():
-    assert seen({}, TIME) == Outlook(None, 0, frozenset(CELLS))
-    assert seen(samples(TIME, noisy(1, 3), noisy(2, 3)), TIME) == Outlook(None, 3, frozenset(CELLS))
+    assert seen({}, TIME) == Undecided(None, 0, frozenset(CELLS))
+    assert seen(samples(TIME, noisy(1, 3), noisy(2, 3)), TIME) == Undecided(None, 3, frozenset(CELLS))
 
 
 def test_the_widest_undecided_comparison_counts():
@@ -55,14 +55,14 @@ def test_what_is_decided_leaves_the_intervals_of_the_medians():
 
 
 def test_exact_values_need_no_more():
-    assert seen(samples(SIZE, [5.0], [4.0]), SIZE) == Outlook(0.0, 0, frozenset(CELLS))
+    assert seen(samples(SIZE, [5.0], [4.0]), SIZE) == Undecided(0.0, 0, frozenset(CELLS))
 
 
 def test_a_lone_cell_is_known_once_it_has_an_interval():
-    assert seen(samples(TIME, noisy(1, 4)), TIME) == Outlook(None, 2, frozenset({"a-full"}))
+    assert seen(samples(TIME, noisy(1, 4)), TIME) == Undecided(None, 2, frozenset({"a-full"}))
     assert seen(samples(TIME, noisy(1, 9)), TIME).more == 0
 
 
 def test_what_is_no_headline_is_left_out():
     quiet = Metric(name="start.warm.total", unit=Unit.SECONDS, help="")
-    assert seen(samples(TIME, noisy(1, 8), noisy(2, 8)), quiet) == Outlook(None, 0, frozenset(CELLS))
+    assert seen(samples(TIME, noisy(1, 8), noisy(2, 8)), quiet) == Undecided(None, 0, frozenset(CELLS))

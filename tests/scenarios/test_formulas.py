@@ -24,7 +24,7 @@ from harness.scenarios.formulas import (
     storage,
     vectors,
 )
-from harness.scenarios.layer_sizes import CellParts, ImageParts, LayerPart
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize
 from harness.scenarios.pull_model import LAYER_TRIPS, LEAD_TRIPS, LayerCost, PullProfile, predict
 from harness.stats.intervals import SMALLEST_DECIDABLE
 
@@ -32,7 +32,7 @@ MB = 10**6
 
 
 def layer(name, packed, base=False):
-    return LayerPart(digest=f"sha256:{name}", packed=packed, base=base)
+    return LayerSize(digest=f"sha256:{name}", packed=packed, base=base)
 
 
 def cell(app="go", strategy="slim", *, program=10 * MB, reproducible=False, base=30 * MB, scale=(1.0,)):
@@ -44,14 +44,14 @@ def cell(app="go", strategy="slim", *, program=10 * MB, reproducible=False, base
 
     def image(version):
         parts = layer("base", base, True), layer(f"{app} libraries", 5 * MB), layer(f"{app} {version}", program)
-        return ImageParts(config=1000, layers=parts)
+        return ImageLayers(config=1000, layers=parts)
 
     return Parts(
         cell=f"{app}-{strategy}", app=app, strategy=strategy,
         empty=pull(("base", base, 1.0), ("libraries", 5 * MB, 0.2), ("program", program, 0.3)),
         update=pull(("program 2", program, 0.3)), base=pull(("libraries", 5 * MB, 0.2), ("program", program, 0.3)),
         start=of_samples([0.5 * s for s in scale]), cold=of_samples([20.0]), source=of_samples([4.0]),
-        reproducible=reproducible, images=CellParts(current=image(1), changed=image(2)),
+        reproducible=reproducible, images=CellLayers(current=image(1), changed=image(2)),
     )  # fmt: skip
 
 

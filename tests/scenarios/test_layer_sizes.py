@@ -13,7 +13,7 @@ from harness.errors import StoreError
 from harness.image.manifest import Blob, ImageManifest
 from harness.model import Phase, Status, Try
 from harness.probes.pull import reading
-from harness.scenarios.layer_sizes import CellParts, ImageParts, LayerPart, profile_of
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize, profile_of
 from harness.scenarios.pull_model import predict, profile
 
 
@@ -32,38 +32,38 @@ def stored(values, phases, **more):
 
 
 layers = st.builds(
-    LayerPart,
+    LayerSize,
     digest=st.integers().map(digest),
     packed=st.integers(0, 10**10),
     base=st.booleans(),
     diff_id=st.one_of(st.just(""), st.integers().map(digest)),
     content=st.none() | st.integers(0, 10**10),
 )
-images = st.builds(ImageParts, config=st.integers(0, 10**6), layers=st.lists(layers, max_size=5).map(tuple))
+images = st.builds(ImageLayers, config=st.integers(0, 10**6), layers=st.lists(layers, max_size=5).map(tuple))
 
 
-@given(st.builds(CellParts, current=images, changed=images))
+@given(st.builds(CellLayers, current=images, changed=images))
 def test_a_record_comes_back_as_it_was(parts):
-    assert CellParts.from_json(parts.to_json()) == parts
+    assert CellLayers.from_json(parts.to_json()) == parts
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"schema": 1, "current": {"config": 1}}', b'{"schema": "1"}'])
 def test_what_is_no_record_is_said_with_its_place(data):
     with pytest.raises(StoreError, match=r"layers\.json.*no record"):
-        CellParts.from_json(data, where="artefacts/go-slim/layers.json")
+        CellLayers.from_json(data, where="artefacts/go-slim/layers.json")
 
 
 def test_a_record_of_a_newer_tare_is_not_misread():
     with pytest.raises(StoreError, match="Use a newer Tare"):
-        CellParts.from_json(b'{"schema": 2}')
+        CellLayers.from_json(b'{"schema": 2}')
 
 
 def test_layers_of_the_base_are_told_from_the_rest():
-    image = ImageParts.of(manifest([5, 7]), manifest([5]), diff_ids=["sha256:a", "sha256:b"], contents=[10, 20])
+    image = ImageLayers.of(manifest([5, 7]), manifest([5]), diff_ids=["sha256:a", "sha256:b"], contents=[10, 20])
     assert [layer.base for layer in image.layers] == [True, False]
     assert [layer.content for layer in image.layers] == [10, 20]
     with pytest.raises(ValueError, match="2 layers, but 1 diff_ids"):
-        ImageParts.of(manifest([5, 7]), None, diff_ids=["sha256:a"])
+        ImageLayers.of(manifest([5, 7]), None, diff_ids=["sha256:a"])
 
 
 @st.composite
@@ -86,7 +86,7 @@ def pulls(draw):
 def test_what_is_stored_of_a_pull_gives_the_profile_of_the_pull_itself(pull):
     described = manifest([1000 + number for number in range(len(pull.layers))])
     kept = reading("pull.empty", pull, described)
-    found = profile_of(stored(kept.values, kept.phases), pull.seconds, ImageParts.of(described, None))
+    found = profile_of(stored(kept.values, kept.phases), pull.seconds, ImageLayers.of(described, None))
     expected = profile(pull, described)
     assert found is not None
     assert [(layer.digest, layer.bytes) for layer in found.layers] == [(x.digest, x.bytes) for x in expected.layers]
@@ -99,13 +99,13 @@ def test_what_is_stored_of_a_pull_gives_the_profile_of_the_pull_itself(pull):
 
 def test_a_pull_to_a_node_that_has_layers_gives_the_profile_of_the_rest():
     phases = (Phase(f"download {digest(1)[7:19]}", 0.1, 0.2), Phase(f"unpack {digest(1)[7:19]}", 0.3, 0.4))
-    found = profile_of(stored({}, phases), 0.8, ImageParts.of(manifest([5, 7]), None))
+    found = profile_of(stored({}, phases), 0.8, ImageLayers.of(manifest([5, 7]), None))
     assert found is not None
     assert [layer.bytes for layer in found.layers] == [7]
     assert (found.lead, found.layers[0].unpack, found.tail) == pytest.approx((0.1, 0.4, 0.1))
 
 
 def test_another_images_pull_and_a_silent_engine_give_no_profile():
-    image = ImageParts.of(manifest([5]), None)
+    image = ImageLayers.of(manifest([5]), None)
     assert profile_of(stored({}, (Phase(f"unpack {digest(9)[7:19]}", 0.3, 0.4),)), 0.8, image) is None
     assert profile_of(stored({}, (Phase(f"download {digest(0)[7:19]}", 0.3, 0.4),)), 0.8, image) is None

@@ -7,7 +7,7 @@ import pytest
 from harness.errors import StoreError
 from harness.model import Environment, Phase, Status, Try
 from harness.scenarios.formulas import SCENARIOS, LinkSpeed, Question, storage
-from harness.scenarios.layer_sizes import CellParts, ImageParts, LayerPart
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize
 from harness.scenarios.measured import measured_parts
 from harness.store.run import CellInfo, Manifest, RunWriter, read_run
 
@@ -15,9 +15,11 @@ CELL = CellInfo(id="go-slim", app="go", app_title="Go", strategy="slim", strateg
 
 
 def images(mark):
-    base = LayerPart(digest="sha256:ba5e00000000", packed=100, base=True)
-    one, two = (LayerPart(digest=f"sha256:{mark}{n}0000000000", packed=n, base=False) for n in (1, 2))
-    return CellParts(current=ImageParts(config=9, layers=(base, one)), changed=ImageParts(config=9, layers=(base, two)))
+    base = LayerSize(digest="sha256:ba5e00000000", packed=100, base=True)
+    one, two = (LayerSize(digest=f"sha256:{mark}{n}0000000000", packed=n, base=False) for n in (1, 2))
+    return CellLayers(
+        current=ImageLayers(config=9, layers=(base, one)), changed=ImageLayers(config=9, layers=(base, two))
+    )
 
 
 def pull(block, state, total, layers, **values):

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
 from harness.probes import all_probes
-from harness.scenarios.layer_sizes import FILE, CellParts, ImageParts, LayerPart
+from harness.scenarios.layer_sizes import FILE, CellLayers, ImageLayers, LayerSize
 from harness.store.format import encode, from_try
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
 
@@ -109,7 +109,7 @@ def run(results: Path, **options: object) -> Run:
     return read_run(write(results, **options))  # type: ignore[arg-type]
 
 
-def _image(cell: CellInfo, size: float, *, changed: bool) -> ImageParts:
+def _image(cell: CellInfo, size: float, *, changed: bool) -> ImageLayers:
     """Base, packages and app; the app's layer is another after a source change."""
     layers = []
     for index, share in enumerate((0.35, 0.2, 0.39, 0.06)):
@@ -117,12 +117,12 @@ def _image(cell: CellInfo, size: float, *, changed: bool) -> ImageParts:
         salt = "base" if base else f"{cell.id}{changed and index == 3}"
         digest = hashlib.sha256(f"{salt}{index}{size if not base else cell.strategy}".encode()).hexdigest()
         packed = int(size * share)
-        layers.append(LayerPart(digest=f"sha256:{digest}", packed=packed, base=base, content=int(packed * 2.4)))
-    return ImageParts(config=2000, layers=tuple(layers))
+        layers.append(LayerSize(digest=f"sha256:{digest}", packed=packed, base=base, content=int(packed * 2.4)))
+    return ImageLayers(config=2000, layers=tuple(layers))
 
 
-def _parts(cell: CellInfo, size: float) -> CellParts:
-    return CellParts(current=_image(cell, size, changed=False), changed=_image(cell, size, changed=True))
+def _parts(cell: CellInfo, size: float) -> CellLayers:
+    return CellLayers(current=_image(cell, size, changed=False), changed=_image(cell, size, changed=True))
 
 
 def _tries(
@@ -200,7 +200,7 @@ def _start(
     return _try(cell, probe, state, block, values, _chain(create=create, start=begin, answer=answer))
 
 
-def _pull(cell: str, state: str, block: int, layers: Sequence[LayerPart], noisy: Noise) -> Try:
+def _pull(cell: str, state: str, block: int, layers: Sequence[LayerSize], noisy: Noise) -> Try:
     """Three layers at a time share 110 MB/s; unpacking is in order, at 75 MB/s packed."""
     phases, arrived, complete = [], 0.1, 0.1
     for layer in layers:

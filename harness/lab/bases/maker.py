@@ -184,10 +184,10 @@ class Maker:
             root.mkdir()
             archive.unpack([self._store.layer(made.layer.diff_id) for made in stack], root)
         if base.recipe == "layer":
-            before = archive.scan(root)
+            before = archive.snapshot(root)
             packages = bootstrap.install(root, apt, base.packages, work / "stage")
         elif base.recipe == "distroless":
-            before = archive.scan(root)
+            before = archive.snapshot(root)
             packages = distroless.make(root, apt, base.packages, work, options=base.options, bottom=not stack)
         if base.recipe == "slim":  # of nothing but its original, so it needs no package lists
             bootstrap.slim(root)

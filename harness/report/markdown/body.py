@@ -100,8 +100,8 @@ class Body(DocumentView):
         better: list[str] = []
         worse: list[str] = []
         same: list[str] = []
-        for name, part in first.parts.items():
-            other = rival.parts.get(name)
+        for name, part in first.ratios.items():
+            other = rival.ratios.get(name)
             if not other or not part:
                 continue
             factor = other / part

@@ -113,7 +113,7 @@ class Head(DocumentView):
 
     def _mean(self, choice: Choice, metric: Metric) -> str:
         criterion = next((item for item in self.decision.criteria if metric.name in item.metrics), None)
-        part = choice.options[0].parts.get(criterion.name) if criterion and choice.options else None
+        part = choice.options[0].ratios.get(criterion.name) if criterion and choice.options else None
         reference = self._reference_part(choice, criterion)
         if part is None or reference is None:
             return "–"
@@ -123,7 +123,7 @@ class Head(DocumentView):
 
     def _reference_part(self, choice: Choice, criterion: Criterion | None) -> float | None:
         lowest = min(choice.options, key=lambda option: option.cell.rank, default=None)
-        return lowest.parts.get(criterion.name) if lowest and criterion else None
+        return lowest.ratios.get(criterion.name) if lowest and criterion else None
 
     def _one_for_all(self) -> str:
         whole = self.decision.choices.get("")

@@ -197,7 +197,7 @@ def _choice(decision: Decision, choice: Choice) -> Json:
             {
                 "strategy": option.cell.strategy,
                 "score": option.score and _short(option.score),
-                "parts": {name: _short(part) for name, part in option.parts.items()},
+                "parts": {name: _short(part) for name, part in option.ratios.items()},
                 "out": option.out,
             }
             for option in choice.options
