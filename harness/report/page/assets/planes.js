@@ -1,4 +1,4 @@
-// Charts of one quantity against another: size and deploy time, bars of a scenario, curves over bandwidth, samples by block.
+// Charts of one quantity against another: size and deploy time, scenarios, curves over bandwidth, samples by block.
 "use strict";
 (() => {
   const { metrics, order, colour, symbol, strategy, figure, median, series, unit, digits, text } = Figures;

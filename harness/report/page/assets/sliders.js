@@ -82,7 +82,8 @@
   function crossingsOf(one, two, asked) {
     return Scenarios.breakEven(parts[one], parts[two], chosenCurve(), asked).map(crossing => {
       const [below, above] = (crossing.below ? [one, two] : [two, one]).map(strategy);
-      return `below ${digits(crossing.bits_per_second / 1e6)} Mbit/s ${below} is faster than ${above}, above it ${above}`;
+      const speed = `${digits(crossing.bits_per_second / 1e6)} Mbit/s`;
+      return `below ${speed} ${below} is faster than ${above}, above it ${above}`;
     });
   }
   function crossingsText() {

@@ -90,8 +90,8 @@
     ];
   }
   const CAPTION =
-    "First under these weights and constraints. The score is relative to the first strategy; how sure it is stands in " +
-    "the verdict above, for the weights given there.";
+    "First under these weights and constraints. The score is relative to the first strategy; how sure it is stands " +
+    "in the verdict above, for the weights given there.";
   function weigh() {
     const rows = data.choices.filter(choice => choice.app).map(row);
     byId("weights-outcome").replaceChildren(table(CAPTION, ["app", "first", "score", "next", "changed"], rows));
