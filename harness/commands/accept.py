@@ -30,8 +30,7 @@ def run(options: argparse.Namespace) -> int:
 
     from harness.commands._runs import find_run
     from harness.errors import UsageError
-    from harness.nights.accepted import accept
-    from harness.nights.watch import Acceptance
+    from harness.nights.accepted import Acceptance, accept
     from harness.report.trends import told
 
     found = watched(options.results, options.budgets)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.model import Metric
+from harness.nights.alarms import Cause
 from harness.nights.blame import RunDifference, differences
 from harness.nights.budgets import Severity
-from harness.nights.watch import STOPPED_WITHIN, Cause, Watch, Watched
+from harness.nights.stale import STOPPED_WITHIN
+from harness.nights.watch import Watch, Watched
 from harness.stats.changepoints import ChangeKind, LevelChange
 from harness.stats.intervals import Ratio, Verdict
 from harness.text.units import Scale, scale
