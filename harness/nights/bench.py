@@ -59,7 +59,7 @@ def read_config(path: Path) -> Config:
         confirm_pairs=root.integer("confirm_pairs", low=6, high=60, default=12),
         confirm_budget=parse_budget(root.text("confirm_budget", default="30m")),
         audit=root.integer("audit", low=1, high=365, default=7),
-        schedule=root.text("schedule", default=""),
+        schedule=root.text("schedule", default="", empty=True),
     )
     for track in config.tracks:
         if track not in TRACKS:
@@ -84,7 +84,7 @@ def selected(catalogue: Catalogue, probes: Iterable[Probe], config: Config) -> t
     chosen = [probe for probe in probes if any(fnmatchcase(probe.name, item) for item in config.probes)]
     if not cells or not chosen:
         what = "cell" if not cells else "probe"
-        raise UsageError(f"no {what} matches", where="nightly.toml", fix="See `tox -e bench -- --co` for their names.")
+        raise UsageError(f"no {what} matches", where="nightly.toml", fix="`tox -e bench -- --co` lists the names.")
     return cells, chosen
 
 
