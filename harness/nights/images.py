@@ -28,7 +28,7 @@ class Good(NamedTuple):
     why: str = ""
 
 
-class Kept(Protocol):
+class ImageShelf(Protocol):
     """The kept images of one track: `SavedImages` has them on disk, a simulation in memory."""
 
     def good(self, cell: str) -> Good | None: ...

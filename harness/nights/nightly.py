@@ -26,7 +26,7 @@ from typing import Protocol
 from harness.errors import TareError
 from harness.model import Direction, Metric, Unit
 from harness.nights.history import Confirmation, Key
-from harness.nights.images import Good, Kept
+from harness.nights.images import Good, ImageShelf
 from harness.nights.watch import Watch, Watched
 from harness.stats.intervals import PRACTICAL, Verdict
 
@@ -77,7 +77,7 @@ class NightBench(Protocol):
     def look(self) -> Watch:
         """The state of the history, everything measured so far included."""
 
-    def kept(self, track: str) -> Kept:
+    def kept(self, track: str) -> ImageShelf:
         """The images kept of a track."""
 
     def say(self, text: str) -> None: ...
