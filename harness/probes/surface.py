@@ -65,7 +65,7 @@ class SurfaceProbe(ImageProbe):
         yield "image", lambda: self._measure(lab, state, cell)
 
     def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
-        found = inspected(lab.registry, state, cell)
+        found = inspected(lab, state, cell)
         values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
         notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
         documents = found.documents()
