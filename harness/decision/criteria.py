@@ -37,7 +37,7 @@ CRITERIA = (
     Criterion(name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that is there"),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
-    Criterion(name="surface", weight=1, metrics=("surface.packages",), meaning="distribution packages inside"),
+    Criterion(name="surface", weight=1, metrics=("surface.components",), meaning="components inside"),
 )
 
 

@@ -114,10 +114,15 @@ def traits(run: Run, cell: CellInfo) -> list[str]:
         return None if series is None else float(series.value[-1])
 
     words = []
-    if (packages := of("surface.packages")) is not None:
-        words.append("1 package" if packages == 1 else f"{packages:.0f} packages")
+    if (components := of("surface.components")) is not None:
+        words.append("1 component" if components == 1 else f"{components:.0f} components")
+        if hidden := of("surface.hidden"):
+            words.append(f"{hidden:.0f} of them invisible to scanners")
+    elif (packages := of("surface.packages")) is not None:
+        words.append("1 declared package" if packages == 1 else f"{packages:.0f} declared packages")
     if (pending := of("surface.pending")) is not None:
-        words.append(f"{pending:.0f} pending security fixes" if pending else "no pending security fix")
+        fixes = "fix" if pending == 1 else "fixes"
+        words.append(f"{pending:.0f} pending security {fixes}" if pending else "no pending security fix")
     shell = of("intruder.sh") if of("surface.shells") is None else of("surface.shells")
     if shell is not None:
         words.append("has a shell" if shell else "no shell")

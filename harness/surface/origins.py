@@ -22,7 +22,7 @@ from harness.surface.examine import DPKG, LARGE, Examiner
 from harness.surface.finding import Ecosystem, Finding, Package
 
 _FORMAT = 1  # of the file; raise it and the lists are made anew
-_MERGED = re.compile(r"usr/(?=(?:bin|sbin|lib|lib32|lib64|libx32)/)")
+_MERGED = re.compile(r"^usr/(?=(?:bin|sbin|lib|lib32|lib64|libx32)/)")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS list (id INTEGER PRIMARY KEY, name TEXT UNIQUE, label TEXT, system TEXT);
 CREATE TABLE IF NOT EXISTS package (id INTEGER PRIMARY KEY, said TEXT UNIQUE);
