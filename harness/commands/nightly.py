@@ -29,8 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Exit code: 0 fine, 1 a regression is confirmed, 2 could not measure, 3 data is stale or missing."""
     from harness.catalogue.read import read
-    from harness.nights.bench import EngineBench, read_config
-    from harness.nights.nightly import Nightly, summary
+    from harness.nights.nightly import Nightly, read_config, summary
     from harness.probes import all_probes
     from harness.report.page.trends import write_page
     from harness.report.trends import render, render_markdown
@@ -40,19 +39,17 @@ def run(options: argparse.Namespace) -> int:
     root = Path.cwd()
     display = Display()
     try:
-        config = read_config(options.config)
-        bench = EngineBench(
+        night = Nightly(
             root=root,
             results=options.results,
             catalogue=read(root),
             probes=all_probes(),
-            config=config,
+            config=read_config(options.config),
             # what upstream changed since the last night has to show
             settings=replace(Settings.from_environ(), images="anew"),
             display=display,
             look=lambda: watched(options.results, options.budgets),
-        )
-        night = Nightly(bench, tracks=config.tracks, audit=config.audit).run()
+        ).run()
     finally:
         display.close()
     write_page(night.found, options.results, options.html or options.results / "trends.html")
