@@ -5,6 +5,7 @@ Durations are seconds and sizes are bytes, everywhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -244,8 +245,9 @@ class Cell:
 class Environment:
     """The fingerprint of where samples were taken. Samples of different fingerprints are never joined.
 
-    `facts` are flat strings (cpu, cores, memory, kernel, engine, storage driver, lane, release, depot, node,
-    link …): all of them make the fingerprint. `notes` describe and do not separate.
+    `facts` are flat strings (processor, memory, kernel, engine, storage driver, bases, depot, node, link …): all of
+    them make the fingerprint. `notes` describe and do not separate. Exact metrics (bytes, counts) depend on few facts,
+    and only those separate them: a new kernel does not change how large an image is.
     """
 
     facts: Mapping[str, str]
@@ -254,8 +256,38 @@ class Environment:
     @property
     def fingerprint(self) -> str:
         """Twelve hexadecimal digits over the facts, independent of their order."""
-        import hashlib
-        import json
+        return _fingerprint(self.facts)
 
-        text = json.dumps(dict(sorted(self.facts.items())), separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+    @property
+    def exact_facts(self) -> Mapping[str, str]:
+        """The facts that exact metrics depend on; of the engine its kind and minor version, without the patch level."""
+        known = {name: self.facts[name] for name in EXACT_FACTS if name in self.facts}
+        if "engine" in known:
+            known["engine"] = re.sub(r"(\d+\.\d+)\S*", r"\1", known["engine"])
+        return known
+
+    @property
+    def exact_fingerprint(self) -> str:
+        """The fingerprint of `exact_facts`."""
+        return _fingerprint(self.exact_facts)
+
+    def facts_of(self, metric: Metric) -> Mapping[str, str]:
+        """The facts that values of this metric depend on: only values with the same ones are compared."""
+        return self.exact_facts if metric.deterministic else self.facts
+
+    def fingerprint_of(self, metric: Metric) -> str:
+        """The fingerprint of `facts_of`."""
+        return self.exact_fingerprint if metric.deterministic else self.fingerprint
+
+
+# What bytes and counts depend on: what images are made from, and what packs and counts them. A fact that is not in this
+# list (processor, memory, kernel, runtime, node, link …) changes durations only.
+EXACT_FACTS = ("architecture", "bases", "engine", "image store", "storage driver")
+
+
+def _fingerprint(facts: Mapping[str, str]) -> str:
+    import hashlib
+    import json
+
+    text = json.dumps(dict(sorted(facts.items())), separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -24,7 +24,8 @@ def watched(results: Path, budgets: Path, *, now: float | None = None) -> Watch:
     from harness.nights.accepted import read_accepted
     from harness.nights.budgets import read_budgets
     from harness.nights.history import History
-    from harness.nights.watch import Stale, watch
+    from harness.nights.stale import Stale
+    from harness.nights.watch import watch
 
     with History.open(results) as history:
         found = watch(

@@ -30,13 +30,13 @@ def run(options: argparse.Namespace) -> int:
 
     from harness.commands._runs import find_run
     from harness.errors import UsageError
-    from harness.nights.accepted import accept
-    from harness.nights.watch import Acceptance
+    from harness.nights.accepted import Acceptance, accept
     from harness.report.trends import told
 
     found = watched(options.results, options.budgets)
     wanted = Acceptance(cell=options.cell, metric=options.metric, since="", at=time.time(), reason=options.reason)
-    matching = [item for item in found.series if wanted.holds_for(item.key) and item.current]
+    gone = {item.cell for item in found.stale if item.cell}
+    matching = [item for item in found.series if wanted.holds_for(item.key) and (item.current or item.key.cell in gone)]
     if not matching:
         raise UsageError(
             "no series has this name", where=f"{options.cell} {options.metric}", fix="`tare trend` lists all series."
@@ -45,13 +45,15 @@ def run(options: argparse.Namespace) -> int:
         since = {find_run(options.since, options.results).name}
     else:
         changed = [item for item in matching if item.urgency[0] < 5]
-        if not changed:
+        ended = {item.key.track for item in matching if item.key.cell in gone}
+        tonight = {night.track: night.run for night in found.nights if night.track in ended}  # the last one stays
+        if not changed and not ended:
             raise UsageError(
                 "no change was detected",
                 where=f"{options.cell} {options.metric}",
                 fix="Name the first night of the new level with --since RUN.",
             )
-        since = {item.line.runs[told(item)[1]] for item in changed}
+        since = {item.line.runs[told(item)[1]] for item in changed} | set(tonight.values())
     for name in sorted(since):
         accept(options.results, replace(wanted, since=name))
     runs = ", ".join(sorted(since))

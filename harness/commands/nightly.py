@@ -29,7 +29,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Exit code: 0 fine, 1 a regression is confirmed, 2 could not measure, 3 data is stale or missing."""
     from harness.catalogue.read import read
-    from harness.nights.nightly import Nightly, read_config, summary
+    from harness.nights.bench import EngineBench, read_config
+    from harness.nights.nightly import Nightly, summary
     from harness.probes import all_probes
     from harness.report.page.trends import write_page
     from harness.report.trends import render, render_markdown
@@ -39,17 +40,19 @@ def run(options: argparse.Namespace) -> int:
     root = Path.cwd()
     display = Display()
     try:
-        night = Nightly(
+        config = read_config(options.config)
+        bench = EngineBench(
             root=root,
             results=options.results,
             catalogue=read(root),
             probes=all_probes(),
-            config=read_config(options.config),
+            config=config,
             # what upstream changed since the last night has to show
             settings=replace(Settings.from_environ(), images="anew"),
             display=display,
             look=lambda: watched(options.results, options.budgets),
-        ).run()
+        )
+        night = Nightly(bench, tracks=config.tracks, audit=config.audit).run()
     finally:
         display.close()
     write_page(night.found, options.results, options.html or options.results / "trends.html")

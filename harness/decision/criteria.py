@@ -32,14 +32,12 @@ CRITERIA = (
         name="update",
         weight=2,
         metrics=("pull.previous.total", "deploy.previous.total"),
-        meaning="pull of a new version to a node that has the old version",
+        meaning="pull of a new version to a node that has the old one",
     ),
-    Criterion(
-        name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that the node already has"
-    ),
+    Criterion(name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that is there"),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
-    Criterion(name="surface", weight=1, metrics=("surface.packages",), meaning="distribution packages in the image"),
+    Criterion(name="surface", weight=1, metrics=("surface.components",), meaning="components inside"),
 )
 
 
@@ -53,7 +51,7 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
     chosen = {name: criterion.weight for name, criterion in known.items()}
     for name, weight in given.items():
         if not (math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"{weight:g} is not a valid weight", where=name, fix="Use 0 or more.")
+            raise UsageError(f"a weight of {weight:g} makes no sense", where=name, fix="Give 0 or more.")
         metric = by_name.get(name)
         if name not in known and metric is None:
             raise UsageError(
@@ -75,5 +73,5 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
         if weight
     )
     if not criteria:
-        raise UsageError("every weight is 0", where="--weight", fix="Set at least one weight above 0.")
+        raise UsageError("every weight is 0", where="--weight", fix="Leave one above 0.")
     return criteria

@@ -8,7 +8,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from harness.lab.depot.depot import Depot
 from harness.lab.engine_packages import EnginePackages
 from harness.lab.kept_images import Shelf
 from harness.lab.node import Nodes
+from harness.lab.origins import KnownFiles
 from harness.lab.registry import Registry
 from harness.lab.services import Services
 from harness.lab.state import RunState
@@ -60,6 +61,7 @@ class Lab:
     test_bed: TestBed
     services: Services
     security: Security
+    files: KnownFiles
     no_tool: str  # why there is no tool image; "" where there is one
     monitor: Monitor
     bind: str
@@ -191,6 +193,7 @@ def open_lab(
             test_bed=test_bed,
             services=services,
             security=Security(catalogue.release),
+            files=stack.enter_context(closing(KnownFiles(engine, settings.cache))),
             no_tool=tool,
             monitor=Monitor(),
             bind=bind,

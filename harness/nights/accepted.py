@@ -8,15 +8,34 @@ From the run `since` on a new baseline holds for the series the patterns match.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import orjson
 
 from harness.errors import StoreError, UsageError
-from harness.nights.watch import Acceptance
+from harness.nights.history import Key
 from harness.store.format import Lines
 
 FILE = "accepted.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """A change of a series that is meant: from night `since` on a new baseline holds. `at` is Unix time, s."""
+
+    cell: str
+    metric: str
+    since: str  # run id
+    at: float
+    reason: str
+
+    def names(self, cell: str, metric: str) -> bool:
+        return fnmatchcase(cell, self.cell) and fnmatchcase(metric, self.metric)
+
+    def holds_for(self, key: Key) -> bool:
+        return self.names(key.cell, key.metric)
 
 
 def read_accepted(results: Path) -> tuple[Acceptance, ...]:

@@ -1,10 +1,12 @@
 """The history: one value a night for every series, over the run folders of `results/`.
 
 A series is a cell's metric in one environment and track (of bases: pinned or floating); what differs in either is
-another series and is never joined. The run folders are the record; `results/.index/history.sqlite` only makes them
-quick to read, is brought up to date by `History.open`, and can be deleted at any time.
+another series and is never joined. Of the environment those facts count that the metric depends on: bytes and counts
+keep their series when the kernel or the processor changes (`harness.model.Environment.fingerprint_of`).
+The run folders are the record; `results/.index/history.sqlite` only makes them quick to read, is brought up to date by
+`History.open`, and can be deleted at any time.
 
-    runs(id, name, started, fingerprint, track, git, stamp)     environments(fingerprint, facts)
+    runs(id, name, started, fingerprint, track, git, …)         environments(fingerprint, facts)
     series(id, cell, metric, fingerprint, track)                metrics(name, …)
     nights(series, run, n, median, low, high, samples)         failures(run, cell, probe, status, reason, count)
     confirmations(run, night, cell, metric, …)
@@ -30,7 +32,7 @@ from numpy.typing import NDArray
 
 from harness.errors import StoreError
 from harness.model import Direction, Metric, Unit
-from harness.stats.intervals import Ratio, Verdict, confirm, interval, ratio
+from harness.stats.intervals import Ratio, Verdict, interval, ratio
 from harness.store.format import Manifest
 from harness.store.run import Run, Series, list_runs, read_run
 
@@ -39,10 +41,11 @@ CONFIRM = "confirm"  # purpose of a run that measures suspects against their las
 GOOD, NEW = ".good", ".new"  # what the cells of such a run are called after
 PINNED, FLOATING = "pinned", "floating"
 
-_VERSION = 2  # of the index: another one is rebuilt
+_RUN_COLUMNS = "name, started, fingerprint, exact, track, git, stamp, purpose, schedule, cells, metrics, run"
+_VERSION = 3  # of the index: another one is rebuilt
 _SCHEMA = """
-CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, track TEXT, git TEXT,
-                   stamp TEXT, purpose TEXT);
+CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, exact TEXT, track TEXT,
+                   git TEXT, stamp TEXT, purpose TEXT, schedule TEXT, cells TEXT, metrics TEXT, run TEXT);
 CREATE TABLE environments (fingerprint TEXT PRIMARY KEY, facts TEXT);
 CREATE TABLE metrics (name TEXT PRIMARY KEY, unit TEXT, direction TEXT, deterministic INTEGER, headline INTEGER,
                       help TEXT);
@@ -52,7 +55,7 @@ CREATE TABLE nights (series INTEGER, run INTEGER, n INTEGER, median REAL, low RE
                      PRIMARY KEY (series, run)) WITHOUT ROWID;
 CREATE TABLE failures (run INTEGER, cell TEXT, probe TEXT, status TEXT, reason TEXT, count INTEGER);
 CREATE TABLE confirmations (run INTEGER, night TEXT, cell TEXT, metric TEXT, estimate REAL, low REAL, high REAL,
-                            p REAL, n INTEGER, verdict TEXT, more INTEGER);
+                            p REAL, n INTEGER, verdict TEXT, more INTEGER, base TEXT);
 CREATE INDEX nights_of_run ON nights (run);
 """
 
@@ -78,6 +81,15 @@ class Night:
     fingerprint: str
     track: str
     git: str
+    exact_print: str = ""  # fingerprint of the facts that exact metrics depend on; "" as `fingerprint`
+    purpose: str = ""
+    schedule: str = ""  # as harness/nights/schedule.py has it; "" is not known
+    cells: frozenset[str] = frozenset()  # that were to be measured; none: not known
+    metrics: frozenset[str] = frozenset()
+
+    @property
+    def exact(self) -> str:
+        return self.exact_print or self.fingerprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +128,7 @@ class Confirmation:
     cell: str
     metric: str
     ratio: Ratio
+    base: str = ""  # the night of the good image; "" if the run does not say
 
 
 def track_of(manifest: Manifest) -> str:
@@ -146,6 +159,11 @@ class History:
             raise StoreError(f"cannot be written: {error}", where=str(path), fix="Delete it, or free space.") from error
         try:
             history.refresh(results)
+        except sqlite3.DatabaseError:  # a damaged page: the run folders are the record, so the index is made again
+            history.close()
+            _delete(path)
+            history = cls(_connect(path))
+            history.refresh(results)
         except BaseException:
             history.close()
             raise
@@ -173,16 +191,24 @@ class History:
         """Take in new and changed run folders, and forget those that are gone."""
         folders = {folder.name: folder for folder in list_runs(results)}
         known = dict(self._database.execute("SELECT name, stamp FROM runs"))
-        stamps = {name: stamp_of(folder) for name, folder in folders.items()}
-        warnings = []
+        stamps, warnings = {}, []
+        for name, folder in folders.items():
+            try:
+                stamps[name] = stamp_of(folder)
+            except OSError as error:
+                warnings.append(f"{folder / 'samples.jsonl'}: cannot be read: {error.strerror}")
         with self._database:
-            for name in known.keys() - folders.keys():
+            for name in known.keys() - stamps.keys():
                 self._forget(name)
+            ids = {run: name for name, run in self._database.execute("SELECT name, run FROM runs") if run}
             for name in sorted(name for name, stamp in stamps.items() if known.get(name) != stamp):
                 try:
                     run = read_run(folders[name])
                 except StoreError as error:  # one broken folder must not hide three years
                     warnings.append(str(error))
+                    continue
+                if run.id and ids.setdefault(run.id, name) != name:  # counted twice, its nights would look doubly sure
+                    warnings.append(f"{folders[name]}: is a copy of the run {ids[run.id]} and is not counted again")
                     continue
                 self._forget(name)
                 self._take(run, stamps[name])
@@ -203,32 +229,45 @@ class History:
 
     def _take(self, run: Run, stamp: str) -> None:
         manifest, execute = run.manifest, self._database.execute
-        fingerprint, track, purpose = manifest.environment.fingerprint, track_of(manifest), purpose_of(manifest)
-        # the folder's name is the key: copied under another name it would be another run
-        row = (run.folder.name, manifest.started, fingerprint, track, manifest.git, stamp, purpose)
-        number = execute(
-            "INSERT INTO runs (name, started, fingerprint, track, git, stamp, purpose) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            row,
-        ).lastrowid
-        facts = orjson.dumps(dict(manifest.environment.facts)).decode()
-        execute("INSERT OR REPLACE INTO environments VALUES (?, ?)", (fingerprint, facts))
+        environment, track, purpose = manifest.environment, track_of(manifest), purpose_of(manifest)
+        # the folder's name is the key
+        row = (
+            *(run.folder.name, manifest.started, environment.fingerprint, environment.exact_fingerprint, track),
+            *(manifest.git, stamp, purpose, str(manifest.plan.get("schedule", ""))),
+            orjson.dumps([cell.id for cell in manifest.cells]).decode(),
+            orjson.dumps([metric.name for metric in manifest.metrics]).decode(),
+            manifest.run,
+        )
+        number = execute(f"INSERT INTO runs ({_RUN_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row).lastrowid
+        for print_, known in (
+            (environment.fingerprint, environment.facts),
+            (environment.exact_fingerprint, environment.exact_facts),
+        ):
+            execute("INSERT OR REPLACE INTO environments VALUES (?, ?)", (print_, orjson.dumps(dict(known)).decode()))
         self._database.executemany(
             "INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?, ?, ?)",
             [(m.name, m.unit, m.direction, m.deterministic, m.headline, m.help) for m in manifest.metrics],
         )
         if purpose == CONFIRM:
             rows = [(number, *_row(item)) for item in _confirmations(run)]
-            self._database.executemany(f"INSERT INTO confirmations VALUES ({', '.join('?' * 11)})", rows)
+            self._database.executemany(f"INSERT INTO confirmations VALUES ({', '.join('?' * 12)})", rows)
         elif purpose in ("", NIGHTLY):
-            keys = [(cell, metric, fingerprint, track) for cell, metric in run.series()]
+            metrics = {metric.name: metric for metric in manifest.metrics}
+            prints = {
+                name: environment.fingerprint_of(metrics[name]) if name in metrics else environment.fingerprint
+                for _, name in run.series()
+            }
             self._database.executemany(
-                "INSERT OR IGNORE INTO series (cell, metric, fingerprint, track) VALUES (?, ?, ?, ?)", keys
+                "INSERT OR IGNORE INTO series (cell, metric, fingerprint, track) VALUES (?, ?, ?, ?)",
+                [(cell, metric, prints[metric], track) for cell, metric in run.series()],
             )
             ids = {
                 (cell, metric): id_
-                for id_, cell, metric in execute(
-                    "SELECT id, cell, metric FROM series WHERE fingerprint = ? AND track = ?", (fingerprint, track)
+                for id_, cell, metric, print_ in execute(
+                    "SELECT id, cell, metric, fingerprint FROM series WHERE fingerprint IN (?, ?) AND track = ?",
+                    (environment.fingerprint, environment.exact_fingerprint, track),
                 )
+                if prints.get(metric) == print_
             }
             self._database.executemany(
                 "INSERT INTO nights VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -243,10 +282,29 @@ class History:
     def nights(self) -> tuple[Night, ...]:
         """The runs of the history, oldest first."""
         rows = self._database.execute(
-            f"SELECT name, started, fingerprint, track, git FROM runs WHERE purpose IN ('', '{NIGHTLY}')"
-            " ORDER BY started, name"
+            "SELECT name, started, fingerprint, track, git, exact, purpose, schedule, cells, metrics FROM runs"
+            f" WHERE purpose IN ('', '{NIGHTLY}') ORDER BY started, name"
         )
-        return tuple(Night(run=run, started=at, fingerprint=f, track=track, git=git) for run, at, f, track, git in rows)
+        named: dict[str, frozenset[str]] = {}  # most nights have the same plan
+
+        def names(text: str) -> frozenset[str]:
+            return named.setdefault(text, frozenset(orjson.loads(text)))
+
+        return tuple(
+            Night(
+                run=run,
+                started=at,
+                fingerprint=print_,
+                track=track,
+                git=git,
+                exact_print=exact,
+                purpose=purpose,
+                schedule=schedule,
+                cells=names(cells),
+                metrics=names(metrics),
+            )
+            for run, at, print_, track, git, exact, purpose, schedule, cells, metrics in rows
+        )
 
     def environments(self) -> dict[str, Mapping[str, str]]:
         """Facts by fingerprint."""
@@ -323,7 +381,7 @@ class History:
     def confirmations(self) -> tuple[Confirmation, ...]:
         """What A/Bs said, oldest first."""
         rows = self._database.execute(
-            "SELECT runs.name, night, cell, metric, estimate, low, high, p, n, verdict, more FROM confirmations"
+            "SELECT runs.name, night, cell, metric, estimate, low, high, p, n, verdict, more, base FROM confirmations"
             " JOIN runs ON runs.id = confirmations.run ORDER BY started, runs.name"
         )
         return tuple(
@@ -333,8 +391,9 @@ class History:
                 cell=cell,
                 metric=metric,
                 ratio=Ratio(estimate=e, low=low, high=high, p=p, n=n, verdict=Verdict(verdict), more=more),
+                base=base,
             )
-            for run, night, cell, metric, e, low, high, p, n, verdict, more in rows
+            for run, night, cell, metric, e, low, high, p, n, verdict, more, base in rows
         )
 
 
@@ -346,13 +405,16 @@ def _connect(path: Path) -> sqlite3.Connection:
         version = -1
     if version != _VERSION:
         database.close()
-        path.unlink()
-        for extra in ("-journal", "-wal", "-shm"):
-            path.with_name(path.name + extra).unlink(missing_ok=True)
+        _delete(path)
         database = _prepared(sqlite3.connect(path, timeout=60))
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA cache_size = -65536")  # KiB
     return database
+
+
+def _delete(path: Path) -> None:
+    for extra in ("", "-journal", "-wal", "-shm"):
+        path.with_name(path.name + extra).unlink(missing_ok=True)
 
 
 def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
@@ -396,12 +458,16 @@ def _failures(run: Run) -> Iterator[tuple[str, str, str, str, int]]:
 
 
 def _confirmations(run: Run) -> Iterator[Confirmation]:
-    """The metrics an A/B was made for (all, where it does not say), compared by blocks and controlled together."""
+    """The metrics an A/B was made for (all, if it does not say), compared by blocks, each judged by itself.
+
+    A false discovery rate over the A/B would hide the one that is slower among many that were only due. Suspicion and
+    A/B together keep the promise of docs/trend.md, which is per series and night.
+    """
     plan = run.manifest.plan
-    night, asked = str(plan.get("night", "")), plan.get("metrics")
+    night, asked, good_of = str(plan.get("night", "")), plan.get("metrics"), plan.get("good")
+    bases = good_of if isinstance(good_of, Mapping) else {}
     metrics = {metric.name: metric for metric in run.manifest.metrics}
-    series = run.series()
-    ratios: dict[tuple[str, str], Ratio] = {}
+    series = _continued(run)
     for (name, metric), new in series.items():
         cell = name.removesuffix(NEW)
         good = series.get((cell + GOOD, metric))
@@ -412,11 +478,34 @@ def _confirmations(run: Run) -> Iterator[Confirmation]:
             continue
         answer = ratio(good, new, direction=metrics[metric].direction, deterministic=metrics[metric].deterministic)
         if answer:
-            ratios[cell, metric] = answer
-    for (cell, metric), answer in confirm(ratios).items():
-        yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer)
+            base = str(bases.get(cell, ""))
+            yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer, base=base)
+
+
+def _continued(run: Run) -> Mapping[tuple[str, str], Series]:
+    """The samples of an A/B, after those of the A/B that it continues; a folder that is gone has none."""
+    series = run.series()
+    earlier = str(run.manifest.plan.get("continues", ""))
+    if not earlier:
+        return series
+    try:
+        before = _continued(read_run(run.folder.parent / earlier))
+    except StoreError:
+        return series
+    return {key: _after(before[key], new) if key in before else new for key, new in series.items()}
+
+
+def _after(one: Series, other: Series) -> Series:
+    """Both, the blocks of the other counted on."""
+    first = int(one.block.max()) + 1 if one.block.size else 0
+    return Series(
+        value=np.concatenate([one.value, other.value]),
+        block=np.concatenate([one.block, other.block + np.int32(first)]),
+        order=np.concatenate([one.order, other.order]),
+        at=np.concatenate([one.at, other.at]),
+    )
 
 
 def _row(item: Confirmation) -> Sequence[object]:
     r = item.ratio
-    return item.night, item.cell, item.metric, r.estimate, r.low, r.high, r.p, r.n, r.verdict.value, r.more
+    return item.night, item.cell, item.metric, r.estimate, r.low, r.high, r.p, r.n, r.verdict.value, r.more, item.base

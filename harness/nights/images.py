@@ -1,9 +1,10 @@
 """Images kept from night to night: tonight's, and of each cell the last one that was good.
 
     images/<history>/<track>/<cell>/<image id>.tar     a saved image
-    images/<history>/<track>/<cell>/good               the id of the last good one
+    images/<history>/<track>/<cell>/good               which one is good, since when and why, as JSON
 
-Two archives a cell at most. An image is good when its night ended without an alarm or a suspicion of its cell.
+Two archives a cell are kept, and the night before's until tonight is judged. The good image stays good until its
+successor is proved (harness/nights/nightly.py says by what), so that what is compared does not creep with what creeps.
 """
 
 from __future__ import annotations
@@ -11,9 +12,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Protocol, Self
+
+import orjson
 
 from harness.errors import StoreError
+
+
+class Good(NamedTuple):
+    """The good image of a cell."""
+
+    image: str
+    night: str = ""  # run id of the night it was built in; "" is not known
+    at: float = 0.0  # Unix time from which it is good, s
+    why: str = ""
+
+
+class ImageShelf(Protocol):
+    """The kept images of one track: `SavedImages` has them on disk, a simulation in memory."""
+
+    def good(self, cell: str) -> Good | None: ...
+    def has(self, cell: str, image: str) -> bool: ...
+    def promote(self, cell: str, good: Good) -> None: ...
+    def prune(self, cell: str, wanted: set[str]) -> None: ...
 
 
 class SavedImages:
@@ -29,7 +50,7 @@ class SavedImages:
         return cls(cache / "images" / history / track)
 
     def put(self, cell: str, image: str, pieces: Iterable[bytes]) -> None:
-        """Keep an image by its id; nothing is read where it is kept already."""
+        """SavedImages an image by its id; nothing is read where it is kept already."""
         path = self._path(cell, image)
         if path.exists():
             return
@@ -45,33 +66,45 @@ class SavedImages:
                 f"the image cannot be kept: {error.strerror}", where=str(path), fix="Free some disk space."
             ) from error
 
-    def good(self, cell: str) -> tuple[str, Path] | None:
-        """Id and archive of the last good image; None where there is none."""
-        mark = self._folder / cell / "good"
-        if not mark.exists():
+    def good(self, cell: str) -> Good | None:
+        """The last good image; None if there is none, or its archive is gone."""
+        try:
+            text = (self._folder / cell / "good").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
             return None
-        image = mark.read_text(encoding="utf-8").strip()
-        path = self._path(cell, image)
-        return (image, path) if path.exists() else None
+        try:
+            record: dict[str, Any] = (
+                orjson.loads(text) if text.startswith("{") else {"image": text}
+            )  # an id alone is of older nights
+            good = Good(
+                image=str(record["image"]),
+                night=str(record.get("night", "")),
+                at=float(record.get("at", 0.0)),
+                why=str(record.get("why", "")),
+            )
+        except (ValueError, TypeError, KeyError):
+            return None  # a torn mark: the next night makes another
+        return good if self.has(cell, good.image) else None
+
+    def has(self, cell: str, image: str) -> bool:
+        return bool(image) and self._path(cell, image).exists()
 
     def archive(self, cell: str, image: str) -> Path | None:
-        path = self._path(cell, image)
-        return path if path.exists() else None
+        return self._path(cell, image) if self.has(cell, image) else None
 
-    def promote(self, cell: str, image: str) -> None:
-        """Tonight's image is good: it is what the next nights are compared with, and the only one kept."""
-        if not self._path(cell, image).exists():
+    def promote(self, cell: str, good: Good) -> None:
+        """From now on this image is the good one. Nothing happens if its archive is not kept."""
+        if not self.has(cell, good.image):
             return
         mark = self._folder / cell / "good"
         temporary = mark.with_suffix(".new")
-        temporary.write_text(image + "\n", encoding="utf-8")
+        temporary.write_bytes(orjson.dumps(good._asdict()) + b"\n")
         temporary.rename(mark)
-        self.prune(cell, {image})
 
     def prune(self, cell: str, wanted: set[str]) -> None:
         """Drop every archive of a cell but these and the good one."""
         good = self.good(cell)
-        kept = {self._path(cell, image) for image in wanted | ({good[0]} if good else set())}
+        kept = {self._path(cell, image) for image in wanted | ({good.image} if good else set())}
         for path in (self._folder / cell).glob("*.tar"):
             if path not in kept:
                 path.unlink()

@@ -1,52 +1,86 @@
-"""One night: measure each track, look at the history, confirm what is suspect, write trends.html and a summary.
+"""One night: measure each track, look at the history, compare what is suspect or due, say what is sure.
 
-The order matters: a suspicion is confirmed the same night, in an A/B of tonight's image against the last good one,
-under the same runner; only then is the exit code told.
+The order matters: a suspicion is confirmed the same night, in an A/B of tonight's image against the last good one, by
+the same runner; only then is the exit code decided. `Nightly` decides; a `NightBench` measures. The real one is
+harness/nights/bench.py, and benchmarks/trend_simulation.py has one that only computes.
+
+**What is compared.** Every suspect, and besides every cell once in `audit` nights even if nothing is suspect: a creep
+of 0.1 % a night never makes the last three nights look worse, and a step in the night of a new kernel has no night
+before it. A cell whose good image was built in another environment is compared in the first night of the new one.
+
+**The good image** stays the same until its successor is proved, so that no creep moves what it is compared with:
+
+- the first image of a cell is good;
+- after `tare accept` of one of its durations, the image of the night before;
+- an image that an A/B of all its judged metrics finds better in one and no worse in any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from typing import Protocol
 
-from harness.catalogue.catalogue import Catalogue
-from harness.cell.prepare import Prepared
-from harness.errors import TareError, UsageError
-from harness.lab.lab import Lab
-from harness.model import Cell
-from harness.nights.history import CONFIRM, FLOATING, GOOD, NEW, NIGHTLY, PINNED
-from harness.nights.images import SavedImages
+from harness.errors import TareError
+from harness.model import Direction, Metric, Unit
+from harness.nights.history import Confirmation, Key
+from harness.nights.images import Good, ImageShelf
 from harness.nights.watch import Watch, Watched
-from harness.probes.base import Probe
-from harness.run.job import Job, measure
-from harness.run.plan import parse_budget
-from harness.settings import Settings
-from harness.store.run import read_run
-from harness.text.display import Display
-from harness.tomlfile import Document
+from harness.stats.intervals import PRACTICAL, Verdict
 
-TRACKS = (PINNED, FLOATING)
 COULD_NOT_MEASURE = 2
 # an image tells nothing of these: a build needs its sources; the version before an image and its base are not kept
 NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "pull.base.*", "link.*", "floor.*")
-
-Measure = Callable[[Job, Settings, Display], Path]
-Look = Callable[[], Watch]
+ROUNDS = 3  # of pairs, until an A/B is decided
+_BETTER = (Verdict.BETTER,)
+SUSPECT, DUE, NEW_ENVIRONMENT = "suspect", "due", "new environment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """`benchmarks/nightly.toml`. Budgets are seconds."""
+class Pairing:
+    """An A/B of a cell: tonight's image against the good one, for these metrics."""
 
-    blocks: int
-    budget: float
-    tracks: tuple[str, ...]
-    cells: tuple[str, ...]
-    probes: tuple[str, ...]
-    confirm_pairs: int
-    confirm_budget: float
+    cell: str
+    good: Good
+    new: str  # tonight's image
+    metrics: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What was compared with what, and what came out."""
+
+    track: str
+    run: str  # of the A/B
+    pairing: Pairing
+    answers: tuple[Confirmation, ...]
+
+
+class NightBench(Protocol):
+    """What a night needs of the world. Every method may raise TareError."""
+
+    def measure(self, track: str) -> str:
+        """Measure the track's cells, keep their images, and return the run's id."""
+
+    def images(self, run: str) -> Mapping[str, str]:
+        """Image ids of a night by cell; empty if nothing was measured."""
+
+    def compare(self, track: str, night: str, pairings: Sequence[Pairing], *, continues: str = "") -> str:
+        """Measure both images of each pairing in blocks side by side, and return the run's id.
+
+        What it answers holds the blocks of the run that it `continues`, too.
+        """
+
+    def look(self) -> Watch:
+        """The state of the history, everything measured so far included."""
+
+    def kept(self, track: str) -> ImageShelf:
+        """The images kept of a track."""
+
+    def say(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +88,11 @@ class NightResult:
     """How a night went. `failed` holds why a track could not be measured."""
 
     found: Watch
-    runs: Mapping[str, Path]  # by track
+    runs: Mapping[str, str]  # run id by track
     failed: Mapping[str, str]
-    confirmed: tuple[Path, ...]  # runs of A/Bs
+    compared: tuple[Comparison, ...]
     unconfirmed: tuple[str, ...]  # suspects that no A/B can be made of, and why
+    promoted: tuple[str, ...]  # cells whose good image is another one from tonight on, and why
 
     @property
     def exit_code(self) -> int:
@@ -67,200 +102,209 @@ class NightResult:
         return COULD_NOT_MEASURE if self.failed else self.found.exit_code
 
 
-def read_config(path: Path) -> Config:
-    """Raises CatalogueError with file and line for a mistake."""
-    document = Document(path)
-    root = document.root
-    config = Config(
-        blocks=root.integer("blocks", low=1, high=60, default=10),
-        budget=_seconds(root.text("budget", default="90m")),
-        tracks=root.texts(root.spelling("tracks", "lanes")) or (PINNED,),
-        cells=root.texts("cells") or ("*",),
-        probes=root.texts("probes") or ("*",),
-        confirm_pairs=root.integer("confirm_pairs", low=6, high=60, default=12),
-        confirm_budget=_seconds(root.text("confirm_budget", default="30m")),
+def of_an_image(metric: Metric) -> bool:
+    """Whether two images, measured side by side, can tell whether this metric got worse."""
+    return (
+        metric.headline
+        and not metric.deterministic
+        and metric.direction is not Direction.NEITHER
+        and metric.unit in (Unit.SECONDS, Unit.BYTES, Unit.COUNT)
+        and not any(fnmatchcase(metric.name, pattern) for pattern in NOT_OF_AN_IMAGE)
     )
-    for track in config.tracks:
-        if track not in TRACKS:
-            root.problem(f"there is no track {track!r}", key="tracks", fix=f"Use {' or '.join(TRACKS)}.")
-    root.close()
-    for problem in document.told():
-        raise problem
-    return config
-
-
-def _seconds(text: str) -> float:
-    return parse_budget(text)
-
-
-def selected(catalogue: Catalogue, probes: Iterable[Probe], config: Config) -> tuple[list[Cell], list[Probe]]:
-    """The cells that are on and match, and the probes that match. Raises UsageError where nothing does."""
-    cells = [
-        cell
-        for cell in catalogue.cells
-        if cell.app.default and cell.strategy.default and any(fnmatchcase(cell.id, item) for item in config.cells)
-    ]
-    chosen = [probe for probe in probes if any(fnmatchcase(probe.name, item) for item in config.probes)]
-    if not cells or not chosen:
-        what = "cell" if not cells else "probe"
-        raise UsageError(f"no {what} matches", where="nightly.toml", fix="`tox -e bench -- --co` lists the names.")
-    return cells, chosen
 
 
 class Nightly:
-    """Runs a night. `look` tells the state of the history, anew each time; `measuring` runs a job."""
+    """Decides what a night does. `audit` is after how many nights a cell is compared though nothing is suspect."""
 
-    def __init__(
-        self,
-        *,
-        root: Path,
-        results: Path,
-        catalogue: Catalogue,
-        probes: Sequence[Probe],
-        config: Config,
-        settings: Settings,
-        display: Display,
-        look: Look,
-        measuring: Measure = measure,
-    ) -> None:
-        self._root = root
-        self._results = results
-        self._catalogue = catalogue
-        self._cells, self._probes = selected(catalogue, probes, config)
-        self._config = config
-        self._settings = settings
-        self._display = display
-        self._look = look
-        self._measuring = measuring
+    def __init__(self, bench: NightBench, *, tracks: Sequence[str], audit: int) -> None:
+        self._bench = bench
+        self._lanes = tracks
+        self._audit = audit
 
     def run(self) -> NightResult:
-        """Measure, look, confirm, look again. Ctrl-C passes through, with every sample stored."""
-        runs: dict[str, Path] = {}
+        """Measure, look, compare, look again. Ctrl-C passes through, with every sample stored."""
+        runs: dict[str, str] = {}
         failed: dict[str, str] = {}
-        confirmed: list[Path] = []
         unconfirmed: list[str] = []
-        for track in self._config.tracks:
+        promoted: list[str] = []
+        pairings: dict[str, tuple[Pairing, ...]] = {}
+        comparisons: list[Comparison] = []
+        for track in self._lanes:
             try:
-                runs[track] = self._measuring(self._job(track), self._settings, self._display)
-                if not read_run(runs[track]).series():
+                runs[track] = self._bench.measure(track)
+                if not self._bench.images(runs[track]):
                     failed[track] = "every cell failed"
             except TareError as error:  # the other track may still be measured, and the history be told
                 failed[track] = str(error)
-                self._display.say(f"track {track} could not be measured: {error}")
-        found = self._look()
-        for track, folder in runs.items():
-            suspects = [
-                item for item in found.series if item.suspicion and item.current and item.line.runs[-1] == folder.name
-            ]
-            able = [item for item in suspects if not self._why_not(item, track, folder, unconfirmed)]
-            if able:
+                self._bench.say(f"track {track} could not be measured: {error}")
+        found = self._bench.look()
+        for track, run in runs.items():
+            promoted += self._accepted(found, track, run)
+            pairings[track] = tuple(self._pairings(found, track, run, unconfirmed))
+        for track, chosen in pairings.items():
+            run, rounds = "", 0
+            while chosen and rounds < ROUNDS:
                 try:
-                    job = self._confirmation(able, track, folder)
-                    confirmed.append(self._measuring(job, self._settings, self._display))
+                    run, rounds = self._bench.compare(track, runs[track], chosen, continues=run), rounds + 1
                 except TareError as error:
                     unconfirmed.append(f"track {track}: the A/B failed: {error}")
-        if confirmed:
-            found = self._look()
-        for track, folder in runs.items():
-            self._promote(found, track, folder)
+                    break
+                found = self._bench.look()
+                given = {pairing.cell: _answers(found, track, run, pairing) for pairing in chosen}
+                comparisons = [item for item in comparisons if item.track != track or item.pairing.cell not in given]
+                comparisons += [
+                    Comparison(track=track, run=run, pairing=pairing, answers=given[pairing.cell]) for pairing in chosen
+                ]
+                chosen = tuple(pairing for pairing in chosen if any(map(_is_open, given[pairing.cell])))
+        for track, run in runs.items():
+            promoted += self._promote([item for item in comparisons if item.track == track], found, track, run)
         return NightResult(
             found=found,
             runs=runs,
             failed=failed,
-            confirmed=tuple(confirmed),
+            compared=tuple(comparisons),
             unconfirmed=tuple(unconfirmed),
+            promoted=tuple(promoted),
         )
 
-    def _job(self, track: str) -> Job:
-        keep = self._keep(track)
+    def _pairings(self, found: Watch, track: str, run: str, said: list[str]) -> Iterable[Pairing]:
+        """What to compare tonight, suspects first."""
+        kept, images = self._bench.kept(track), self._bench.images(run)
+        chosen: dict[str, tuple[list[str], str]] = {}
+        for item in _of_tonight(found, track, run):
+            key, reason = item.key, ""
+            due = self._due(item, kept.good(key.cell)) if of_an_image(item.line.metric) and not item.alarm else ""
+            if item.alarm and of_an_image(item.line.metric) and self._age(item) >= self._audit:
+                due = DUE
+            why = SUSPECT if item.suspicion else due
+            if not why:
+                continue
+            good, new = kept.good(key.cell), images.get(key.cell, "")
+            if not of_an_image(item.line.metric):
+                reason = "an A/B of images cannot measure it"
+            elif not good:
+                reason = "no good image of this cell is kept yet"
+            elif not kept.has(key.cell, new):
+                reason = "tonight's image is not kept"
+            elif good.image == new:
+                reason = "tonight's image is the last good image, so the machine changed"
+            if not reason:
+                metrics, before = chosen.setdefault(key.cell, ([], why))
+                metrics.append(key.metric)
+                chosen[key.cell] = metrics, SUSPECT if SUSPECT in (why, before) else before
+            elif why == SUSPECT and item.doubtful:
+                said.append(f"{key.cell} {key.metric} ({track}): {reason}")
+        for cell, (metrics, why) in sorted(chosen.items(), key=lambda item: (item[1][1] != SUSPECT, item[0])):
+            good = kept.good(cell)
+            assert good is not None  # or it was not chosen
+            yield Pairing(cell=cell, good=good, new=images[cell], metrics=tuple(sorted(metrics)), why=why)
 
-        def after(lab: Lab, prepared: Mapping[str, Prepared]) -> None:
-            for cell, made in prepared.items():
-                if keep.archive(cell, made.id) is None:
-                    keep.put(cell, made.id, lab.engine.save(made.image))
+    def _due(self, item: Watched, good: Good | None) -> str:
+        """Why a series is compared tonight though nothing is suspect; "" if it is not."""
+        answered = any(answer.ratio.n for answer in item.answers)
+        if good and good.night and good.night not in item.line.runs and not answered:
+            return NEW_ENVIRONMENT
+        age, nights = self._age(item), len(item.line.runs)
+        # each cell has a night of its own in the cycle, so that not all of them are due at once
+        own = (nights + zlib.crc32(item.key.cell.encode())) % self._audit == 0
+        return DUE if nights > 1 and (age > self._audit or own) else ""
 
-        return Job(
-            root=self._root,
-            results=self._results,
-            catalogue=self._catalogue,
-            cells=self._cells,
-            probes=self._probes,
-            budget=self._config.budget,
-            blocks=self._config.blocks,
-            track=track,
-            note={"purpose": NIGHTLY},
-            after=after,
-        )
+    @staticmethod
+    def _age(item: Watched) -> int:
+        """Nights since the last A/B of a series, or since its first night."""
+        places = {run: index for index, run in enumerate(item.line.runs)}
+        last = max((places[answer.night] for answer in item.answers), default=0)
+        return len(places) - 1 - last
 
-    def _why_not(self, item: Watched, track: str, folder: Path, said: list[str]) -> bool:
-        """Whether no A/B can be made of a suspect; the reason is added to `said`."""
-        key, keep = item.key, self._keep(track)
-        good, new = keep.good(key.cell), self._image(folder, key.cell)
-        reason = ""
-        if any(fnmatchcase(key.metric, pattern) for pattern in NOT_OF_AN_IMAGE):
-            reason = "an A/B of images cannot measure it"
-        elif not good:
-            reason = "no good image of this cell is kept yet"
-        elif not new or keep.archive(key.cell, new) is None:
-            reason = "tonight's image is not kept"
-        elif good[0] == new:
-            reason = "tonight's image is the last good image, so the machine changed"
-        if reason:
-            said.append(f"{key.cell} {key.metric} ({track}): {reason}")
-        return bool(reason)
+    def _accepted(self, found: Watch, track: str, run: str) -> Iterable[str]:
+        """A change of a duration that a person accepted since: the image they saw is the good one from now on."""
+        kept, images = self._bench.kept(track), self._bench.images(run)
+        done: set[str] = set()
+        for item in _of_tonight(found, track, run):
+            cell, good = item.key.cell, kept.good(item.key.cell)
+            marks = [mark for mark in found.accepted if mark.holds_for(item.key)]
+            if cell in done or not good or not marks or not of_an_image(item.line.metric) or marks[-1].at <= good.at:
+                continue
+            done.add(cell)
+            seen = item.line.runs[-2] if len(item.line.runs) > 1 else run
+            image = self._bench.images(seen).get(cell, "")
+            night, image = (seen, image) if kept.has(cell, image) else (run, images.get(cell, ""))
+            kept.promote(cell, Good(image, night, marks[-1].at, f"accepted: {marks[-1].reason}"))
+            yield f"{cell} ({track}): the image of {night} is the good one from now on: accepted: {marks[-1].reason}"
 
-    def _confirmation(self, suspects: Sequence[Watched], track: str, folder: Path) -> Job:
-        """Both images of every suspect cell, in blocks of their own, under the probes that have the suspect metrics."""
-        keep = self._keep(track)
-        known = {cell.id: cell for cell in self._cells}
-        cells: list[Cell] = []
-        for name in dict.fromkeys(item.key.cell for item in suspects):
-            good, new = keep.good(name), keep.archive(name, self._image(folder, name))
-            assert good is not None  # or it would not be here
-            for suffix, archive in ((GOOD, good[1]), (NEW, new)):
-                strategy = replace(known[name].strategy, name=known[name].strategy.name + suffix)
-                cells.append(replace(known[name], strategy=strategy, archive=archive))
-        metrics = {item.key.metric for item in suspects}
-        probes = [probe for probe in self._probes if any(metric.name in metrics for metric in probe.metrics)]
-        return Job(
-            root=self._root,
-            results=self._results,
-            catalogue=self._catalogue,
-            cells=cells,
-            probes=probes,
-            budget=self._config.confirm_budget,
-            blocks=self._config.confirm_pairs,
-            track=track,
-            note={
-                "purpose": CONFIRM,
-                "night": folder.name,
-                "metrics": [[item.key.cell, item.key.metric] for item in suspects],
-            },
-        )
+    def _promote(self, compared: Sequence[Comparison], found: Watch, track: str, run: str) -> Iterable[str]:
+        """First images, and successors that are proved. Then only tonight's images and the good ones are kept."""
+        kept = self._bench.kept(track)
+        at = next((night.started for night in reversed(found.nights) if night.run == run), 0.0)
+        judged: dict[str, set[str]] = {}
+        for item in _of_tonight(found, track, run):
+            if of_an_image(item.line.metric):
+                judged.setdefault(item.key.cell, set()).add(item.key.metric)
+        for cell, image in self._bench.images(run).items():
+            if not kept.good(cell):
+                kept.promote(cell, Good(image, run, at, "the first image"))
+        for comparison in compared:
+            cell, answers = comparison.pairing.cell, {answer.metric: answer.ratio for answer in comparison.answers}
+            better = [f"{name} {ratio.estimate:.3f}×" for name, ratio in answers.items() if ratio.verdict in _BETTER]
+            proved = all(ratio.verdict in (*_BETTER, Verdict.SAME) for ratio in answers.values())
+            if better and proved and answers.keys() >= judged.get(cell, set()):
+                why = f"proved better: {', '.join(better)}"
+                kept.promote(cell, Good(comparison.pairing.new, run, at, why))
+                yield f"{cell} ({track}): tonight's image is the good one from now on: {why}"
+        for cell, image in self._bench.images(run).items():
+            kept.prune(cell, {image})
 
-    def _promote(self, found: Watch, track: str, folder: Path) -> None:
-        """Tonight's images of cells nothing is said against become the good ones."""
-        keep = self._keep(track)
-        doubtful = {
-            item.key.cell for item in found.series if item.key.track == track and (item.alarm or item.suspicion)
-        }
-        for cell, image in read_run(folder).sessions[-1].images.items():
-            if cell in doubtful:
-                keep.prune(cell, {image})
-            else:
-                keep.promote(cell, image)
 
-    def _keep(self, track: str) -> SavedImages:
-        return SavedImages.of(self._settings.cache, self._results, track)
+def _of_tonight(found: Watch, track: str, run: str) -> Iterable[Watched]:
+    """The series of a track that were measured tonight, in the order of their names."""
+    series = (item for item in found.series if item.current and item.key.track == track and item.line.runs[-1] == run)
+    return sorted(series, key=lambda item: _name(item.key))
 
-    def _image(self, folder: Path, cell: str) -> str:
-        return next((s.images[cell] for s in reversed(read_run(folder).sessions) if cell in s.images), "")
+
+def _answers(found: Watch, track: str, run: str, pairing: Pairing) -> tuple[Confirmation, ...]:
+    return tuple(
+        answer
+        for item in found.series
+        if item.key.track == track and item.key.cell == pairing.cell and item.key.metric in pairing.metrics
+        for answer in item.answers
+        if answer.run == run
+    )
+
+
+def _is_open(answer: Confirmation) -> bool:
+    """Whether more pairs are worth their time: it is undecided, and the change may be one that matters."""
+    ratio = answer.ratio
+    if ratio.verdict is not Verdict.UNDECIDED:
+        return False
+    return ratio.low is None or ratio.high is None or ratio.high > 1 + PRACTICAL or ratio.low < 1 / (1 + PRACTICAL)
+
+
+def _name(key: Key) -> tuple[str, str]:
+    return key.cell, key.metric
 
 
 def summary(night: NightResult, text: str) -> str:
-    """The short text of a night: what was measured, what could not be, and what the history says."""
-    lines = [f"track {track}: {folder.name}" for track, folder in night.runs.items()]
+    """The short text of a night: what was measured, what was compared with what, and what the history says."""
+    lines = [f"track {track}: {run}" for track, run in night.runs.items()]
     lines += [f"track {track}: NOT MEASURED: {reason}" for track, reason in night.failed.items()]
-    lines += [f"A/B of the suspects: {folder.name}" for folder in night.confirmed]
+    for item in night.compared:
+        good, pairing = item.pairing.good, item.pairing
+        since = f" of {good.night}" if good.night else ""
+        said = "; ".join(_answer(answer) for answer in item.answers) or "no block holds both"
+        lines.append(
+            f"A/B {item.run}: {pairing.cell} ({item.track}, {pairing.why}): tonight's image {_short(pairing.new)} "
+            f"against the good one {_short(good.image)}{since}{f' ({good.why})' if good.why else ''}: {said}"
+        )
+    lines += [f"good image: {text}" for text in night.promoted]
     lines += [f"not confirmed: {reason}" for reason in night.unconfirmed]
     return "\n".join(lines) + "\n" + text
+
+
+def _answer(answer: Confirmation) -> str:
+    ratio = answer.ratio
+    bounds = f" [{ratio.low:.3f}–{ratio.high:.3f}]" if ratio.low and ratio.high else ""
+    return f"{answer.metric} {ratio.estimate:.3f}×{bounds} in {ratio.n} pairs, {ratio.verdict}"
+
+
+def _short(image: str) -> str:
+    return image.removeprefix("sha256:")[:12]

@@ -75,7 +75,7 @@ class SizeProbe(ImageProbe):
         yield "image", lambda: self._measure(lab, state, cell)
 
     def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
-        image = inspected(lab.registry, state, cell)
+        image = inspected(lab, state, cell)
         tree = image.account
         own = base_layers(cell.manifest, cell.base_manifest)
         of_base = {blob.digest: blob.size for blob in cell.manifest.layers[:own]}

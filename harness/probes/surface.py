@@ -20,10 +20,12 @@ from harness.surface.inventory import Inventory
 from harness.surface.pending import Index, Pending, pending
 
 PENDING = "pending.json"
-_HEADLINES = ("packages", "shells")
+_HEADLINES = ("components", "shells")
 _COUNTS = {
-    "packages": "packages of the distribution (dpkg, apk) in the image",
-    "libraries": "other language packages (Python, Node.js, jars, Go modules, crates), each version once",
+    "components": "packages and libraries in the image, whether it declares them or its files were traced to them",
+    "hidden": "components that nothing in the image declares, so that a scanner of the image does not see them",
+    "packages": "packages of the distribution that the image declares (dpkg, apk, rpm, pacman, chisel)",
+    "libraries": "language packages that the image declares and no distribution package brought, each version once",
     "executables": "files with an execute bit that are programs or scripts",
     "shells": "names of shells that can be started",
     "managers": "names of package managers that can be started",
@@ -41,7 +43,7 @@ class SurfaceProbe(ImageProbe):
     activity = "sizes"
     rank = 12
     states = ("image",)
-    reports: ClassVar = {"image": "surface.packages"}
+    reports: ClassVar = {"image": "surface.components"}
     metrics = (
         *(
             Metric(
@@ -54,9 +56,15 @@ class SurfaceProbe(ImageProbe):
             for name, text in _COUNTS.items()
         ),
         Metric(
+            name="surface.unexplained",
+            unit=Unit.BYTES,
+            deterministic=True,
+            help="bytes of files that could be traced to nothing: no component, not the app's folder, not a base",
+        ),
+        Metric(
             name="surface.pending",
             unit=Unit.COUNT,
-            help="packages with a pending security update, by the distribution's security index of that day",
+            help="components with a pending security update, traced ones too, by the distribution's index of that day",
         ),
         Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 if the app runs as root"),
     )
@@ -65,9 +73,12 @@ class SurfaceProbe(ImageProbe):
         yield "image", lambda: self._measure(lab, state, cell)
 
     def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
-        found = inspected(lab.registry, state, cell)
+        found = inspected(lab, state, cell)
         values = {f"surface.{name}": float(count) for name, count in found.inventory.counts().items()}
         notes = {"user": found.inventory.user or "root", "unread": str(len(found.inventory.unread))}
+        if unknown := found.inventory.unknown:
+            unread = ", ".join(sorted(found.inventory.unread)[:3])
+            notes["not measured"] = f"{', '.join(sorted(unknown))}: {unread} could not be read"
         documents = found.documents()
         try:
             waiting, index = self._pending(lab, found.inventory)
@@ -84,16 +95,15 @@ class SurfaceProbe(ImageProbe):
     @staticmethod
     def _pending(lab: Lab, inventory: Inventory) -> tuple[tuple[Pending, ...], Index | None]:
         """Raises LabError if not all packages are known, or if the index cannot be had or is another distribution's."""
-        if "packages" in inventory.unknown:
-            raise LabError(f"{', '.join(sorted(inventory.unread))} could not be read")
+        if "components" in inventory.unknown:
+            raise LabError(f"{', '.join(sorted(inventory.unread)[:3])} could not be read")
         if not any(item.is_distribution for item in inventory.packages):
             return (), None
         index = lab.security.index()
         image = f"{inventory.system.get('ID', '')} {inventory.system.get('VERSION_CODENAME', '')}-security"
         if image != f"{index.distribution} {index.suite}":
-            raise LabError(
-                f"the image needs the index of {image}, this machine has that of {index.distribution} {index.suite}"
-            )
+            here = f"{index.distribution} {index.suite}"
+            raise LabError(f"the image needs the index of {image}, this machine has the index of {here}")
         return pending(inventory.packages, index), index
 
 

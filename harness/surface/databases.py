@@ -20,6 +20,7 @@ CHISEL = "var/lib/chisel/manifest.wall"
 _PACMAN = "var/lib/pacman/local/"
 _MAX_WALL = 64 << 20  # B of a manifest.wall when inflated
 _DPKG_FIELD = re.compile(rb"^(Package|Version|Architecture|Source|Status):[ \t]*(.*)$", re.MULTILINE)
+_HEXADECIMAL = frozenset("0123456789abcdef")
 _SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")
 
 
@@ -39,6 +40,14 @@ def dpkg(text: bytes, *, installed_only: bool) -> Iterator[Package]:
             source=(source[1] or "") if source else "",
             source_version=(source[2] or "") if source else "",
         )
+
+
+def checksums(text: bytes) -> Iterator[tuple[str, bytes]]:
+    """Paths and MD5s of a package's md5sums."""
+    for line in text.decode("utf-8", "surrogateescape").splitlines():
+        digest, _, path = line.partition("  ")
+        if len(digest) == 32 and set(digest) <= _HEXADECIMAL:
+            yield path.strip("/"), bytes.fromhex(digest)
 
 
 def apk(text: bytes) -> Iterator[Listing]:

@@ -60,8 +60,8 @@ class Examiner:
             sections = dict(elf.sections(data))
             found, language = elf.packages(data, sections)
             language = "" if found else language
-            mark = marks.of_program(path, data, sections)
-            return self._kept(Finding(packages=found, program=program, language=language, mark=mark))
+            said = marks.of_program(path, data, sections)
+            return self._kept(Finding(packages=found, program=program, language=language, mark=said))
         if jars.is_zip(path, data, executable=bool(entry.mode & 0o111)):
             found, unread = self._jars.packages(data, path.rpartition("/")[2])
             return self._kept(Finding(packages=found, unread=unread, program=program))

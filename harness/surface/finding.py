@@ -94,6 +94,7 @@ class Finding:
     latent: tuple[str, tuple[Package, ...]] = ("", ())  # what it lists if it has a hard link of that name
     secrets: tuple[Secret, ...] = ()
     text: bytes = b""  # content, of the few files whose content is needed when the whole tree is known
+    md5: bytes = b""  # of its content, if that was asked for
     mark: Mark | None = None  # what a program says of itself beside its packages
     unread: str = ""  # why a file that should have been read was not
     language: str = ""  # of a program that tells its language but not what it is made of

@@ -16,6 +16,7 @@ from harness.surface import layerreport, sbom
 from harness.surface.examine import Examiner
 from harness.surface.inventory import Inventory, take
 from harness.surface.layerreport import LayerReport
+from harness.surface.origins import Origins
 
 if TYPE_CHECKING:
     pass
@@ -57,8 +58,10 @@ def inspect(stream: Iterable[bytes], *, name: str, image: str, packed: Sequence[
         return inspection_of(contents, name=name, image=image, packed=packed, base=base)
 
 
-def inspection_of(contents: ImageContents, *, name: str, image: str, packed: Sequence[int], base: int) -> Inspection:
-    """Everything that walked contents tell; the parameters are those of `inspect`."""
+def inspection_of(
+    contents: ImageContents, *, name: str, image: str, packed: Sequence[int], base: int, origins: Origins | None = None
+) -> Inspection:
+    """Everything that walked contents tell; the parameters are those of `inspect`, and where files may come from."""
     tree = Tree(contents)
     numbers = account(contents, tree)
     created = str(contents.config.get("created") or "")
@@ -67,7 +70,7 @@ def inspection_of(contents: ImageContents, *, name: str, image: str, packed: Seq
         account=numbers,
         contents=tuple(layer.content for layer in contents.layers),
         base_unpacked=unpacked(replace(contents, layers=contents.layers[:base])) if base else 0,
-        inventory=take(contents, tree),
+        inventory=take(contents, tree, origins, base),
         layers=layerreport.report(contents, numbers, packed),
         efficiency=layerreport.efficiency(contents),
     )

@@ -18,7 +18,9 @@ from harness.surface import capabilities, databases, secrets, tools
 from harness.surface.examine import is_package_document
 from harness.surface.finding import Finding
 from harness.surface.listed import listed
+from harness.surface.origins import ListedFile, Origins, canonical
 from harness.surface.ownership import Installed, Owners
+from harness.surface.trace import Tracer, unlisted
 
 _FILE, _DIRECTORY, _SYMLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK
 _LARGEST = 1000  # files that are told by name
@@ -67,6 +69,8 @@ class Inventory:
     sticky: tuple[str, ...]  # folders all may write to, but not delete others' files in: /tmp
     capabilities: tuple[Special, ...]
     secrets: tuple[Leak, ...]
+    explained: Mapping[str, int]  # B of the files that belong to no component, by what they are
+    unexplained: int  # B of the files that could be traced to nothing
     unlisted: Mapping[str, str]  # programs that do not say what they are made of, and their language
     unread: Mapping[str, str]  # files that should have been read, and why they were not
     files: tuple[File, ...]  # the largest
@@ -76,7 +80,10 @@ class Inventory:
         """The metrics that are known, by their names without `surface.`. A library of two versions counts twice."""
         libraries = {item.package.identity for item in self.packages if item.is_library}
         counts = {
-            "packages": sum(item.is_distribution for item in self.packages),
+            "components": len({(*item.package.identity, item.package.architecture) for item in self.components}),
+            "hidden": sum(item.is_hidden for item in self.packages),
+            "unexplained": self.unexplained,
+            "packages": sum(item.is_distribution and not item.is_traced for item in self.packages),
             "libraries": len(libraries),
             "executables": len(self.executables),
             **{kind: len(self.tools[kind]) for kind in ("shells", "managers", "compilers", "downloaders")},
@@ -89,23 +96,39 @@ class Inventory:
         return {name: count for name, count in counts.items() if name not in self.unknown}
 
     @property
+    def components(self) -> tuple[Installed, ...]:
+        """Declared and traced alike."""
+        return tuple(item for item in self.packages if item.is_component)
+
+    @property
     def unknown(self) -> frozenset[str]:
         """The counts that cannot be told, because files that they depend on could not be read."""
         databases_unread = any(map(is_package_document, self.unread))
         libraries_unread = not all(map(is_package_document, self.unread))
         names = {"packages": databases_unread, "libraries": libraries_unread}
+        names |= dict.fromkeys(("components", "hidden", "unexplained"), bool(self.unread))
         return frozenset(name for name, is_unread in names.items() if is_unread)
 
 
-def take(image: ImageContents, tree: Tree) -> Inventory:
-    """The inventory of an image that was read with an `Examiner`."""
-    return _Taker(image, tree).take()
+def take(image: ImageContents, tree: Tree, origins: Origins | None = None, base: int = 0) -> Inventory:
+    """The inventory of an image that was read with an `Examiner`.
+
+    `origins` is what is known of where its files may come from, and the lowest `base` layers are those of its base.
+    """
+    return _Taker(image, tree, origins, base).take()
+
+
+def list_files(image: ImageContents, tree: Tree) -> tuple[Mapping[str, str], list[ListedFile]]:
+    """The os-release of an image that was read with `Hashing` or with `Documents`, and the list of its files."""
+    return _Taker(image, tree, None, 0).list_files()
 
 
 @dataclass(slots=True)
 class _Taker:
     image: ImageContents
     tree: Tree
+    origins: Origins | None
+    base: int
     files: dict[TreeNode, str] = field(default_factory=dict)  # by inode: its first path
     found: dict[str, tuple[TreeNode, Finding]] = field(default_factory=dict)  # by first path
     setuid: list[Special] = field(default_factory=list)
@@ -118,15 +141,18 @@ class _Taker:
             self._see(path, node)
         texts = {path: finding.text for path, (_, finding) in self.found.items() if finding.text}
         owners = Owners(self.tree, texts, self.found)
+        tracer = Tracer(owners, self.files, self.found, self.origins, self.base)
+        tracer.trace()
+        explained, unexplained = self._explained(owners, tracer.explained)
         files, rest, installed = self._sizes(owners)
         config = _mapping(self.image.config.get("config"))
         user = str(config.get("User") or "")
-        system = next((text for name, text in sorted(texts.items()) if name.endswith("/os-release")), b"")
+        system = _os_release(texts)
         said = [(path, finding) for path, (_, finding) in sorted(self.found.items(), key=lambda item: item[0])]
         return Inventory(
             user=user,
             root=_is_root(user, texts.get("etc/passwd", b"")),
-            system=databases.os_release(system),
+            system=databases.os_release(system) or tracer.system,
             packages=installed,
             executables=tuple(sorted(path for path, (_, finding) in self.found.items() if finding.program)),
             tools=self._tools(config),
@@ -135,11 +161,41 @@ class _Taker:
             sticky=tuple(sorted(self.sticky)),
             capabilities=_sorted(self.capable),
             secrets=tuple(self._secrets(config, owners)),
-            unlisted={path: finding.language for path, finding in said if finding.language},
+            explained=explained,
+            unexplained=unexplained,
+            unlisted=dict(sorted(unlisted(self.files, owners, self.found))),
             unread={path: finding.unread for path, finding in said if finding.unread},
             files=files,
             rest=rest,
         )
+
+    def list_files(self) -> tuple[Mapping[str, str], list[ListedFile]]:
+        for path, node in self.tree.walk():
+            self._see(path, node)
+        texts = {path: finding.text for path, (_, finding) in self.found.items() if finding.text}
+        owners = Owners(self.tree, texts, self.found)
+        sums = {canonical(path): md5 for text in _checksums(texts) for path, md5 in databases.checksums(text)}
+        listed_files = []
+        for inode, path in self.files.items():
+            _, finding = self.found.get(path, (None, Finding()))
+            index = owners.of(inode, path)
+            package = owners.installed[index].package if index >= 0 else None
+            listed_files.append(ListedFile(finding.md5 or sums.get(canonical(path)), path, package))
+        return databases.os_release(_os_release(texts)), listed_files
+
+    def _explained(self, owners: Owners, reasons: Mapping[TreeNode, str]) -> tuple[dict[str, int], int]:
+        """B of files of no component: by what they are, and of those that nothing explains."""
+        explained: dict[str, int] = {}
+        unexplained = 0
+        for inode, path in self.files.items():
+            assert inode.entry is not None
+            if owners.of(inode, path) >= 0:
+                continue
+            if reason := reasons.get(inode):
+                explained[reason] = explained.get(reason, 0) + inode.entry.size
+            else:
+                unexplained += inode.entry.size
+        return dict(sorted(explained.items())), unexplained
 
     def _see(self, path: str, node: TreeNode) -> None:
         inode, entry = node.inode, node.inode.entry
@@ -237,6 +293,14 @@ class _Taker:
         if node is None or node.inode.entry is None or node.inode.layer != layer:
             return None
         return node.inode if node.inode.entry.path == path else None
+
+
+def _checksums(texts: Mapping[str, bytes]) -> Iterator[bytes]:
+    return (text for path, text in texts.items() if path.endswith(".md5sums"))
+
+
+def _os_release(texts: Mapping[str, bytes]) -> bytes:
+    return next((text for name, text in sorted(texts.items()) if name.endswith("/os-release")), b"")
 
 
 def _is_root(user: str, passwd: bytes) -> bool:

@@ -63,8 +63,8 @@ _JAVA = re.compile(rb"^JAVA_(?:RUNTIME_)?VERSION=\"?([^\"\n]+)", re.MULTILINE)
 _IMPLEMENTOR = re.compile(rb"^IMPLEMENTOR=\"?([^\"\n]+)", re.MULTILINE)
 
 
-def of_program(path: str, data: bytes, found: elf.Sections) -> Mark | None:
-    """What an ELF file says of itself; None for one that says nothing."""
+def of_program(path: str, data: bytes, found: elf.Sections) -> Mark:
+    """What an ELF file says of itself; an empty mark if it says nothing, which still marks a program or library."""
     order = "<" if data[5] == 1 else ">"
     build_id, note = "", None
     for section in (b".note.gnu.build-id", b".note.package"):
@@ -77,8 +77,6 @@ def of_program(path: str, data: bytes, found: elf.Sections) -> Mark | None:
                 note = _packaging(content)
     product, evidence = (note, "ELF note") if note else (_by_string(path, data), "version string")
     soname = _soname(data, found, order)
-    if not (product or build_id or soname):
-        return None
     return Mark(product=product, evidence=evidence if product else "", soname=soname, build_id=build_id)
 
 

@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from harness.image.tree import Tree, TreeNode
 from harness.surface import databases
@@ -18,6 +19,21 @@ from harness.surface.examine import APK, INFO, STATUS, STATUS_D
 from harness.surface.finding import DISTRIBUTION, Ecosystem, Finding, Package
 
 _ARCHITECTURE = re.compile(r":[a-z0-9-]+$")
+
+
+class ComponentEvidence(StrEnum):
+    """By what a component is known to be in an image."""
+
+    DECLARED = "declared"  # a database or document in the image lists it
+    NOTE = "ELF note"  # a program declares its package
+    RELEASE = "release file"  # a runtime declares itself
+    CONTENT = "content"  # a file is the same as one of the package
+    PATH = "path"  # a file has the path of one of the package
+    STRING = "version string"  # a program carries a version
+    SONAME = "SONAME"  # a library carries a name, and nothing tells its version
+
+
+_SAID_INSIDE = frozenset((ComponentEvidence.DECLARED, ComponentEvidence.NOTE, ComponentEvidence.RELEASE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +46,32 @@ class Installed:
     owner: str = ""  # the distribution package that brought it: then it is none of its own
     size: int = 0  # B of its files that are in the tree
     files: int = 0
+    evidence: ComponentEvidence = ComponentEvidence.DECLARED
+    origin: str = ""  # of a traced one: where its file comes from, or what in it says so
 
     @property
     def is_distribution(self) -> bool:
+        """Of a distribution, whether the image declares it or it was traced."""
         return self.package.ecosystem in DISTRIBUTION
+
+    @property
+    def is_traced(self) -> bool:
+        return self.evidence is not ComponentEvidence.DECLARED
+
+    @property
+    def is_hidden(self) -> bool:
+        """Nothing in the image says what it is: a scanner that reads the image has nothing to read."""
+        return self.evidence not in _SAID_INSIDE
 
     @property
     def is_library(self) -> bool:
         """A language package that was added beside the distribution's; the app itself is none."""
-        return not (self.is_distribution or self.package.application or self.owner)
+        return not (self.is_distribution or self.package.application or self.owner or self.is_traced)
+
+    @property
+    def is_component(self) -> bool:
+        """Something that others made and that may need their fix."""
+        return self.is_distribution or self.is_library or self.is_traced
 
 
 class Owners:
@@ -75,6 +108,15 @@ class Owners:
     def of_path(self, path: str) -> int:
         """The same for a path that may not be in the tree any more: by the distribution's lists alone."""
         return self._by_path.get(path, -1)
+
+    def trace(self, package: Package, path: str, layer: int, evidence: ComponentEvidence, origin: str) -> int:
+        """A component that no list of the image names; its index."""
+        self.installed.append(Installed(package=package, path=path, layer=layer, evidence=evidence, origin=origin))
+        return len(self.installed) - 1
+
+    def give(self, inode: TreeNode, index: int) -> None:
+        """A file that belongs to nothing yet belongs to that component."""
+        self._by_node.setdefault(inode, index)
 
     def _add(self, package: Package, path: str, owner: str = "") -> int:
         node = self._tree.at(path)

@@ -7,14 +7,18 @@ Both are reproducible: the same image gives the same bytes. Their number and dat
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 from harness.store.format import encode
 from harness.surface.finding import DISTRIBUTION, Ecosystem, Package
 from harness.surface.inventory import Inventory
+
+if TYPE_CHECKING:
+    from cyclonedx.model.component_evidence import AnalysisTechnique, ComponentEvidence
 
 _NAMESPACE = uuid.UUID("1c3e1ad2-6a6b-5d5c-9c55-9d0f8c1ee7a1")  # ours: ids of documents are made from image ids
 
@@ -88,9 +92,13 @@ def cyclonedx(inventory: Inventory, subject: Subject) -> bytes:
             version=package.version or None,
             purl=PackageURL.from_string(reference),
             bom_ref=reference,
-            properties=[Property(name="tare:location", value=path) for path in paths],
+            properties=[
+                *(Property(name="tare:location", value=path) for path in paths),
+                *(Property(name="tare:evidence", value=text) for text in evidence),
+            ],
+            evidence=_evidence(evidence),
         )
-        for reference, package, paths in _merged(inventory)
+        for reference, package, paths, evidence in _merged(inventory)
     ]
     bom.components.update(found)
     leaves = [Dependency(ref=component.bom_ref) for component in found]
@@ -111,7 +119,7 @@ def spdx(inventory: Inventory, subject: Subject) -> bytes:
     }
     listed = [described]
     relationships = [_relation("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-image")]
-    for number, (reference, package, paths) in enumerate(_merged(inventory)):
+    for number, (reference, package, paths, evidence) in enumerate(_merged(inventory)):
         name = f"SPDXRef-package-{number}"
         full = f"{package.group}/{package.name}" if package.group else package.name
         listed.append(
@@ -121,7 +129,7 @@ def spdx(inventory: Inventory, subject: Subject) -> bytes:
                 **({"versionInfo": package.version} if package.version else {}),
                 "downloadLocation": "NOASSERTION",
                 "filesAnalyzed": False,
-                "sourceInfo": "found in " + ", ".join(paths),
+                "sourceInfo": "found in " + ", ".join(paths) + "".join(f"; known by {text}" for text in evidence),
                 "externalRefs": [
                     {
                         "referenceCategory": "PACKAGE-MANAGER",
@@ -148,16 +156,55 @@ def spdx(inventory: Inventory, subject: Subject) -> bytes:
     return encode(document)
 
 
-def _merged(inventory: Inventory) -> Iterator[tuple[str, Package, list[str]]]:
-    """Each package URL once, with all the places it was found in."""
-    places: dict[str, tuple[Package, list[str]]] = {}
+def _merged(inventory: Inventory) -> Iterator[tuple[str, Package, list[str], list[str]]]:
+    """Each package URL once, with all the places it was found in and, of traced ones, by what it is known.
+
+    Of a library without a version there is no more to say than its name, which no scanner can judge; it is listed all
+    the same.
+    """
+    places: dict[str, tuple[Package, set[str], set[str]]] = {}
     for item in inventory.packages:
         reference = purl(item.package, inventory.system)
         path = f"{item.path}!/{item.package.inside}" if item.package.inside else item.path
-        _, paths = places.setdefault(reference, (item.package, []))
-        paths.append(path.encode("utf-8", "backslashreplace").decode())
-    for reference, (package, paths) in sorted(places.items()):
-        yield reference, package, sorted(set(paths))
+        _, paths, evidence = places.setdefault(reference, (item.package, set(), set()))
+        paths.add(_printable(path))
+        if item.is_traced:
+            evidence.add(_printable(f"{item.evidence}: {item.origin}" if item.origin else item.evidence.value))
+    for reference, (package, paths, evidence) in sorted(places.items()):
+        yield reference, package, sorted(paths), sorted(evidence)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _evidence(said: Sequence[str]) -> ComponentEvidence | None:
+    """How a traced component is known, in CycloneDX's own terms."""
+    from cyclonedx.model.component_evidence import ComponentEvidence, Identity, IdentityField, Method
+
+    if not said:
+        return None
+    methods = []
+    for text in said:
+        technique, confidence = _technique(text)
+        methods.append(Method(technique=technique, confidence=confidence, value=text))
+    surest = max(method.confidence for method in methods)
+    return ComponentEvidence(identity=[Identity(field=IdentityField.PURL, confidence=surest, methods=methods)])
+
+
+def _technique(said: str) -> tuple[AnalysisTechnique, Decimal]:
+    """Which technique a piece of evidence is, and how sure: the same bytes are surer than a name."""
+    from cyclonedx.model.component_evidence import AnalysisTechnique
+
+    techniques = {
+        "content": (AnalysisTechnique.HASH_COMPARISON, Decimal("0.99")),
+        "path": (AnalysisTechnique.FILENAME, Decimal("0.7")),
+        "ELF note": (AnalysisTechnique.MANIFEST_ANALYSIS, Decimal("0.95")),
+        "release file": (AnalysisTechnique.MANIFEST_ANALYSIS, Decimal("0.95")),
+        "version string": (AnalysisTechnique.BINARY_ANALYSIS, Decimal("0.8")),
+        "SONAME": (AnalysisTechnique.BINARY_ANALYSIS, Decimal("0.4")),
+    }
+    return techniques[said.partition(":")[0]]
 
 
 def _relation(one: str, kind: str, other: str) -> dict[str, str]:

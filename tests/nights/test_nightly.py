@@ -22,12 +22,12 @@ from harness.cli import main
 from harness.commands._history import watched
 from harness.errors import CatalogueError, LabError, UsageError
 from harness.model import Environment, Metric, Status, Try, Unit
-from harness.nights.accepted import accept
+from harness.nights.accepted import Acceptance, accept
+from harness.nights.bench import Config, EngineBench, read_config
 from harness.nights.budgets import Severity, read_budgets
 from harness.nights.history import CONFIRM, GOOD, NEW, NIGHTLY
 from harness.nights.images import SavedImages
-from harness.nights.nightly import Config, Nightly, NightResult, read_config, summary
-from harness.nights.watch import Acceptance
+from harness.nights.nightly import Nightly, NightResult, summary
 from harness.probes.base import CellProbe
 from harness.report.page import trends as trendpage
 from harness.report.trends import render
@@ -145,7 +145,7 @@ def fleet(tmp_path: Path) -> Fleet:
 def night(fleet: Fleet, tmp_path: Path, config: Config = CONFIG) -> NightResult:
     display = mock.create_autospec(Display, instance=True)
     fleet.results.mkdir(exist_ok=True)
-    found = Nightly(
+    bench = EngineBench(
         root=ROOT,
         results=fleet.results,
         catalogue=read(ROOT),
@@ -155,7 +155,8 @@ def night(fleet: Fleet, tmp_path: Path, config: Config = CONFIG) -> NightResult:
         display=display,
         look=lambda: watched(fleet.results, tmp_path / "none.toml", now=START + fleet.night * DAY + 3600),
         measuring=fleet.measure,
-    ).run()
+    )
+    found = Nightly(bench, tracks=config.tracks, audit=config.audit).run()
     fleet.night += 1
     return found
 
@@ -192,7 +193,7 @@ def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_p
     accept(
         fleet.results,
         Acceptance(
-            cell="go-slim", metric="start.*", since=third.runs[PINNED].name, at=0.0, reason="it checks certificates"
+            cell="go-slim", metric="start.*", since=third.runs[PINNED], at=START + 3.5 * DAY, reason="certificates"
         ),
     )
     assert night(fleet, tmp_path).exit_code == 0
@@ -225,10 +226,10 @@ def test_a_suspicion_that_the_a_b_does_not_confirm_is_no_alarm(fleet, tmp_path):
     fleet.speed["sha256:ee"], fleet.size["sha256:ee"] = 0.3, 1e7
     fleet.machine = 1.3
     slow = night(fleet, tmp_path)
-    assert len(slow.confirmed) == 1
+    assert len(slow.compared) == 1
     assert slow.exit_code == 0
     said = " ".join(render(slow.found, fleet.results).split())
-    assert "one night jumped; the A/B says no practical difference (" in said
+    assert "one night jumped; its A/B finds no practical difference (" in said
 
 
 def test_a_night_without_an_engine_could_not_measure(fleet, tmp_path):
@@ -242,7 +243,11 @@ def test_a_night_without_an_engine_could_not_measure(fleet, tmp_path):
 def test_a_missed_night_is_stale(fleet, tmp_path):
     night(fleet, tmp_path)
     fleet.night += 3
-    assert night(fleet, tmp_path).exit_code == 3
+    assert night(fleet, tmp_path).exit_code == 0  # two nights show no schedule
+    fleet.night += 3
+    assert night(fleet, tmp_path, replace(CONFIG, schedule="daily")).exit_code == 0
+    fleet.night += 1
+    assert night(fleet, tmp_path, replace(CONFIG, schedule="daily")).exit_code == 3
 
 
 def test_both_tracks_are_measured_and_kept_apart(fleet, tmp_path):
@@ -355,7 +360,7 @@ def test_the_page_says_how_a_series_changed_with_its_causes(short):
         c for c in data["charts"] if (c["cell"], c["metric"], c["track"]) == ("go-full", "size.transfer", PINNED)
     ]
     first, second = chart["parts"]
-    assert second["new"] == ["engine: docker 27.1.0 → docker 28.0.0"]
+    assert second["new"] == ["engine: docker 27.1 → docker 28.0"]
     (change,) = first["changes"]
     assert change["side"] == "bad"
     assert "deb tzdata 2027a added, +4.0 MB" in change["causes"]

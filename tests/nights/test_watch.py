@@ -10,10 +10,12 @@ import pytest
 
 from harness.errors import StoreError, UsageError
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
-from harness.nights.accepted import accept, read_accepted
+from harness.nights.accepted import Acceptance, accept, read_accepted
+from harness.nights.alarms import Cause
 from harness.nights.budgets import Budget, Severity
 from harness.nights.history import CONFIRM, GOOD, NEW, Confirmation, Failure, History, Key, Night, NightSeries
-from harness.nights.watch import Acceptance, Cause, Stale, Watch, watch
+from harness.nights.stale import Stale
+from harness.nights.watch import Watch, watch
 from harness.stats.changepoints import ChangeKind
 from harness.stats.intervals import Ratio, Verdict
 from harness.store.run import Manifest, RunWriter
@@ -41,12 +43,12 @@ def look(results: Path, **options: object) -> Watch:
 
 def test_every_hidden_effect_is_found_and_nothing_else(world):
     found = look(world.results)
-    old, new = (Environment(facts=facts).fingerprint for facts in (FACTS, NEWER))
     expected = set()
     for effect in EFFECTS:
         for track in (PINNED, FLOATING) if not effect.track else (effect.track,):
             kind = ChangeKind.DRIFT if effect.drift else ChangeKind.EXACT if effect.more else ChangeKind.STEP
-            print_ = old if effect.begin < UPGRADED else new
+            facts = FACTS if effect.begin < UPGRADED else NEWER
+            print_ = Environment(facts=facts).fingerprint_of(SIZE if effect.more else WARM)
             if effect.begin == UPGRADED and not effect.drift:
                 continue  # a new environment has no before
             expected.add((effect.cell, effect.metric, track, print_, kind, effect.begin))
@@ -225,8 +227,8 @@ def test_missed_nights_are_told():
 
 
 def test_a_track_that_stopped_is_told():
-    both = sorted([*nights(5), *nights(2, track=FLOATING)], key=lambda night: night.started)
-    assert "track floating" in stale(watch([line([100.0] * 5)], both, budgets=()))
+    both = sorted([*nights(7), *nights(2, track=FLOATING)], key=lambda night: night.started)
+    assert "track floating" in stale(watch([line([100.0] * 7)], both, budgets=()))
 
 
 def test_a_series_that_stopped_is_told_with_its_cell():
@@ -287,10 +289,18 @@ def test_an_a_b_run_confirms_through_the_store(tmp_path):
     assert alarm.confirmation.night == tonight
 
 
-def write(results: Path, times: dict[str, list[float]], number: float, /, **plan: object) -> None:
+def write(
+    results: Path,
+    times: dict[str, list[float]],
+    number: float,
+    /,
+    environment: Environment = Environment(facts=FACTS),  # noqa: B008 - frozen
+    metric: Metric = WARM,
+    **plan: object,
+) -> None:
     from unittest import mock
 
-    manifest = Manifest(environment=Environment(facts=FACTS), seed=1, metrics=(WARM,), cells=CELLS[:1], plan=plan)
+    manifest = Manifest(environment=environment, seed=1, metrics=(metric,), cells=CELLS[:1], plan=plan)
     with (
         mock.patch("harness.store.run.time.time", lambda: FIRST + number * DAY),
         RunWriter.create(results, manifest) as writer,
@@ -307,7 +317,7 @@ def write(results: Path, times: dict[str, list[float]], number: float, /, **plan
                         at=FIRST,
                         seconds=1,
                         status=Status.OK,
-                        values={WARM.name: value},
+                        values={metric.name: value},
                     )
                 )
 
@@ -316,3 +326,75 @@ def test_boolean_metrics_are_judged_like_exact_ones():
     root = Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, headline=True, help="runs as root")
     assert judged(line([0, 0, 1], root)).exit_code == 1
     assert judged(line([1, 1, 0], root)).exit_code == 0
+
+
+def exact_world(kernels: list[str], sizes: list[float], results: Path) -> Watch:
+    for number, (kernel, size) in enumerate(zip(kernels, sizes, strict=True)):
+        environment = Environment(facts={**FACTS, "kernel": kernel})
+        write(results, {"go-full": [size] * 6}, number, environment=environment, metric=SIZE)
+    return look(results)
+
+
+def test_a_size_keeps_its_history_when_the_kernel_changes(tmp_path, capsys):
+    """30 nights of 100 MB, and 140 MB in the night of a new kernel: `trend` and `gate` both say 1."""
+    from harness.cli import main
+
+    budgets = tmp_path / "budgets.toml"
+    budgets.write_text('[[budget]]\nmetrics = "size.*"\ngrowth = "2 %"\n')
+    results = tmp_path / "results"
+    found = exact_world(["6.12.1"] * 30 + ["6.12.3"], [1e8] * 30 + [1.4e8], results)
+    (item,) = found.series
+    assert len(item.line.runs) == 31
+    assert found.exit_code == 1
+    words = ["--results", str(results), "--budgets", str(budgets)]
+    assert main(["trend", *words]) == 1
+    base, head = item.line.runs[-2:]
+    assert main(["gate", "--base", base, "--head", head, *words]) == 1
+    assert "140" in capsys.readouterr().out
+
+
+def test_two_machines_in_turns_keep_one_history_of_sizes_and_two_of_durations(tmp_path):
+    for number in range(8):
+        environment = Environment(facts={**FACTS, "processor": "ab"[number % 2]})
+        for metric in (SIZE, WARM):
+            write(
+                tmp_path, {"go-full": [1.0] * 6}, number + (metric is SIZE) / 10, environment=environment, metric=metric
+            )
+    found = look(tmp_path)
+    assert sorted((item.key.metric, len(item.line.runs), item.current) for item in found.series) == [
+        ("size.transfer", 8, True),
+        ("start.warm.total", 4, True),
+        ("start.warm.total", 4, True),
+    ]
+
+
+def test_an_engine_of_another_patch_level_is_the_same_for_sizes():
+    one, two, three = (Environment(facts={**FACTS, "engine": f"docker 27.{minor}"}) for minor in ("1.0", "1.2", "2.0"))
+    assert one.fingerprint_of(SIZE) == two.fingerprint_of(SIZE) != three.fingerprint_of(SIZE)
+    assert one.fingerprint_of(WARM) != two.fingerprint_of(WARM)
+
+
+def test_a_retired_cell_is_said_once(tmp_path):
+    lines = [line([100.0] * 4), line([100.0] * 8, cell="go-slim")]
+    both, one = (frozenset(cells) for cells in (("go-full", "go-slim"), ("go-slim",)))
+    planned = [
+        replace(night, cells=both if place < 4 else one, metrics=frozenset([SIZE.name]), purpose="nightly")
+        for place, night in enumerate(nights(8))
+    ]
+    said = [
+        stale(watch([lines[0], replace(lines[1], runs=lines[1].runs[:n])], planned[:n], budgets=())) for n in (5, 6, 8)
+    ]
+    assert "go-full: is no longer in the plan" in said[0]
+    assert said[1:] == ["", ""]
+    mark = Acceptance(cell="go-full", metric="*", since="n004", at=0, reason="retired")
+    first = [lines[0], replace(lines[1], runs=lines[1].runs[:5])]
+    assert watch(first, planned[:5], budgets=(), accepted=[mark]).stale == ()
+    failed = [replace(night, cells=both, metrics=frozenset([SIZE.name])) for night in planned]
+    assert "go-full: not measured tonight" in stale(watch(lines, failed, budgets=()))
+    mark = replace(mark, since="n007")
+    assert watch(lines, failed, budgets=(), accepted=[mark]).stale == ()
+
+
+def test_a_retired_cell_has_no_open_alarm():
+    planned = [replace(night, cells=frozenset(["go-slim"])) for night in nights(4)]
+    assert watch([line([100, 100, 103])], planned, budgets=()).exit_code != 1

@@ -123,16 +123,15 @@ def test_the_last_nights_are_suspect_when_they_got_worse():
     values = noisy(40, (38, 1.1))
     found = trend.suspect(values)
     assert found is not None
-    assert found.nights == 2
+    assert found.nights in trend.TAILS
     assert found.ratio == pytest.approx(1.1, rel=0.03)
     assert trend.suspect(1 / values) is None  # an improvement
     assert trend.suspect(1 / values, worse=-1) is not None  # of what should be large
-    assert trend.suspect(noisy(40)) is None
 
 
-def test_one_night_is_suspect_only_when_it_jumped():
-    assert trend.suspect(noisy(40, (39, 1.08))) is None
-    jump = trend.suspect(noisy(40, (39, 1.3)))
+def test_in_a_short_history_one_night_is_suspect_only_when_it_jumped():
+    assert trend.suspect(noisy(8, (7, 1.08))) is None
+    jump = trend.suspect(noisy(8, (7, 1.3)))
     assert jump is not None
     assert (jump.nights, jump.p) == (1, None)
 
@@ -180,21 +179,14 @@ def test_the_memory_of_a_series_is_estimated_without_its_bias():
 
 
 @pytest.mark.simulation
-def test_goals_of_the_simulation():
-    """The goals the project sets itself, on fewer series than the table of docs/trend.md has."""
-    import sys
-    from pathlib import Path
+def test_a_change_at_little_noise_is_suspect_in_its_first_night():
+    """The size of a shift is asked of the values as they are: clipped at three deviations it would look too small."""
+    found = [trend.suspect(noisy(31, (30, 1.05), seed=seed, noise=0.005)) for seed in range(40)]
+    assert sum(item is not None for item in found) >= 36
 
-    sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-    try:
-        import trend_simulation as simulation
-    finally:
-        sys.path.pop(0)
-    for kind in simulation.NOISES:
-        _, alarms = simulation.false_alarms(kind, 30, nights=3)
-        assert alarms <= 1
-    assert simulation.detection("independent", 30, 0.05, nights=3)[2] >= 0.95
-    assert simulation.detection("independent", 30, 0.10, nights=2)[1] >= 0.95
-    one = simulation.noise("independent", np.random.default_rng(8), 40, 60)
-    alone = [trend.suspect(np.exp(row)) is not None for row in one]
-    assert list(simulation.suspected(one)) == alone
+
+def test_a_weak_suspicion_is_for_an_a_b_and_a_strong_one_for_people():
+    found = [trend.suspect(noisy(40, seed=seed)) for seed in range(300)]
+    suspects = [item for item in found if item]
+    assert 15 <= len(suspects) <= 75
+    assert sum(item.strong for item in suspects) <= 24

@@ -20,6 +20,7 @@ from harness.image.manifest import Blob, ImageManifest
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
 from harness.lab.node import Node
+from harness.lab.origins import KnownFiles
 from harness.lab.services import Services
 from harness.lab.state import RunState
 from harness.lab.test_bed import Holder, TestBed
@@ -175,6 +176,7 @@ def fake_lab(
         test_bed=TestBed(engine, [PORT], HOLDER),
         services=Services(engine, store, known, None, "127.0.0.1"),
         security=None,
+        files=KnownFiles(engine, folder),
         no_tool="",
         monitor=QuietMonitor(),
         bind="127.0.0.1",

@@ -40,7 +40,16 @@ APPS: Mapping[str, Numbers] = {
     "shop": ((690, 310, 150, 131, 88), 2.9, 240, 24.0),
 }
 SURFACE = (
-    Metric(name="surface.packages", unit=Unit.COUNT, deterministic=True, headline=True, help="distribution packages"),
+    Metric(
+        name="surface.components",
+        unit=Unit.COUNT,
+        deterministic=True,
+        headline=True,
+        help="components, traced ones too",
+    ),
+    Metric(name="surface.hidden", unit=Unit.COUNT, deterministic=True, help="components that no scanner sees"),
+    Metric(name="surface.unexplained", unit=Unit.BYTES, deterministic=True, help="bytes that were traced to nothing"),
+    Metric(name="surface.packages", unit=Unit.COUNT, deterministic=True, help="distribution packages"),
     Metric(name="surface.shells", unit=Unit.COUNT, deterministic=True, help="shells"),
     Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1: the app runs as root"),
     Metric(
@@ -50,6 +59,7 @@ SURFACE = (
 # a scratch JVM has no archive of classes, distroless Python no compiled ones: they start slower
 SLOW = {"java-scratch": 1.6, "spring-scratch": 1.9, "python-distroless": 1.5, "shop-scratch": 1.7}
 PACKAGES = (440, 105, 92, 12, 0)
+COMPONENTS = (455, 120, 107, 27, 36)
 
 
 def manifest(apps: Mapping[str, object] = APPS, **facts: str) -> Manifest:
@@ -185,6 +195,9 @@ def _sizes(size: float, sizes: tuple[float, ...], index: int) -> dict[str, float
 def _surface(index: int) -> dict[str, float]:
     shell = float(index < 3)
     return {
+        "surface.components": float(COMPONENTS[index]),
+        "surface.hidden": 21.0 * (index == 4),
+        "surface.unexplained": 83.0 * (index == 4),
         "surface.packages": float(PACKAGES[index]),
         "surface.shells": 2 * shell,
         "surface.root": float(index == 0),
