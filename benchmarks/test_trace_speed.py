@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from base64 import b64encode
 
 import pytest
 
+from harness.engine.buildkit_pb2 import StatusResponse, Vertex, VertexLog
 from harness.engine.trace import Trace
-from harness.engine.trace_pb2 import StatusResponse, Vertex, VertexLog
 
 VERTICES, UPDATES = 64, 80  # a large build: 64 steps, each told 80 times, with a line of log each
 
@@ -23,7 +22,7 @@ def test_trace_decoding(benchmark):
             if update == UPDATES - 1:
                 vertex.completed.seconds = vertex.started.seconds + 5
             line = VertexLog(vertex=vertex.digest, msg=b"compiling a file of some length\n" * 4)
-            messages.append(b64encode(StatusResponse(vertexes=[vertex], logs=[line]).SerializeToString()))
+            messages.append(StatusResponse(vertexes=[vertex], logs=[line]).SerializeToString())
 
     def decode():
         trace = Trace()

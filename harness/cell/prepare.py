@@ -6,7 +6,6 @@ What is built here is what pulls and starts measure; the build probe builds anew
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +15,8 @@ from pathlib import Path
 from harness.cell import ask
 from harness.cell.start import LOG_TAIL, Door, start_and_ask
 from harness.engine.contract import BuildResult, ContainerSpec
-from harness.errors import BaseUnavailable, BuildFailed, EngineError, LabError, TryFailed
-from harness.image.context import edited, pack
+from harness.errors import BaseUnavailable, BuildFailed, EngineError, LabError, TryFailed, UsageError
+from harness.image.context import BuildContext, edited
 from harness.image.manifest import ImageManifest
 from harness.lab.bases.bases import BaseImage
 from harness.lab.kept_images import Kept, key_of
@@ -26,8 +25,6 @@ from harness.lab.state import RunState
 from harness.ledger import Ledger
 from harness.model import Cell, Edit, Status
 from harness.settings import IMAGE_PREFIX
-
-_DEPOT_MOUNT = re.compile(r"--mount=type=secret,id=tare-\S+ ")  # not the author's words, so not in what they read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,27 +74,25 @@ class Workshop:
     ) -> BuildResult:
         """Build a cell's Dockerfile from its app, with an edit applied. `names` are other names of its bases, by role.
 
-        Raises BaseUnavailable or BuildFailed.
+        Raises BaseUnavailable, BuildFailed or UsageError.
         """
         lab = self._lab
         # engines whose BuildKit knows it date layers by it; others, and Dockerfiles that do not ask, ignore it
         epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
         arguments: dict[str, str] = {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
-        environs: dict[str, Mapping[str, str]] = {}
         for role in cell.bases:
             base = self._base(role)  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
             arguments[argument] = names[role] if names else base.name
-            environs[argument] = self._environ(base.name)
         changed = edited(cell.app, edit, number) if edit else None
-        text = cell.dockerfile.read_text(encoding="utf-8")
-        if lab.depot:
-            text = lab.depot.rewrite(text, environs)
+        context = context_of(cell, changed)
+        context.patterns()  # which BuildKit refuses in words that name no file
         return lab.engine.build(
-            context=pack(cell.app.path, text, changed=changed),
+            context=context,
             tag=tag,
             arguments=arguments,
             secrets=lab.depot.secrets if lab.depot else None,
+            secrets_for=lab.depot.secrets_for if lab.depot else None,
             network=lab.build_network,
             no_cache=no_cache,
         )
@@ -110,12 +105,6 @@ class Workshop:
         with self.ledger.spend("bases"):
             self._lab.store.load(self._lab.engine, (base,))
         return base
-
-    def _environ(self, image: str) -> Mapping[str, str]:
-        """Environment of an image: where tools look for their settings depends on it."""
-        info = self._lab.engine.inspect(image)
-        stated = info.config.get("Env") if info else None
-        return dict(str(pair).split("=", 1) for pair in stated) if isinstance(stated, list) else {}
 
     def prepare(self, cell: Cell) -> Prepared:
         """An image of an earlier run is taken where it is kept and its inputs are the same.
@@ -154,12 +143,17 @@ class Workshop:
         bases = [base for role in cell.bases if isinstance(base := lab.bases[role], BaseImage)]
         if len(bases) < len(cell.bases):
             return ""  # it cannot be built, and must not be measured as if it could
-        text, info = cell.dockerfile.read_text(encoding="utf-8"), lab.engine.info
+        try:
+            inputs = [
+                context_of(cell, changed).digest() for changed in (None, edited(cell.app, cell.app.source_change, 1))
+            ]
+        except (UsageError, OSError):
+            return ""  # as the build will say
+        info = lab.engine.info
         return key_of((
             cell.id,
             *(f"{base.image_id} {' '.join(base.diff_ids)}" for base in bases),
-            pack(cell.app.path, text),
-            pack(cell.app.path, text, changed=edited(cell.app, cell.app.source_change, 1)),
+            *inputs,
             f"{info.kind} {info.version} {info.storage_driver} {info.image_store} {info.architecture}",
             os.environ.get("SOURCE_DATE_EPOCH", ""),
         ))  # fmt: skip
@@ -220,11 +214,11 @@ class Workshop:
                 return image, changed, result
         except BuildFailed as error:
             where = f" at {error.step}" if error.step else ""
-            reason = _DEPOT_MOUNT.sub("", f"build failed{where}: {error.what}")
+            reason = f"build failed{where}: {error.what}"
             if depot and (hosts := depot.unreachable(position)):
                 reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
-            raise TryFailed(Status.ERROR, reason, log=_DEPOT_MOUNT.sub("", error.log)) from error
-        except (BaseUnavailable, EngineError) as error:
+            raise TryFailed(Status.ERROR, reason, log=error.log) from error
+        except (BaseUnavailable, EngineError, UsageError, OSError) as error:
             raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
 
     @contextmanager
@@ -328,6 +322,11 @@ class Workshop:
         engine.pull(reference)
         engine.tag(reference, image)
         engine.remove_image(reference)
+
+
+def context_of(cell: Cell, changed: Mapping[str, bytes] | None = None) -> BuildContext:
+    """What a cell is built from: its app's folder as it is, with an edit laid over it. Raises UsageError."""
+    return BuildContext.of_folder(cell.app.path, cell.dockerfile, changed=changed)
 
 
 def _name(cell: Cell, name: str) -> str:

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness.engine.plan import RunStep, SecretsFor
+from harness.image.context import BuildContext
+
+__all__ = ["RunStep", "SecretsFor"]  # what a build may do to its steps is part of the contract
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineInfo:
@@ -143,19 +148,20 @@ class Engine(Protocol):
     def build(
         self,
         *,
-        context: bytes,
+        context: BuildContext,
         tag: str,
-        dockerfile: str = "Dockerfile",
         arguments: Mapping[str, str] | None = None,
         secrets: Mapping[str, bytes] | None = None,
+        secrets_for: SecretsFor | None = None,
         target: str = "",
         no_cache: bool = False,
         network: str = "default",
         timeout: float = 1800.0,
     ) -> BuildResult:
-        """Build `context` (a tar archive, may be gzipped) with BuildKit. Raises BuildFailed with step and log tail.
+        """Build `context` with BuildKit, as it is. Raises BuildFailed with step and log tail.
 
-        `secrets` are what RUN --mount=type=secret,id=… reads. `network` is default, host or none.
+        `secrets` (by id) are what RUN --mount=type=secret,id=… reads; `secrets_for` says which of them a step gets
+        that does not ask. `network` is default, host or none.
         """
         ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import sys
@@ -13,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.engine.buildkit import BuildBroke, BuildCall, BuildOutOfTime
 from harness.engine.contract import (
     BuildResult,
     ContainerSpec,
@@ -21,14 +21,16 @@ from harness.engine.contract import (
     ExecResult,
     ImageInfo,
     PullResult,
+    SecretsFor,
 )
 from harness.engine.endpoint import Endpoint, find_endpoint
 from harness.engine.image_names import ours, split
 from harness.engine.pull_progress import PullLog
-from harness.engine.session import EngineSession
+from harness.engine.session import BuildSession
 from harness.engine.trace import Trace
-from harness.engine.transport import BrokenOff, Refused, TimedOut, Transport
+from harness.engine.transport import Refused, TimedOut, Transport
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
+from harness.image.context import BuildContext
 from harness.settings import LABEL
 
 __all__ = ["DockerEngine", "answering", "find_endpoint"]
@@ -68,48 +70,51 @@ class DockerEngine:
     def build(
         self,
         *,
-        context: bytes,
+        context: BuildContext,
         tag: str,
-        dockerfile: str = "Dockerfile",
         arguments: Mapping[str, str] | None = None,
         secrets: Mapping[str, bytes] | None = None,
+        secrets_for: SecretsFor | None = None,
         target: str = "",
         no_cache: bool = False,
         network: str = "default",
         timeout: float = 1800.0,
     ) -> BuildResult:
-        if not context.startswith(b"\x1f\x8b"):
-            context = gzip.compress(context, 1)  # 20.10 takes a bare tar that begins with a PAX header for a Dockerfile
-        parameters = {
-            "version": "2",  # BuildKit
-            "t": tag,
-            "dockerfile": dockerfile,
-            "buildargs": json.dumps(dict(arguments or {})),
-            "labels": json.dumps(_LABELS),
-            "target": target,
-            "nocache": "1" if no_cache else "",
-            "networkmode": network,
+        attributes = {
+            "filename": context.name,
+            **{f"label:{name}": value for name, value in _LABELS.items()},
+            **{f"build-arg:{name}": value for name, value in (arguments or {}).items()},
+            **({"target": target} if target else {}),
+            **({"no-cache": ""} if no_cache else {}),
+            **({"force-network-mode": network} if network != "default" else {}),
         }
-        trace, image = Trace(), ""
-        with EngineSession(self._endpoint, secrets=secrets, credentials=self._http.credentials) as session:
-            t0, clock = time.time() + self._skew, time.monotonic()
-            try:
-                for message in self._http.stream(
-                    "/build",
-                    params={**parameters, "session": session},
-                    data=context,
-                    headers={"Content-Type": "application/x-tar"},
-                    timeout=timeout,
-                ):
-                    if message.get("id") == "moby.buildkit.trace":
-                        trace.feed(message["aux"])
-                    elif message.get("id") == "moby.image.id":
-                        image = message["aux"]["ID"]
-            except (BrokenOff, TimedOut) as error:
-                digest, step = trace.failed() or ("", trace.running())
-                log = trace.log(_LOG_TAIL, step=digest) or trace.log(_LOG_TAIL)
-                raise BuildFailed(error.what, step=step, log=log) from error
-            seconds = time.monotonic() - clock
+        session = BuildSession(
+            trees={"context": context.tree, "dockerfile": context.definition},
+            secrets=secrets,
+            credentials=self._http.credentials,
+            key=context.key,
+        )
+        trace = Trace()
+        build = BuildCall(self._endpoint, session, api_version=self._http.api_version, trace=trace.feed)
+        t0, clock = time.time() + self._skew, time.monotonic()
+        try:
+            made = build.run(
+                attributes,
+                exporter={"name": tag},
+                entitlements=("network.host",) if network == "host" else (),
+                secrets_for=secrets_for,
+                timeout=timeout,
+            )
+        except BuildOutOfTime as error:
+            raise BuildFailed(f"no end within {timeout:g} s", step=trace.running(), log=trace.log(_LOG_TAIL)) from error
+        except BuildBroke as error:
+            if session.unreadable:
+                raise BuildFailed(f"the context cannot be read: {session.unreadable}") from error
+            digest, step = trace.failed() or ("", trace.running())
+            log = trace.log(_LOG_TAIL, step=digest) or trace.log(_LOG_TAIL)
+            raise BuildFailed(str(error), step=step, log=log) from error
+        seconds = time.monotonic() - clock
+        image = made.get("containerimage.digest", "")
         if not image:
             raise EngineError(
                 "the build returned no image", where=tag, fix="Use an engine with BuildKit (Docker 20.10 or newer)."

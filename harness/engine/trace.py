@@ -1,6 +1,6 @@
 """BuildKit's own trace of a build: which step ran when, and what it printed.
 
-The engine streams base64 of `moby.buildkit.v1.StatusResponse` messages (trace.proto). Each carries the latest
+Control/Status streams `moby.buildkit.v1.StatusResponse` messages (buildkit.proto). Each carries the latest
 state of some vertices, as a whole; a vertex is told several times. Stages overlap, so the lengths of steps may
 add up to more than the build took.
 """
@@ -8,13 +8,12 @@ add up to more than the build took.
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from dataclasses import dataclass, field
 
 from google.protobuf.message import DecodeError
 
+from harness.engine.buildkit_pb2 import StatusResponse, Vertex
 from harness.engine.contract import Step
-from harness.engine.trace_pb2 import StatusResponse, Vertex
 
 NANO = 1_000_000_000
 _STAGE = re.compile(r"\[(?!internal\])[^\]]*\d+/\d+\] ")  # "[build 2/4] ", but not "[internal] "
@@ -63,11 +62,11 @@ class Trace:
         self._vertices: dict[str, _Vertex] = {}  # in the order they were first told
         self._latest = 0
 
-    def feed(self, aux: str | bytes) -> None:
-        """Take the `aux` of one `moby.buildkit.trace` object. Raises ValueError for what is not a trace."""
+    def feed(self, data: bytes) -> None:
+        """Take one message of the trace. Raises ValueError for what is not a trace."""
         try:
-            message = StatusResponse.FromString(b64decode(aux))
-        except (DecodeError, ValueError) as error:
+            message = StatusResponse.FromString(data)
+        except DecodeError as error:
             raise ValueError(f"not a trace of BuildKit: {error}") from error
         for told in message.vertexes:
             self._latest = max(self._latest, self._vertex(told.digest).update(told))

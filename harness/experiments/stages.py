@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from harness.catalogue.catalogue import Catalogue
-from harness.image.context import pack
+from harness.image.context import BuildContext
 from harness.image.tree import read_image, unpacked
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
@@ -116,7 +116,7 @@ class StagesProbe(SourceProbe):
         lab.store.load(lab.engine, (base,))
         shape, tag = cell.app.name.removeprefix(_APP), f"{IMAGE_PREFIX}stages:{cell.id}"
         text = dockerfile(shape, cell.strategy.rank, base=base.name, salt=f"{secrets.randbits(48):x}")
-        context = pack(cell.app.path, text)
+        context = BuildContext.of_files({}, dockerfile=text)
         if lab.may_prune:
             lab.engine.prune_builds()
         try:
@@ -126,7 +126,7 @@ class StagesProbe(SourceProbe):
             lab.engine.remove_image(tag)
 
     @staticmethod
-    def _build(lab: Lab, context: bytes, tag: str) -> Reading:
+    def _build(lab: Lab, context: BuildContext, tag: str) -> Reading:
         built = lab.engine.build(context=context, tag=tag, no_cache=not lab.may_prune)
         phases = tuple(Phase(step.name, step.started, step.seconds) for step in built.steps)
         return Reading({"stages.build": built.seconds}, phases)

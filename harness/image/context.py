@@ -1,19 +1,230 @@
-"""Build contexts: an app's folder as a reproducible tar, with an edit applied and the Dockerfile put in."""
+"""Build contexts: what of a folder goes into a build, exactly as Docker's own clients send it.
+
+Nothing is copied or rewritten. A tree is read when BuildKit asks for it; an edit is a layer over the folder, and the
+Dockerfile travels apart from both (harness/engine/filesync.py sends them).
+"""
 
 from __future__ import annotations
 
-import io
-import tarfile
+import hashlib
+import os
+import posixpath
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from docker.utils.build import exclude_paths
+from typing import Protocol, Self
 
 from harness.errors import UsageError
-from harness.image.dockerfile import instructions
+from harness.image.ignore import BadPattern, Matcher, clean, read_patterns
 from harness.model import App, Edit
 
-_SOURCE = "source"  # folder of the tar that holds the app, where the Dockerfile must stay out of its way
-_STAGE = "tare-source"
+IGNORE = ".dockerignore"
+_CHUNK = 256 * 1024  # B read at once; a message of gRPC may have 4 MiB
+_WILDCARDS = "*?["
+
+
+@dataclass(frozen=True, slots=True)
+class ContextEntry:
+    """A file, folder, link or device of a tree.
+
+    `path` is relative, with slashes; bytes that are no UTF-8 are escaped as in os.fsdecode. `mode` is that of stat(2),
+    with the type; `modified` is Unix time in ns; `link` is what a symbolic link says.
+    """
+
+    path: str
+    mode: int
+    size: int = 0  # B; 0 for all but regular files and symbolic links
+    modified: int = 0
+    link: str = ""
+    inode: tuple[int, int] | None = None  # device and number, of a file that has more names than one
+    device: int = 0  # st_rdev
+    content: Path | bytes = b""
+    attributes: Mapping[str, bytes] = field(default_factory=dict)  # extended ones
+
+    @property
+    def is_folder(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.mode)
+
+    def read(self) -> Iterator[bytes]:
+        """A regular file's content in pieces. Raises OSError."""
+        if isinstance(self.content, bytes):
+            for start in range(0, len(self.content), _CHUNK):
+                yield self.content[start : start + _CHUNK]
+            return
+        with self.content.open("rb") as file:
+            while piece := file.read(_CHUNK):
+                yield piece
+
+
+class ContextTree(Protocol):
+    """What a build may ask for: a folder, or files in memory."""
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Names in a folder ("" is the root), sorted by their bytes. Raises OSError."""
+        ...
+
+    def entry(self, path: str) -> ContextEntry | None:
+        """What a path names, a link itself; None if it names nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FolderTree:
+    """A folder on disk, with other contents for some of its files: an edit that never touches the disk.
+
+    A changed file is as young as the edit, because BuildKit takes a file of the same size and age for unchanged.
+    """
+
+    root: Path
+    changed: Mapping[str, bytes] = field(default_factory=dict)
+    changed_at: int = field(default_factory=time.time_ns)
+
+    def names(self, folder: str) -> Sequence[str]:
+        return sorted((place.name for place in (self.root / folder).iterdir()), key=os.fsencode)
+
+    def entry(self, path: str) -> ContextEntry | None:
+        place = self.root / path
+        try:
+            found = place.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if path in self.changed:
+            data = self.changed[path]
+            return ContextEntry(path, found.st_mode, len(data), self.changed_at, content=data)
+        mode, kind = found.st_mode, stat.S_IFMT(found.st_mode)
+        linked = kind == stat.S_IFREG and found.st_nlink > 1
+        return ContextEntry(
+            path,
+            mode,
+            found.st_size if kind in (stat.S_IFREG, stat.S_IFLNK) else 0,
+            found.st_mtime_ns,
+            link=str(place.readlink()) if kind == stat.S_IFLNK else "",
+            inode=(found.st_dev, found.st_ino) if linked else None,
+            device=found.st_rdev if kind in (stat.S_IFBLK, stat.S_IFCHR) else 0,
+            content=place,
+            attributes=_attributes(place),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTree:
+    """Files by path, in memory, in folders of mode 0755.
+
+    BuildKit takes a file of the same size and age for unchanged, so the age stands for the content: ns from 1970 on.
+    """
+
+    files: Mapping[str, bytes]
+    mode: int = 0o644
+
+    def names(self, folder: str) -> Sequence[str]:
+        prefix = f"{folder}/" if folder else ""
+        found = {path.removeprefix(prefix).partition("/")[0] for path in self.files if path.startswith(prefix)}
+        return sorted(found, key=os.fsencode)
+
+    def entry(self, path: str) -> ContextEntry | None:
+        if path in self.files:
+            data = self.files[path]
+            age = int.from_bytes(hashlib.sha256(data).digest()[:7])
+            return ContextEntry(path, stat.S_IFREG | self.mode, len(data), age, content=data)
+        if any(known.startswith(f"{path}/") for known in self.files):
+            return ContextEntry(path, stat.S_IFDIR | 0o755)
+        return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildContext:
+    """What a build is made from: `docker build -f DOCKERFILE FOLDER`.
+
+    `name` is the Dockerfile's, as BuildKit shows it. `ignore` is the file <name>.dockerignore, which is taken instead
+    of the tree's own .dockerignore if it is there. `key` names the place for BuildKit, which keeps a copy of what was
+    sent from there and asks only for what has changed since.
+    """
+
+    tree: ContextTree
+    dockerfile: bytes
+    name: str = "Dockerfile"
+    ignore: bytes | None = None
+    key: str = ""
+
+    @classmethod
+    def of_folder(cls, folder: Path, dockerfile: Path, *, changed: Mapping[str, bytes] | None = None) -> Self:
+        """Raises UsageError if the Dockerfile cannot be read."""
+        beside = dockerfile.with_name(f"{dockerfile.name}{IGNORE}")
+        try:
+            text, ignore = dockerfile.read_bytes(), beside.read_bytes() if beside.is_file() else None
+        except OSError as error:
+            raise UsageError(f"cannot be read: {error.strerror}", where=str(error.filename or dockerfile)) from error
+        return cls(
+            tree=FolderTree(folder, changed or {}),
+            dockerfile=text,
+            name=dockerfile.name,
+            ignore=ignore,
+            key=hashlib.sha256(os.fsencode(folder.absolute())).hexdigest(),
+        )
+
+    @classmethod
+    def of_files(cls, files: Mapping[str, bytes], *, dockerfile: str | bytes | None = None, mode: int = 0o644) -> Self:
+        """Files in memory; the Dockerfile is one of them unless it is given."""
+        text = dockerfile.encode() if isinstance(dockerfile, str) else dockerfile
+        if text is None:
+            text = files["Dockerfile"]
+        return cls(tree=MemoryTree(files, mode), dockerfile=text)
+
+    @property
+    def definition(self) -> MemoryTree:
+        """The Dockerfile and what belongs to it, as the tree that BuildKit asks for first."""
+        files = {self.name: self.dockerfile}
+        if self.ignore is not None:
+            files[f"{self.name}{IGNORE}"] = self.ignore
+        return MemoryTree(files)
+
+    def patterns(self) -> list[str]:
+        """What the build leaves out. Raises UsageError for a file that Docker refuses."""
+        name, data = f"{self.name}{IGNORE}", self.ignore
+        if data is None:
+            name, found = IGNORE, self.tree.entry(IGNORE)
+            data = b"".join(found.read()) if found and found.is_file else b""
+        where = str(self.tree.root / name) if isinstance(self.tree, FolderTree) else name
+        try:
+            patterns = read_patterns(data)
+            Matcher(patterns)
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise UsageError("is not UTF-8", where=f"{where}:{line}", fix="Save the file as UTF-8.") from error
+        except BadPattern as error:
+            raise UsageError(str(error), where=where, fix="Correct the pattern.") from error
+        return patterns
+
+    def entries(self) -> Iterator[ContextEntry]:
+        """Everything that a Dockerfile can copy, in the order in which it is sent. Raises UsageError, OSError."""
+        return walk(self.tree, exclude=self.patterns())
+
+    def files(self) -> list[str]:
+        """The regular files among them."""
+        return [entry.path for entry in self.entries() if entry.is_file]
+
+    def digest(self) -> str:
+        """Stands for all that a build is made from: contents, names, modes, links and times."""
+        total = hashlib.sha256()
+        for part in (self.name.encode(), self.dockerfile, "\n".join(self.patterns()).encode()):
+            total.update(b"%d:" % len(part) + part)
+        for entry in self.entries():
+            # an edit is as old as its text: two builds of the same edit are one
+            age = 0 if isinstance(entry.content, bytes) else entry.modified
+            total.update(os.fsencode(f"{entry.path}\0{entry.mode:o}\0{entry.size}\0{age}\0{entry.link}\0"))
+            for piece in entry.read() if entry.is_file else ():
+                total.update(piece)
+        return total.hexdigest()
 
 
 def edited(app: App, edit: Edit, number: int) -> dict[str, bytes]:
@@ -27,72 +238,123 @@ def edited(app: App, edit: Edit, number: int) -> dict[str, bytes]:
     return {edit.file: text.replace(edit.find, edit.replace.replace("{n}", str(number))).encode()}
 
 
-def pack(folder: Path, dockerfile: str, *, changed: dict[str, bytes] | None = None) -> bytes:
-    """A tar of what `.dockerignore` leaves of `folder`, with `dockerfile` as Dockerfile.
+def walk(
+    tree: ContextTree, *, exclude: Sequence[str] = (), include: Sequence[str] = (), follow: Sequence[str] = ()
+) -> Iterator[ContextEntry]:
+    """The entries of a tree that the patterns leave, folders before what is in them, as fsutil's filter has it.
 
-    Sorted, owners 0, times 0: the same input gives the same bytes, so that only edits invalidate caches.
-    The engine reads the Dockerfile from the same tar, so an instruction that copies the whole context would copy
-    it too. Then the app goes into a folder of the tar and a first stage hands it out: what is copied is exactly
-    the app, as with a client that sends both apart.
+    `follow` are paths that are included together with what their links lead to. A folder that is left out comes
+    all the same if something in it does not. Of a file with several names all but the first are links to that
+    (`link` is its path). Raises BadPattern, OSError.
     """
-    contents = {name: (folder / name).read_bytes() for name in pack_names(folder)}
-    contents.update(changed or {})
-    prefix = ""
-    if _copies_everything(dockerfile):
-        dockerfile, prefix = _through_stage(dockerfile), f"{_SOURCE}/"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as tar:
-        _add(tar, "Dockerfile", dockerfile.encode(), executable=False)
-        for name in sorted(contents):
-            executable = (folder / name).is_file() and bool((folder / name).stat().st_mode & 0o100)
-            _add(tar, prefix + name, contents[name], executable=executable)
-    return buffer.getvalue()
+    included = list(include)
+    if follow and (targets := _follow(tree, follow)) is not None:
+        included += targets
+    includes = Matcher(included) if included else None
+    names: dict[tuple[int, int], str] = {}
+    for entry in _below(tree, "", includes, Matcher(exclude), None, None):
+        if entry.inode:
+            first = names.setdefault(entry.inode, entry.path)
+            entry = entry if first == entry.path else replace(entry, link=first, size=0)
+        yield entry
 
 
-def pack_names(folder: Path) -> list[str]:
-    """The files of a folder that are packed, sorted."""
-    ignore = folder / ".dockerignore"
-    patterns: list[str] = []
-    if ignore.exists():
-        lines = (line.strip() for line in ignore.read_text(encoding="utf-8").splitlines())
-        patterns = [line for line in lines if line and not line.startswith("#")]
-    kept = exclude_paths(str(folder), [*patterns, "Dockerfile", "*.Dockerfile", "app.toml"])
-    kept = set(kept) - {".dockerignore"}  # which docker-py always keeps, for the classic builder
-    return sorted(name for name in kept if (folder / name).is_file())
+def _below(
+    tree: ContextTree,
+    folder: str,
+    includes: Matcher | None,
+    excludes: Matcher,
+    included: tuple[bool, ...] | None,
+    excluded: tuple[bool, ...] | None,
+) -> Iterator[ContextEntry]:
+    for name in tree.names(folder):
+        path = f"{folder}/{name}" if folder else name
+        entry = tree.entry(path)
+        if entry is None:  # gone since the folder was read
+            continue
+        wanted, dropped = True, False
+        in_here, out_here = None, None
+        if includes:
+            wanted, in_here = includes.match(path, included)
+            if not wanted and not (entry.is_folder and includes.may_match_below(path)):
+                continue
+        if excludes.patterns:
+            dropped, out_here = excludes.match(path, excluded)
+            if dropped and not (entry.is_folder and excludes.may_spare_below(path)):
+                continue
+        kept = wanted and not dropped
+        if kept:
+            yield entry
+        if not entry.is_folder:
+            continue
+        below = _below(tree, path, includes, excludes, in_here, out_here)
+        if kept:
+            yield from below
+        elif (first := next(below, None)) is not None:
+            yield entry
+            yield first
+            yield from below
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes, *, executable: bool) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    member.mode = 0o755 if executable else 0o644
-    tar.addfile(member, io.BytesIO(data))
+def _follow(tree: ContextTree, paths: Sequence[str]) -> list[str] | None:
+    """Every path, and every one that a link on its way leads to; None if one of them is the whole tree."""
+    resolved: set[str] = set()
+    for path in paths:
+        _resolve(tree, path, resolved)
+    if "." in resolved:
+        return None
+    kept: list[str] = []
+    for path in sorted(resolved):
+        if not kept or not path.startswith(f"{kept[-1]}/"):
+            kept.append(path)
+    return kept
 
 
-def _copies(words: list[str]) -> bool:
-    return not any(word.startswith("--from=") for word in words)
+def _resolve(tree: ContextTree, path: str, resolved: set[str]) -> None:
+    rest = clean(f"/{path}")[1:] if path.startswith("/") else clean(path)
+    rest = rest or "."
+    current = ""
+    while True:
+        head, _, rest = rest.partition("/")
+        current = clean(f"{current}/{head}") if current else head
+        targets = _targets(tree, current, wildcard=True)
+        if (not rest or targets is not None) and current in resolved:
+            return
+        if targets is not None:
+            resolved.add(current)
+            for target in targets:
+                _resolve(tree, f"{target}/{rest}" if rest else target, resolved)
+            return
+        if not rest:
+            resolved.add(current)
+            return
 
 
-def _copies_everything(dockerfile: str) -> bool:
-    for instruction in instructions(dockerfile):
-        if instruction.keyword in ("COPY", "ADD"):
-            words = instruction.arguments.split()
-            sources = [word for word in words if not word.startswith("--")][:-1]
-            if _copies(words) and any(source.strip("./") in ("", "*") for source in sources):
-                return True
-    return False
+def _targets(tree: ContextTree, path: str, *, wildcard: bool) -> list[str] | None:
+    """Where the link at a path leads, or those that a last part with a wildcard matches; None for no link."""
+    folder, base = posixpath.split(path)
+    if wildcard and any(sign in base for sign in _WILDCARDS):
+        parent = tree.entry(folder) if folder else None
+        if folder and (parent is None or not parent.is_folder):
+            return None
+        matcher = Matcher([base])
+        found = [name for name in tree.names(folder) if matcher.match(name)[0]]
+        each = (_targets(tree, f"{folder}/{name}" if folder else name, wildcard=False) or () for name in found)
+        return [target for targets in each for target in targets] or None
+    entry = tree.entry(path) if path not in ("", ".") else None
+    if entry is None or not entry.is_link:
+        return None
+    link = clean(entry.link)
+    return [link if link.startswith("/") else clean(f"/{folder}/{link}")]
 
 
-def _through_stage(dockerfile: str) -> str:
-    lines = dockerfile.splitlines(keepends=True)
-    first_from: int | None = None
-    for instruction in instructions(dockerfile):
-        index = instruction.line - 1
-        if instruction.keyword == "FROM" and first_from is None:
-            first_from = index
-        if instruction.keyword in ("COPY", "ADD") and _copies(instruction.arguments.split()):
-            line = lines[index]
-            at = len(line) - len(line.lstrip()) + len(instruction.keyword)
-            lines[index] = f"{line[:at]} --from={_STAGE}{line[at:]}"
-    assert first_from is not None
-    lines.insert(first_from, f"FROM scratch AS {_STAGE}\nCOPY {_SOURCE}/ /\n")
-    return "".join(lines)
+def _attributes(place: Path) -> Mapping[str, bytes]:
+    """Extended attributes, of a link itself; none if the file system or the platform has none."""
+    if not hasattr(os, "listxattr"):
+        return {}
+    try:
+        return {
+            name: os.getxattr(place, name, follow_symlinks=False) for name in os.listxattr(place, follow_symlinks=False)
+        }
+    except OSError:
+        return {}

@@ -1,13 +1,13 @@
 """A small, exact reader of Dockerfiles: where instructions begin and end, what stages stand on, and nothing more.
 
 Rules from the Dockerfile reference and BuildKit's frontend/dockerfile/parser: parser directives, continuations with
-comments and empty lines inside, here-documents. Text is never re-rendered; what is changed is spliced in.
+comments and empty lines inside, here-documents.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 SCRATCH = "scratch"
@@ -21,7 +21,7 @@ _WITH_HEREDOCS = ("ADD", "COPY", "RUN")
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One logical instruction. Lines count from 1; `offset` is where the text behind the keyword begins.
+    """One logical instruction. Lines count from 1.
 
     `arguments` has continuations joined and comments taken out. `heredocs` are the bodies of here-documents.
     """
@@ -30,7 +30,6 @@ class Instruction:
     arguments: str
     line: int
     last_line: int
-    offset: int
     heredocs: tuple[str, ...] = ()
 
     @property
@@ -42,14 +41,6 @@ class Instruction:
             found.append(match.group().strip())
             position = match.end()
         return tuple(found)
-
-    @property
-    def command(self) -> str:
-        """The arguments behind the flags, and the here-documents."""
-        position = 0
-        while match := _FLAG.match(self.arguments, position):
-            position = match.end()
-        return "\n".join((self.arguments[position:].strip(), *self.heredocs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +56,6 @@ class Stage:
 def instructions(text: str) -> Iterator[Instruction]:
     """Every instruction in order. A line that begins with no word is passed over: complaining is the builder's part."""
     lines = text.split("\n")
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line) + 1)
     begins, continued = _patterns(_escape(lines))
     index = 0
     while index < len(lines):
@@ -91,7 +79,7 @@ def instructions(text: str) -> Iterator[Instruction]:
         bodies: tuple[str, ...] = ()
         if keyword in _WITH_HEREDOCS:
             bodies, index = _heredocs(arguments, lines, index)
-        yield Instruction(keyword, arguments, first + 1, index, starts[first] + match.end(), bodies)
+        yield Instruction(keyword, arguments, first + 1, index, bodies)
 
 
 def stages(text: str) -> tuple[Stage, ...]:
@@ -141,17 +129,6 @@ def last_stage_base(text: str) -> str:
         earlier = earlier[: len(names) - names[::-1].index(base.lower())]
     match = _VARIABLE.fullmatch(base.strip("\"'"))
     return (match["braced"] or match["plain"]) if match else base
-
-
-def with_mounts(text: str, mounts_for: Callable[[Instruction], Sequence[str]]) -> str:
-    """The text with flags put in behind RUN, on its own line; every other byte stays."""
-    pieces = []
-    position = 0
-    for instruction in instructions(text):
-        if instruction.keyword == "RUN":
-            pieces += [text[position : instruction.offset], *(f" {flag}" for flag in mounts_for(instruction))]
-            position = instruction.offset
-    return "".join((*pieces, text[position:]))
 
 
 def _escape(lines: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import EngineError, LabError
-from harness.image.context import pack
+from harness.image.context import BuildContext
 from harness.settings import IMAGE_PREFIX
 
 TOOL_FOLDER = Path(__file__).parent / "tool"
@@ -29,9 +29,8 @@ FLOOR_PORT = 8080
 def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) -> None:
     """Have the tool image (a static program that answers at once, pauses, or reads peak memory): built once for
     each base, then kept below `cache`."""
-    dockerfile = (TOOL_FOLDER / "tool.Dockerfile").read_text(encoding="utf-8")
-    context = pack(TOOL_FOLDER, dockerfile)
-    key = hashlib.sha256(base_image.encode() + context).hexdigest()[:16]
+    context = BuildContext.of_folder(TOOL_FOLDER, TOOL_FOLDER / "tool.Dockerfile")
+    key = hashlib.sha256(f"{base_image} {context.digest()}".encode()).hexdigest()[:16]
     kept = cache / "tool" / f"{key}.tar"
     if kept.exists():
         engine.load(kept, tag=TOOL_IMAGE)

@@ -10,15 +10,16 @@ from collections.abc import Mapping
 
 import orjson
 
+from harness.cell.prepare import context_of
 from harness.errors import BaseUnavailable
-from harness.image.context import pack_names
 from harness.lab.bases.bases import BaseImage
-from harness.model import App
+from harness.model import Cell
 
 
-def source_record(app: App) -> bytes:
-    """`source.json`: a digest for each file of the app's build context."""
-    digests = {name: hashlib.sha256((app.path / name).read_bytes()).hexdigest()[:16] for name in pack_names(app.path)}
+def source_record(cell: Cell) -> bytes:
+    """`source.json`: a digest for each file of a cell's build context."""
+    path = cell.app.path
+    digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest()[:16] for name in context_of(cell).files()}
     return orjson.dumps(digests, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
 
 

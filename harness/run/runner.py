@@ -137,7 +137,7 @@ class Runner:
         self._prepared[cell.id] = prepared
         self._writer.artefact(cell.id, "Dockerfile", cell.dockerfile.read_bytes())
         self._writer.artefact(cell.id, "build.log", prepared.log)
-        self._writer.artefact(cell.id, SOURCE, source_record(cell.app))
+        self._writer.artefact(cell.id, SOURCE, source_record(cell))
         self._writer.images({name: done.id for name, done in self._prepared.items()})
         how = (
             f"kept from {time.strftime('%H:%M', time.localtime(prepared.kept))}, verified"

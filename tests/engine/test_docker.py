@@ -329,7 +329,7 @@ def test_an_http_error_keeps_the_engines_words(newer: DockerEngine, recorded: Re
 
 def test_an_engine_without_sessions_cannot_build(newer: DockerEngine) -> None:
     with pytest.raises(EngineError, match="no build sessions"):
-        newer.build(context=b"", tag="tare.local/a:1")
+        newer.build(context=context("FROM scratch\n", b""), tag="tare.local/a:1")
 
 
 # Pulls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import json
 import shutil
 import time
@@ -17,13 +16,14 @@ from hypothesis import strategies as st
 
 from harness.engine import kept_root as keptroot
 from harness.engine.contract import ContainerSpec
-from harness.engine.fake.engine import FakeEngine, tar
+from harness.engine.fake.engine import FakeEngine
 from harness.engine.kept_root import KeptRoots
 from harness.engine.programs import Programs
 from harness.engine.provision import provision
 from harness.errors import EngineError
 from harness.host.keeper import Keeper
 from harness.host.network import Network
+from harness.image.context import BuildContext
 from harness.settings import FRESH, IMAGE_PREFIX, Settings
 from support.servers import make_network, server_archive, start_server
 
@@ -60,7 +60,7 @@ def root(folder: Path, name: str, *ages: float, version: str = DOCKERD, form: in
 
 
 def build(engine: FakeEngine, name: str) -> str:
-    context = gzip.compress(tar({"Dockerfile": b"FROM scratch\n", "what": name.encode()}))
+    context = BuildContext.of_files({"what": name.encode()}, dockerfile="FROM scratch\nCOPY what /\n")
     return engine.build(context=context, tag=IMAGE_PREFIX + name).image
 
 

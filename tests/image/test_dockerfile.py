@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import re
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.image.dockerfile import Instruction, base_arguments, instructions, last_stage_base, stages, with_mounts
+from harness.image.dockerfile import base_arguments, instructions, last_stage_base, stages
 
 FLAG = "--mount=type=secret,id=x,target=/x"
 
@@ -47,7 +46,6 @@ def test_bodies_of_here_documents_are_no_instructions():
         ("COPY", ("FROM no",)),
         ("CMD", ()),
     ]
-    assert found[0].command.endswith("FROM nowhere\nRUN no")
 
 
 def test_what_only_looks_like_a_here_document():
@@ -57,10 +55,9 @@ def test_what_only_looks_like_a_here_document():
     assert [item.keyword for item in instructions("LABEL a <<X\nX b\nCMD a")] == ["LABEL", "X", "CMD"]
 
 
-def test_flags_and_command():
+def test_flags():
     run = next(instructions('RUN --mount=type=cache,target="/a b" \\\n  --network=none \\\n pip install --user x'))
     assert run.flags == ('--mount=type=cache,target="/a b"', "--network=none")
-    assert run.command == "pip install --user x"
 
 
 def test_stages_and_their_bases():
@@ -86,12 +83,6 @@ def test_last_stage_base_follows_stages():
     assert last_stage_base("RUN x") == ""
 
 
-def test_mounts_go_on_the_first_line():
-    text = "FROM a\nRUN \\\n  --network=none \\\n  # why\n  x\n\trun y\nRUN z"
-    found = with_mounts(text, lambda run: [] if run.command == "z" else [FLAG])
-    assert found == f"FROM a\nRUN {FLAG} \\\n  --network=none \\\n  # why\n  x\n\trun {FLAG} y\nRUN z"
-
-
 WORDS = ("FROM a", "RUN b", "run", "RUN", "  RUN x", "RUNX", "CMD", "E", "--mount=x", "# c", "# escape=`", " <<E", "é")
 BREAKS = (" \\", "\\\\", "\\", "`", "\n", "\r\n", "\t", " ", "\x0b", "\u2028")
 PIECES = st.lists(st.sampled_from(WORDS + BREAKS)).map("".join)
@@ -103,30 +94,5 @@ def test_reading_never_fails_and_lines_ascend(text):
     lines = text.split("\n")
     for item in found:
         assert lines[item.line - 1].lstrip().upper().startswith(item.keyword)
-        assert text[: item.offset].upper().endswith(item.keyword)
     assert all(a.last_line < b.line for a, b in pairwise(found))
     assert stages(text) is not None and isinstance(last_stage_base(text), str)
-
-
-@given(PIECES)
-def test_taking_the_mounts_out_gives_the_original(text):
-    seen: list[Instruction] = []
-
-    def mounts(run: Instruction) -> list[str]:
-        seen.append(run)
-        return [FLAG]
-
-    changed = with_mounts(text, mounts)
-    assert changed.replace(f" {FLAG}", "") == text
-    assert changed.count(FLAG) == len(seen)
-
-
-@given(PIECES)
-def test_mounts_change_no_other_instruction_and_no_command(text):
-    def shown(text: str) -> list[tuple[str, str, int]]:
-        return [
-            (item.keyword, re.sub(rf"^{re.escape(FLAG)}\s*", "", item.arguments), item.line)
-            for item in instructions(text)
-        ]
-
-    assert shown(with_mounts(text, lambda _: [FLAG])) == shown(text)

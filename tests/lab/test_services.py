@@ -10,7 +10,7 @@ import pytest
 
 from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
 from harness.errors import BaseUnavailable, TryFailed
-from harness.image.context import pack
+from harness.image.context import BuildContext
 from harness.lab.bases.bases import BaseImage
 from harness.lab.services import Services
 from harness.model import App, Cell, Edit, Request, Service, Status, Strategy
@@ -65,7 +65,7 @@ class Shelf:
 @contextmanager
 def services(tmp_path: Path, program: FakeProgram, base: BaseImage | BaseUnavailable = BASE):
     engine = FakeEngine(Behaviour(programs={IMAGE: program}))
-    engine.build(context=pack(tmp_path, "FROM scratch\n"), tag=IMAGE)
+    engine.build(context=BuildContext.of_files({}, dockerfile="FROM scratch\n"), tag=IMAGE)
     beside = Services(engine, Shelf(), {"store": base}, keeper=None, bind="127.0.0.1")
     try:
         yield engine, beside

@@ -15,8 +15,8 @@ import pytest
 from harness.cell.trial import PROGRAM, tool_program
 from harness.engine.contract import ContainerSpec, ExecResult
 from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
-from harness.engine.fake.image import tar
 from harness.errors import TryFailed
+from harness.image.context import BuildContext
 from harness.lab.state import RunState
 from harness.lab.test_bed import TOOL_IMAGE
 from harness.model import App, Cell, Edit, Request, Strategy
@@ -67,9 +67,9 @@ class Bench:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.engine.port = free.getsockname()[1]
-        files = {"Dockerfile": b"FROM scratch\nCOPY tool /tool", "tool": b"program"}
-        self.engine.build(context=tar(files), tag=TOOL_IMAGE)
-        self.engine.build(context=tar({"Dockerfile": b"FROM scratch"}), tag=APP_IMAGE)
+        tool = BuildContext.of_files({"tool": b"program"}, dockerfile="FROM scratch\nCOPY tool /tool")
+        self.engine.build(context=tool, tag=TOOL_IMAGE)
+        self.engine.build(context=BuildContext.of_files({}, dockerfile="FROM scratch"), tag=APP_IMAGE)
         self.lab = SimpleNamespace(
             engine=self.engine,
             services=SimpleNamespace(env=lambda cell: {}),

@@ -6,7 +6,6 @@ Images are one static Go program on `scratch`, so that no base and no registry i
 
 from __future__ import annotations
 
-import gzip
 import os
 import subprocess
 import uuid
@@ -21,8 +20,8 @@ import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, ExecResult, Step
 from harness.engine.fake.engine import Behaviour, FakeProgram
-from harness.engine.fake.image import tar
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
+from harness.image.context import BuildContext
 from harness.settings import LABEL
 
 PROGRAM = """
@@ -84,8 +83,8 @@ def program() -> bytes:
         return (Path(folder) / "app").read_bytes()
 
 
-def context(dockerfile: str = DOCKERFILE, app: bytes | None = None) -> bytes:
-    return tar({"Dockerfile": dockerfile.encode(), "app": program() if app is None else app})
+def context(dockerfile: str = DOCKERFILE, app: bytes | None = None) -> BuildContext:
+    return BuildContext.of_files({"app": program() if app is None else app}, dockerfile=dockerfile, mode=0o755)
 
 
 def new_name() -> str:
@@ -192,11 +191,6 @@ class EngineContract:
         steps = engine.build(context=context(), tag=name).steps
         assert not next(step.cached for step in steps if "RUN" in step.name)
 
-    def test_a_context_may_be_gzipped(self, engine: Engine, name: str) -> None:
-        plain = engine.build(context=context(), tag=name)
-        zipped = engine.build(context=gzip.compress(context(), 1), tag=name)
-        assert plain.image == zipped.image
-
     def test_a_failing_step_is_named_with_what_it_printed(self, engine: Engine, name: str) -> None:
         dockerfile = 'FROM scratch\nCOPY app /app\nRUN ["/app", "fail", "some", "words"]\n'
         with pytest.raises(BuildFailed) as caught:
@@ -205,10 +199,6 @@ class EngineContract:
         assert "some words" in caught.value.log
         assert "exit code: 3" in caught.value.what
         assert engine.inspect(name) is None
-
-    def test_a_context_without_a_dockerfile_is_an_engine_error(self, engine: Engine, name: str) -> None:
-        with pytest.raises(EngineError):
-            engine.build(context=tar({"app": b""}), tag=name)
 
     # Images
 

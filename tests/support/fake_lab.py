@@ -13,9 +13,10 @@ from pathlib import Path
 from harness.catalogue.catalogue import Catalogue
 from harness.engine.contract import ContainerSpec, Step
 from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
-from harness.engine.fake.image import FakeImage, tar
+from harness.engine.fake.image import FakeImage
 from harness.errors import BuildFailed
 from harness.host.quiet import Quiet
+from harness.image.context import BuildContext
 from harness.image.manifest import Blob, ImageManifest
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
@@ -152,11 +153,12 @@ def fake_lab(
 ) -> Lab:
     """A lab for `cells`; `bases` are roles whose image the engine has."""
     engine = engine or FakeEngine(Apps(), origin="private", addresses=True)
-    engine.build(context=tar({"Dockerfile": b"FROM scratch"}), tag=HOLDER.image)
+    engine.build(context=BuildContext.of_files({}, dockerfile="FROM scratch"), tag=HOLDER.image)
     known = {}
     for role in bases:
         name = f"tare.local/base/{role}:1"
-        image = engine.build(context=tar({"Dockerfile": b"FROM scratch", role: b"base"}), tag=name).image
+        context = BuildContext.of_files({role: b"base"}, dockerfile="FROM scratch")
+        image = engine.build(context=context, tag=name).image
         known[role] = BaseImage(role=role, name=name, image_id=image, diff_ids=(), lane="packages", provenance={})
     store = Loaded()
     apps = tuple({cell.app.name: cell.app for cell in cells}.values())

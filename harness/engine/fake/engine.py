@@ -12,7 +12,6 @@ or to decide.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import os
@@ -31,11 +30,13 @@ from harness.engine.contract import (
     ImageInfo,
     LayerPull,
     PullResult,
+    SecretsFor,
     Step,
 )
-from harness.engine.fake.image import FakeImage, digest_of, files_of, tar
+from harness.engine.fake.image import FakeImage, digest_of, tar
 from harness.engine.image_names import ours, split
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
+from harness.image.context import BuildContext
 from harness.settings import LABEL
 
 INFO = EngineInfo(
@@ -186,27 +187,22 @@ class FakeEngine:
     def build(
         self,
         *,
-        context: bytes,
+        context: BuildContext,
         tag: str,
-        dockerfile: str = "Dockerfile",
         arguments: Mapping[str, str] | None = None,
         secrets: Mapping[str, bytes] | None = None,
+        secrets_for: SecretsFor | None = None,
         target: str = "",
         no_cache: bool = False,
         network: str = "default",
         timeout: float = 1800.0,
     ) -> BuildResult:
-        del secrets, network
+        del secrets, secrets_for, network
         self._log("build", tag)
-        try:
-            files = files_of(gzip.decompress(context) if context.startswith(b"\x1f\x8b") else context)
-        except (OSError, ValueError) as error:
-            raise EngineError(f"the context is no archive: {error}", where=tag) from error
-        if dockerfile not in files:
-            raise BuildFailed(f"the context has no {dockerfile}")
-        layer = tar({name: data for name, data in files.items() if name != dockerfile})
-        key = (digest_of(tar(files)), json.dumps(dict(arguments or {}), sort_keys=True), f"{dockerfile} {target}")
-        steps = self.behaviour.build(tag, _instructions(files[dockerfile]), key in self._built and not no_cache)
+        files = {entry.path: b"".join(entry.read()) for entry in context.entries() if entry.is_file}
+        layer = tar(files)
+        key = (context.digest(), json.dumps(dict(arguments or {}), sort_keys=True), target)
+        steps = self.behaviour.build(tag, _instructions(context.dockerfile), key in self._built and not no_cache)
         seconds = max((step.started + step.seconds for step in steps), default=0.0)
         if seconds > timeout:
             self._spend(timeout)

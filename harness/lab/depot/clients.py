@@ -1,22 +1,22 @@
-"""What each package manager must be told so that it fetches through a depot, and which RUN lines are told it.
+"""What each package manager must be told so that it fetches through a depot, and which steps of a build are told it.
 
 Settings reach a build as files, mounted as secrets for the length of a RUN: no environment variable, no ARG and no
-change to the command, and nothing in the layer or the history. A secret on a path whose folder is missing leaves
-that folder behind (seen on dockerd 20.10), so a file goes only where the folder exists or where the tool itself
-makes it. What stays is the time of change of that folder. Exceptions, for want of a better place: uv's /etc/uv, and
-/.cargo where cargo runs as another user than root.
+change to the Dockerfile, and nothing in the layer or the history. The mounts are added to the plan that BuildKit has
+made of the Dockerfile, which also says the user and the environment that a step has (harness/engine/plan.py).
+
+A secret on a path whose folder is missing leaves that folder behind (seen on dockerd 20.10), so a file goes only where
+the folder exists or where the tool itself makes it. What stays is the time of change of that folder. Exceptions, for
+want of a better place: uv's /etc/uv, and /.cargo where cargo runs as another user than root.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
-from harness.image.dockerfile import Instruction, Stage, stages, with_mounts
+from harness.engine.contract import RunStep
 from harness.lab.apt.sources import without_credentials
 from harness.lab.depot.upstreams import PUBLIC, Upstreams
 
@@ -40,23 +40,6 @@ _PROGRAMS = {
 _SEPARATORS = re.compile(r"""[;&|(){}`"'\n<>\[\],]|\$\(|(?<!\S)(?:then|do|else|elif|if|while|until|!)(?!\S)""")
 _WRAPPERS = ("exec", "env", "sudo", "time", "command", "nice", "xargs", "eval", "xvfb-run")
 _ROOT = ("", "root", "0")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a RUN line runs. `user` is "" for root."""
-
-    user: str = ""
-    env: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def home(self) -> str:
-        """ "" where it cannot be told from the Dockerfile: a user known by number only."""
-        if self.env.get("HOME"):
-            return self.env["HOME"]
-        if not self.user:
-            return "/root"
-        return "" if self.user.isdigit() else f"/home/{self.user}"
 
 
 def files(upstreams: Upstreams, host: str, port: int) -> dict[str, bytes]:
@@ -84,46 +67,49 @@ def files(upstreams: Upstreams, host: str, port: int) -> dict[str, bytes]:
     return {_secret(name): text.encode() for name, text in texts.items()}
 
 
-def rewrite(text: str, secrets: Collection[str], environs: Mapping[str, Mapping[str, str]] | None = None) -> str:
-    """The Dockerfile with a mount on every RUN line for each tool it calls, of those `secrets` (ids) has a file for.
-
-    `environs` tells the environment of base images, by what FROM says or the name of its ARG: the official rust
-    image, for one, sets CARGO_HOME.
-    """
-    places = {instruction.line: place for instruction, place in _places(stages(text), environs or {})}
-
-    def mounts_for(instruction: Instruction) -> list[str]:
-        taken = mount_targets(instruction)
-        wanted = targets(instruction, places.get(instruction.line, Place()))
-        return [
-            f"--mount=type=secret,id={_secret(name)},target={target},mode=0444"  # 0444: for a USER other than root
-            for name, target in wanted.items()
-            if _secret(name) in secrets and target not in taken
-        ]
-
-    return with_mounts(text, mounts_for)
+def secrets_for(step: RunStep, secrets: Collection[str]) -> dict[str, str]:
+    """Path → secret id, for each tool a step calls, of those `secrets` (ids) has a file for."""
+    return {
+        target: _secret(name)
+        for name, target in targets(step).items()
+        if _secret(name) in secrets and target not in step.mounted
+    }
 
 
-def targets(instruction: Instruction, place: Place) -> dict[str, str]:
-    """Tool → where its file goes, for the tools a RUN line calls."""
-    called = tools(instruction.command)
+def targets(step: RunStep) -> dict[str, str]:
+    """Tool → where its file goes, for the tools a step calls."""
+    called, env = tools(command(step)), step.env
+    user = step.user.partition(":")[0]
+    user = "" if user in _ROOT else user
+    # "" if the plan does not tell it: a user known by number only
+    home = env.get("HOME") or ("/root" if not user else "" if user.isdigit() else f"/home/{user}")
     found = {"apt": APT} if "apt" in called else {}
     if called & {"pip", "unknown"}:
         found["pip"] = PIP
     if "uv" in called:
         found["uv"] = UV
-    if called & {"npm", "unknown"} and place.home:
-        found["npm"] = f"{place.home}/.npmrc"
-    if "go" in called and place.home:
-        found["go"] = place.env.get("GOENV") or f"{place.env.get('XDG_CONFIG_HOME') or place.home + '/.config'}/go/env"
+    if called & {"npm", "unknown"} and home:
+        found["npm"] = f"{home}/.npmrc"
+    if "go" in called and home:
+        found["go"] = env.get("GOENV") or f"{env.get('XDG_CONFIG_HOME') or home + '/.config'}/go/env"
     if "maven" in called:
-        own = f"{place.home}/.m2"
+        own = f"{home}/.m2"
         # A file in a cache mount would leave its empty stub there, and one in a user's home a folder of root's.
-        found["maven"] = MAVEN if place.user or own in mount_targets(instruction) else f"{own}/settings.xml"
+        found["maven"] = MAVEN if user or own in step.mounted else f"{own}/settings.xml"
     if "cargo" in called:
-        home = place.env.get("CARGO_HOME") or ("" if place.user else f"{place.home}/.cargo")
-        found["cargo"] = f"{home}/config.toml" if home else CARGO
+        cargo = env.get("CARGO_HOME") or ("" if user else f"{home}/.cargo")
+        found["cargo"] = f"{cargo}/config.toml" if cargo else CARGO
     return found
+
+
+def command(step: RunStep) -> str:
+    """What a step executes, as text in which `tools` finds its programs."""
+    if step.script:
+        return step.script
+    shell = bool(step.args) and re.fullmatch(_PROGRAMS["unknown"], PurePosixPath(step.args[0]).name)
+    if shell and "-c" in step.args:
+        return "\n".join(step.args[step.args.index("-c") + 1 :])
+    return " ".join(step.args)
 
 
 def tools(command: str) -> set[str]:
@@ -142,49 +128,9 @@ def tools(command: str) -> set[str]:
     return found
 
 
-def mount_targets(instruction: Instruction) -> set[str]:
-    """Paths a RUN line mounts something on already."""
-    found = set()
-    for flag in instruction.flags:
-        if flag.startswith("--mount="):
-            for part in flag.removeprefix("--mount=").split(","):
-                key, _, value = part.partition("=")
-                if key in ("target", "dst", "destination"):
-                    found.add(value.rstrip("/"))
-    return found
-
-
 def through(depot: str, upstream: str) -> str:
     """An upstream's address as the depot itself serves it: …/-/https/host/path."""
     return f"{depot}/-/{without_credentials(upstream).replace('://', '/', 1)}"
-
-
-def _places(found: Sequence[Stage], environs: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[Instruction, Place]]:
-    """Every RUN line with user and environment as the lines and stages before it set them."""
-    ended: dict[str, Place] = {}
-    for stage in found:
-        argument = stage.base.strip("${}").partition(":")[0]
-        place = ended.get(stage.base.lower()) or Place(env=environs.get(stage.base) or environs.get(argument) or {})
-        for instruction in stage.instructions:
-            if instruction.keyword == "USER":
-                user = instruction.arguments.partition(":")[0]
-                place = replace(place, user="" if user in _ROOT else user)
-            elif instruction.keyword == "ENV":
-                place = replace(place, env={**place.env, **_environment(instruction.arguments)})
-            elif instruction.keyword == "RUN":
-                yield instruction, place
-        ended[stage.name] = place
-
-
-def _environment(arguments: str) -> dict[str, str]:
-    """ENV a=b c="d e", or the old ENV a b."""
-    try:
-        words = shlex.split(arguments)
-    except ValueError:
-        return {}
-    if words and "=" not in words[0]:
-        return {words[0]: " ".join(words[1:])}
-    return dict(word.partition("=")[::2] for word in words)
 
 
 def _secret(tool: str) -> str:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from harness.engine.contract import RunStep
 from harness.errors import LabError
 from harness.lab.apt.sources import without_credentials
 from harness.lab.depot import clients, nginx
@@ -90,9 +91,9 @@ class Depot:
         """Secret id → file, for the session of a build."""
         return clients.files(self.upstreams, self.bind, self.port)
 
-    def rewrite(self, dockerfile: str, environs: Mapping[str, Mapping[str, str]] | None = None) -> str:
-        """The Dockerfile with the secrets mounted where they are used; see clients.rewrite."""
-        return clients.rewrite(dockerfile, self.secrets, environs)
+    def secrets_for(self, step: RunStep) -> Mapping[str, str]:
+        """Which of the secrets a step of a build gets, by path; see clients.secrets_for."""
+        return clients.secrets_for(step, self.secrets)
 
     def stats(self) -> DepotStats:
         requests = hits = sent = 0

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
-import io
 import json
 import re
 import shutil
@@ -17,16 +16,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.engine.contract import RunStep
 from harness.errors import LabError
 from harness.host.keeper import Keeper
-from harness.image.dockerfile import instructions
+from harness.image.context import BuildContext
 from harness.lab.depot import clients
-from harness.lab.depot.clients import Place
 from harness.lab.depot.depot import Depot, DepotStats
 from harness.lab.depot.upstreams import PUBLIC, Upstreams
 from harness.settings import Settings
@@ -363,61 +363,81 @@ def test_tools(command, tools):
     assert clients.tools(command) == tools
 
 
-def mounted(dockerfile: str, **more: object) -> dict[int, dict[str, str]]:
-    """Line → secret → target."""
-    found = {}
-    for run in instructions(clients.rewrite(dockerfile, SECRETS, **more)):
-        flags = [flag for flag in run.flags if "id=tare-" in flag]
-        found[run.line] = dict(re.findall(r"id=tare-(\w+),target=([^,]+),mode=0444", " ".join(flags)))
-    return {line: mounts for line, mounts in found.items() if mounts}
+def step(shell: str, *, user: str = "", mounted: Iterable[str] = (), **env: str) -> RunStep:
+    """A RUN in its shell form, as BuildKit plans it."""
+    return RunStep(args=("/bin/sh", "-c", shell), env=env, user=user, mounted=frozenset({"/", *mounted}))
+
+
+def mounted(shell: str, **more: Any) -> dict[str, str]:
+    """Tool → path."""
+    return {
+        name.removeprefix("tare-"): path for path, name in clients.secrets_for(step(shell, **more), SECRETS).items()
+    }
 
 
 def test_files_go_where_the_tool_looks_and_the_folder_is():
-    assert mounted("FROM a\nRUN apt-get update\nRUN pip install x; npm ci; go build; mvn package; cargo fetch") == {
-        2: {"apt": "/etc/apt/apt.conf.d/99tare"},
-        3: {
-            "pip": "/etc/pip.conf",
-            "npm": "/root/.npmrc",
-            "go": "/root/.config/go/env",
-            "maven": "/root/.m2/settings.xml",
-            "cargo": "/root/.cargo/config.toml",
-        },
+    assert mounted("apt-get update") == {"apt": "/etc/apt/apt.conf.d/99tare"}
+    assert mounted("pip install x; npm ci; go build; mvn package; cargo fetch") == {
+        "pip": "/etc/pip.conf",
+        "npm": "/root/.npmrc",
+        "go": "/root/.config/go/env",
+        "maven": "/root/.m2/settings.xml",
+        "cargo": "/root/.cargo/config.toml",
     }
-    assert mounted("FROM a\nRUN make") == {2: {"pip": "/etc/pip.conf", "npm": "/root/.npmrc"}}
+    assert mounted("make") == {"pip": "/etc/pip.conf", "npm": "/root/.npmrc"}
 
 
 def test_a_cache_mount_on_mavens_folder_gets_no_stub():
-    cache = "--mount=type=cache,target="
-    assert mounted(f"FROM a\nRUN {cache}/root/.m2/ mvn package")[2]["maven"] == clients.MAVEN
-    assert mounted(f"FROM a\nRUN {cache}/root/.m2/repository mvn package")[2]["maven"] == "/root/.m2/settings.xml"
-    assert mounted(f"FROM a\nRUN {cache}/root/.cargo/registry cargo b")[2]["cargo"] == "/root/.cargo/config.toml"
+    assert mounted("mvn package", mounted=["/root/.m2"])["maven"] == clients.MAVEN
+    assert mounted("mvn package", mounted=["/root/.m2/repository"])["maven"] == "/root/.m2/settings.xml"
+    assert mounted("cargo b", mounted=["/root/.cargo/registry"])["cargo"] == "/root/.cargo/config.toml"
 
 
-def test_users_and_environments_are_followed_through_stages():
-    text = "FROM ${B} AS one\nUSER app:app\nRUN npm ci\nFROM one\nRUN mvn x; cargo b\nUSER 0:0\nRUN npm ci; cargo b\n"
-    assert mounted(text, environs={"B": {"CARGO_HOME": "/usr/local/cargo"}}) == {
-        3: {"npm": "/home/app/.npmrc"},
-        5: {"maven": clients.MAVEN, "cargo": "/usr/local/cargo/config.toml"},
-        7: {"npm": "/root/.npmrc", "cargo": "/usr/local/cargo/config.toml"},
+def test_files_follow_the_user_and_the_environment_of_a_step():
+    cargo = "/usr/local/cargo"
+    assert mounted("npm ci", user="app:app") == {"npm": "/home/app/.npmrc"}
+    assert mounted("mvn x; cargo b", user="app", CARGO_HOME=cargo) == {
+        "maven": clients.MAVEN,
+        "cargo": f"{cargo}/config.toml",
     }
-    assert mounted("FROM a\nUSER 1000\nRUN npm ci; cargo b; pip x") == {
-        3: {"pip": "/etc/pip.conf", "cargo": "/.cargo/config.toml"}
+    assert mounted("npm ci; cargo b", user="0:0", CARGO_HOME=cargo) == {
+        "npm": "/root/.npmrc",
+        "cargo": f"{cargo}/config.toml",
     }
-    assert mounted('FROM a\nENV HOME="/h" CARGO_HOME=/c\nENV GOENV /g\nRUN npm ci; cargo b; go x') == {
-        4: {"npm": "/h/.npmrc", "cargo": "/c/config.toml", "go": "/g"}
+    assert mounted("npm ci; cargo b; pip x", user="1000") == {"pip": "/etc/pip.conf", "cargo": "/.cargo/config.toml"}
+    assert mounted("npm ci; cargo b; go x", HOME="/h", CARGO_HOME="/c", GOENV="/g") == {
+        "npm": "/h/.npmrc",
+        "cargo": "/c/config.toml",
+        "go": "/g",
     }
 
 
 def test_a_target_that_is_mounted_already_is_left_alone():
-    assert mounted("FROM a\nRUN --mount=type=secret,id=own,dst=/root/.npmrc npm ci; pip install x") == {
-        2: {"pip": "/etc/pip.conf"}
-    }
+    assert mounted("npm ci; pip install x", mounted=["/root/.npmrc"]) == {"pip": "/etc/pip.conf"}
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (("/bin/bash", "-o", "pipefail", "-c", "npm ci"), "npm ci"),
+        (("sh", "-e", "build"), "sh -e build"),
+        (("pip", "install", "x"), "pip install x"),
+        ((), ""),
+    ],
+)
+def test_the_command_of_a_step(args, text):
+    assert clients.command(RunStep(args=args, env={})) == text
+
+
+def test_a_here_document_is_looked_into():
+    run = RunStep(args=("/dev/pipes/EOF",), env={}, script="#!/usr/bin/env bash\nset -e\npip install x\n")
+    assert clients.targets(run) == {"pip": clients.PIP}
 
 
 def test_a_tool_without_a_file_gets_none(authority):
     upstreams = replace(upstreams_at("http://a", authority), go=())
     assert clients.files(upstreams, HOST, 1).keys() == SECRETS - {"tare-go"}
-    assert clients.rewrite("FROM a\nRUN go build", SECRETS - {"tare-go"}) == "FROM a\nRUN go build"
+    assert clients.secrets_for(step("go build"), SECRETS - {"tare-go"}) == {}
 
 
 def test_only_the_public_names_of_registries_can_get_into_an_image(authority):
@@ -427,18 +447,10 @@ def test_only_the_public_names_of_registries_can_get_into_an_image(authority):
             assert "10.0.0.1" not in line or "proxy" in line.lower() or name in ("tare-uv", "tare-go"), line
 
 
-@given(
-    st.lists(st.sampled_from(["FROM a", "RUN pip x", "RUN --mount=x \\", "npm ci", "USER b", "ENV a=b", "ENV '", ""]))
-)
-def test_rewriting_only_adds_mounts(lines):
-    text = "\n".join(lines)
-    assert re.sub(r" --mount=type=secret,id=tare-\w+,target=\S+,mode=0444", "", clients.rewrite(text, SECRETS)) == text
-
-
 @given(st.text())
 def test_any_command_can_be_looked_at(command):
     assert clients.tools(command) <= {*clients._PROGRAMS}
-    assert clients.targets(next(instructions("RUN x")), Place(user="1")) == {}
+    assert clients.secrets_for(step(command), ()) == {}
 
 
 # ---- real builds
@@ -519,13 +531,20 @@ def test_a_build_fetches_through_the_depot_and_its_repetition_needs_no_network(l
     bases.load(engine, [base])
     below = engine.inspect(base.name)
     argument = roles[role].argument
-    environ = dict(variable.split("=", 1) for variable in below.config.get("Env") or ())
     image = f"tare.local/test/depot-{role}:x"
+    targets: set[PurePosixPath] = set()
+
+    def secrets_for(run: RunStep) -> dict[str, str]:
+        found = depot.secrets_for(run)
+        targets.update(map(PurePosixPath, found))
+        return found
+
     build = {
-        "context": context(depot.rewrite(BUILDS[role], {argument: environ})),
+        "context": BuildContext.of_files({}, dockerfile=BUILDS[role]),
         "tag": image,
         "arguments": {argument: base.name},
         "secrets": depot.secrets,
+        "secrets_for": secrets_for,
     }
     try:
         before = depot.stats()
@@ -536,26 +555,13 @@ def test_a_build_fetches_through_the_depot_and_its_repetition_needs_no_network(l
         engine.build(**build, no_cache=True)
         repeated = depot.stats()
         assert repeated.hits - filled.hits == repeated.requests - filled.requests > 0
-        assert traces(engine, image, len(below.diff_ids), depot, tmp_path) == []
+        assert traces(engine, image, len(below.diff_ids), depot, targets, tmp_path) == []
     finally:
         depot.offline(False)
         engine.remove_image(image)
 
 
-def mounted_in(dockerfiles: Iterable[str]) -> set[str]:
-    return {target for text in dockerfiles for mounts in mounted(text).values() for target in mounts.values()}
-
-
-def context(dockerfile: str) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
-        member = tarfile.TarInfo("Dockerfile")
-        member.size = len(dockerfile.encode())
-        tar.addfile(member, io.BytesIO(dockerfile.encode()))
-    return buffer.getvalue()
-
-
-def traces(engine, image: str, below: int, depot: Depot, folder: Path) -> list[str]:
+def traces(engine, image: str, below: int, depot: Depot, targets: set[PurePosixPath], folder: Path) -> list[str]:
     """What the depot has left in the layers above the base, in the configuration and in the history."""
     address = depot.bind.encode()
     found = []
@@ -580,7 +586,6 @@ def traces(engine, image: str, below: int, depot: Depot, folder: Path) -> list[s
                     content = tar.extractfile(member).read() if member.isfile() else member.linkname.encode()
                     if address in content or depot.bind in member.name:
                         found.append(f"address in {name}")
-    targets = {PurePosixPath(target) for target in (*mounted_in(BUILDS.values()), "/usr/local/cargo/config.toml")}
     found += [f"stub {name}" for name in names & targets]
     # A folder that was there before is in the layer too, for its time of change: that alone is what stays.
     parents = {parent for target in targets for parent in target.parents} & names - known
