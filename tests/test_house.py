@@ -11,6 +11,7 @@ import pytest
 import harness
 
 HOUSE = Path(harness.__file__).parent
+TESTS = Path(__file__).parent
 # From the ground up. A room imports only what stands before it; CONTRIBUTING says what is in each.
 ROOMS = (
     *("model", "errors", "settings", "tomlfile", "ledger"),
@@ -32,6 +33,18 @@ NAMESAKES: Mapping[str, str] = {}
 CALLS = frozenset(("open", "print", "input", "time.time", "time.monotonic", "time.sleep", "random.random"))
 # A path that is handed through as a value is no input or output.
 HOLDS_PATHS = frozenset(("model",))
+
+# Test modules that mirror no single module of the house, and why.
+NO_MIRROR = {
+    "test_house.py": "the order of the rooms",
+    "test_prose.py": "the words of everything that people read",
+    "test_tests.py": "the tests",
+    "catalogue/test_dockerfiles.py": "the Dockerfiles of variants/ and apps/",
+    "surface/test_worlds.py": "whole images of every world of packages, through all of surface/",
+    "probes/test_trials.py": "probes/harden.py and probes/intruder.py, which try things on the same stand-in",
+}
+# Folders of tests that run whole commands, and whose modules are named after what a user does.
+WHOLE_COMMANDS = ("golden", "live")
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
@@ -107,3 +120,16 @@ def test_pure_modules_do_no_input_or_output(pattern: str) -> None:
         assert not heads & INPUT_AND_OUTPUT, f"{path} imports {', '.join(sorted(heads & INPUT_AND_OUTPUT))}"
         calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not calls & CALLS, f"{path} calls {', '.join(sorted(calls & CALLS))}"
+
+
+def has_subject(path: Path) -> bool:
+    """Whether the house has a module, package or script at the place of a test module."""
+    place = path.relative_to(TESTS)
+    module = HOUSE / place.parent / place.stem.removeprefix("test_")
+    return module.is_dir() or any(module.with_suffix(suffix).exists() for suffix in (".py", ".js"))
+
+
+def test_a_test_module_is_named_after_the_module_that_it_tests() -> None:
+    paths = [path for path in TESTS.rglob("test_*.py") if path.relative_to(TESTS).parts[0] not in WHOLE_COMMANDS]
+    without = {path.relative_to(TESTS).as_posix() for path in paths if not has_subject(path)} - set(NO_MIRROR)
+    assert not without, f"name them after the module that they test, or say in NO_MIRROR why not: {sorted(without)}"

@@ -1,4 +1,4 @@
-"""The tests themselves: where they stand, that none leans on another's, and that each can fail."""
+"""The tests themselves: none leans on another module of tests, and each can fail."""
 
 from __future__ import annotations
 
@@ -6,36 +6,12 @@ import ast
 import re
 from pathlib import Path
 
-import harness
-
-HOUSE = Path(harness.__file__).parent
 TESTS = Path(__file__).parent
 MODULES = sorted(TESTS.rglob("test_*.py"))
-# Test modules that mirror no single module of the house, and why.
-NO_MIRROR = {
-    "test_house.py": "the order of the rooms",
-    "test_tests.py": "the tests",
-    "catalogue/test_dockerfiles.py": "the Dockerfiles of variants/ and apps/",
-    "probes/test_trials.py": "probes/harden.py and probes/intruder.py, which try things on the same stand-in",
-}
-# Folders of tests that run whole commands, and whose modules are named after what a user does.
-WHOLE_COMMANDS = ("golden", "live")
 
 
 def name(path: Path) -> str:
     return path.relative_to(TESTS).as_posix()
-
-
-def has_subject(path: Path) -> bool:
-    """Whether the house has a module, package or script at the place of a test module."""
-    place = path.relative_to(TESTS)
-    module = HOUSE / place.parent / place.stem.removeprefix("test_")
-    return module.is_dir() or any(module.with_suffix(suffix).exists() for suffix in (".py", ".js"))
-
-
-def test_a_test_module_is_named_after_the_module_that_it_tests() -> None:
-    named = [path for path in MODULES if path.relative_to(TESTS).parts[0] not in WHOLE_COMMANDS]
-    assert {name(path) for path in named if not has_subject(path)} == set(NO_MIRROR)
 
 
 def test_no_test_module_imports_another() -> None:
