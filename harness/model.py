@@ -51,6 +51,11 @@ class Metric:
     help: str
 
     @property
+    def has_ratio(self) -> bool:
+        """Whether one value ÷ another says something. Answers (yes or no) and shares have no ratio."""
+        return self.unit not in (Unit.BOOLEAN, Unit.RATIO)
+
+    @property
     def probe(self) -> str:
         """The probe it is named after."""
         return self.name.partition(".")[0]

@@ -34,7 +34,7 @@ from harness.claims.read import (
 from harness.model import Direction, Metric, Status, Try, Unit
 from harness.stats.intervals import Method, Ratio, Summary, Verdict, confirm, ratio, summarise
 from harness.store.run import Run, Series
-from harness.text.units import interval_text, scale
+from harness.text.units import scale, summary_text
 
 PREPARE = "prepare"  # the record of building, verifying and pushing a cell: harness/run/runner.py
 
@@ -338,9 +338,7 @@ def _median(summary: Summary) -> float:
 def _value(metric: Metric, summary: Summary) -> str:
     """`1.23 s ±0.04`, `49.3 MB`; the number of samples where they are too few for an interval."""
     own = scale(metric, [summary.median])
-    unit = "" if own.unit in ("yes/no", "count") else f" {own.unit}"
-    spread = interval_text(summary, own) if summary.low is not None else f"(n = {summary.n})"
-    return f"{own.text(summary.median)}{unit} {spread}".rstrip()
+    return summary_text(summary, own) if summary.low is not None else f"{own.amount(summary.median)} (n = {summary.n})"
 
 
 def _ratio(compared: Ratio) -> str:

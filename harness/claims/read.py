@@ -17,6 +17,7 @@ from pathlib import Path
 
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
+from harness.text.units import SYMBOLS, parse_quantity
 from harness.tomlfile import Document, Table, shown
 
 
@@ -151,11 +152,7 @@ class Judgement:
 # ── reading the file ───────────────────────────────────────────────────────────────────────────────────────────────
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_QUANTITY = re.compile(r"(?P<number>\d+(\.\d+)?) ?(?P<unit>[a-zA-Zµ]+)")
-_UNITS = {
-    "B": (Unit.BYTES, 1.0), "kB": (Unit.BYTES, 1e3), "MB": (Unit.BYTES, 1e6), "GB": (Unit.BYTES, 1e9),
-    "s": (Unit.SECONDS, 1.0), "ms": (Unit.SECONDS, 1e-3), "µs": (Unit.SECONDS, 1e-6),
-}  # fmt: skip
+_WITH_UNIT = (*SYMBOLS[Unit.BYTES], *SYMBOLS[Unit.SECONDS])
 _OUTCOMES: Mapping[str, Status | None] = {"works": Status.OK, "fails": None} | {
     str(status): status for status in Status if status is not Status.OK
 }
@@ -280,14 +277,13 @@ class _Reader:
         """A value in the metric's unit (text with a unit, or a plain number of what is counted), and its text."""
         value = self.table.scalar(key)
         if isinstance(value, str):
-            match = _QUANTITY.fullmatch(value.strip())
-            if match is None or match["unit"] not in _UNITS:
-                fix = f"Write a number and a unit ({', '.join(_UNITS)}), or a plain number for what is counted."
+            quantity = parse_quantity(value)
+            if quantity is None or not quantity.symbol:
+                fix = f"Write a number and a unit ({', '.join(_WITH_UNIT)}), or a plain number for what is counted."
                 self.table.problem(f"{key} is {shown(value)}", key=key, fix=fix)
                 return 0.0, value
-            unit, factor = _UNITS[match["unit"]]
-            number, text = float(match["number"]) * factor, value.strip()
-            units: tuple[Unit, ...] = (unit,)
+            number, text = quantity.value, value.strip()
+            units = tuple(unit for unit in Unit if quantity.symbol in SYMBOLS[unit])
         else:
             number, units, text = float(value), _COUNTED, f"{value:g}"
         if not math.isfinite(number):

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import ge, le
 
 from harness.errors import UsageError
-from harness.model import Metric, Unit
+from harness.model import Metric
 from harness.stats.intervals import summarise
 from harness.store.run import Series
-from harness.text.units import scale
-
-_FACTORS: Mapping[Unit, Mapping[str, float]] = {
-    Unit.BYTES: {
-        "": 1, "B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
-    },
-    Unit.SECONDS: {"": 1, "s": 1, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "min": 60},
-    Unit.COUNT: {"": 1},
-    Unit.BOOLEAN: {"": 1},
-    Unit.RATIO: {"": 1, "%": 0.01},
-}  # fmt: skip
+from harness.text.units import SYMBOLS, parse_quantity, scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +38,9 @@ class Constraint:
             summary = summarise(samples.value, deterministic=metric.deterministic)
             compare: Callable[[float, float], bool] = le if at_most else ge
             measure = scale(metric, [summary.median])
-            text = measure.text(summary.median)
-            unit = "" if metric.unit in (Unit.BOOLEAN, Unit.COUNT) else f" {measure.unit}"
             return Holds(
                 compare(summary.median, limit),
-                f"{name} {text}{unit}",
+                f"{name} {measure.amount(summary.median)}",
                 summary.low is not None and summary.high is not None and summary.low <= limit <= summary.high
                 and summary.low < summary.high,
             )  # fmt: skip
@@ -94,14 +81,11 @@ def limit(text: str, metrics: Sequence[Metric], *, at_most: bool) -> Constraint:
             where=f"{option} {text}",
             fix="Such as size.transfer=100MB; `tare report --full` names the metrics.",
         )
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-zµ%]*)\s*", value)
-    factors = _FACTORS[metric.unit]
-    if not match or match[2] not in factors:
-        units = ", ".join(filter(None, factors)) or "no unit"
+    quantity = parse_quantity(value)
+    if quantity is None or not quantity.fits(metric.unit):
+        units = ", ".join(SYMBOLS[metric.unit]) or "no unit"
         raise UsageError(
             f"{value!r} is no value of {name}", where=f"{option} {text}", fix=f"Give a number with {units}."
         )
     word = "at most" if at_most else "at least"
-    return Constraint(
-        text=f"{name} {word} {value.strip()}", metrics=((name, at_most, float(match[1]) * factors[match[2]]),)
-    )
+    return Constraint(text=f"{name} {word} {value.strip()}", metrics=((name, at_most, quantity.value),))

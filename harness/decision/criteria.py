@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-from harness.model import Direction, Metric, Unit
+from harness.model import Direction, Metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
             raise UsageError(
                 "neither a criterion nor a metric of this run", where=name, fix=f"Criteria are {', '.join(known)}."
             )
-        if metric and (metric.direction is Direction.NEITHER or metric.unit in (Unit.BOOLEAN, Unit.RATIO)):
+        if metric and (metric.direction is Direction.NEITHER or not metric.has_ratio):
             raise UsageError(
                 "this metric cannot be weighed", where=name, fix="Use --need, --at-most or --at-least with it."
             )

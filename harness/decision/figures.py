@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from harness.errors import UsageError
-from harness.model import Metric, Try, Unit
-from harness.stats.intervals import Ratio, Summary, confirm, ratio, summarise
+from harness.model import Metric, Try
+from harness.stats.intervals import Ratio, Summary, compared, confirm, summarise
 from harness.store.run import CellInfo, Run
 from harness.text.units import counted
 
@@ -69,11 +69,7 @@ def figures(run: Run, metrics: Iterable[Metric]) -> dict[tuple[str, str], Figure
             base = series.get((reference.id, metric.name))
             for cell in others:
                 mine = series.get((cell.id, metric.name))
-                # a ratio of answers, or of ratios, says nothing
-                if base is None or mine is None or metric.unit in (Unit.BOOLEAN, Unit.RATIO):
-                    continue
-                answer = ratio(base, mine, direction=metric.direction, deterministic=metric.deterministic)
-                if answer:
+                if base and mine and (answer := compared(metric, base, mine)):
                     ratios[cell.id, metric.name] = answer
     ratios = confirm(ratios)
     failures: dict[str, list[Try]] = {}

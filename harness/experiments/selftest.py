@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model import Cell, Metric, Unit
+from harness.model import Cell, Metric
 from harness.run.plan import ENOUGH_BLOCKS, Plan, ProbePlan, Row, RowProgress, next_block
 from harness.run.undecided import Column, Undecided, undecided
 from harness.stats.intervals import RATE, SMALLEST_DECIDABLE, Floats, Ratio, Verdict, confirm, ratio
@@ -66,7 +66,7 @@ def twins(cells: Iterable[Cell]) -> list[Cell]:
 
 def compared(metrics: Iterable[Metric]) -> list[Metric]:
     """The metrics that verdicts are given on by statistics."""
-    return [m for m in metrics if m.headline and not m.deterministic and m.unit not in (Unit.BOOLEAN, Unit.RATIO)]
+    return [m for m in metrics if m.headline and not m.deterministic and m.has_ratio]
 
 
 def _compare(pairs: Iterable[tuple[tuple[str, str], Floats, Floats]], metrics: Sequence[Metric]) -> Table:

@@ -4,7 +4,7 @@
     cells = "*"                  # patterns as of a shell; the first budget that matches a cell and metric holds
     metrics = "size.*"
     growth = "2 %"               # beyond the best value of the baseline
-    limit = "150 MB"             # absolute; B kB MB GB, ms s, or a plain number
+    limit = "150 MB"             # absolute: a size, a duration, or a plain number
     severity = "hard"            # hard: alarms and fails the gate; warn: is listed
 
 Deterministic metrics break a budget as soon as they differ by so much. Durations break `growth` only when an A/B of
@@ -14,7 +14,6 @@ the same night confirmed it, and `limit` when their whole interval is beyond it 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,11 +22,10 @@ from pathlib import Path
 
 from harness.model import Direction, Metric
 from harness.stats.intervals import PRACTICAL
+from harness.text.units import parse_quantity
 from harness.tomlfile import Document, Table
 
 FILE = "budgets.toml"
-_QUANTITY = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-zA-Zµ%]*)\s*")
-_UNITS = {"": 1.0, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "s": 1.0, "ms": 1e-3, "µs": 1e-6, "%": 0.01}
 
 
 class Severity(StrEnum):
@@ -96,9 +94,9 @@ def _quantity(table: Table, key: str, *, share: bool) -> float | None:
     text = table.text(key, default=None)
     if text is None:
         return None
-    match = _QUANTITY.fullmatch(text)
-    if match and match[2] in _UNITS and (match[2] == "%") == share:
-        return float(match[1]) * _UNITS[match[2]]
+    quantity = parse_quantity(text)
+    if quantity and (quantity.symbol == "%") == share:
+        return quantity.value
     example = "a share such as 2 %" if share else "a size or time such as 150 MB, 20 ms, or a number"
     table.problem(f"{key} is {text!r}", key=key, fix=f"Write {example}.")
     return math.inf

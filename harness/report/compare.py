@@ -11,9 +11,9 @@ from tabulate import tabulate
 from harness.decision.figures import FLOOR, select
 from harness.errors import UsageError
 from harness.model import Direction, Metric, Unit
-from harness.stats.intervals import Ratio, Verdict, confirm, ratio, summarise
+from harness.stats.intervals import Ratio, Verdict, compared, confirm, summarise
 from harness.store.run import Run, Series
-from harness.text.units import interval_text, ratio_text, scale
+from harness.text.units import ratio_text, scale, summary_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +65,7 @@ def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[ComparedM
         first, second = one.series().get((cell, metric.name)), two.series().get((other, metric.name))
         if first is None or second is None:
             continue
-        answer = None
-        if metric.unit not in (Unit.BOOLEAN, Unit.RATIO):
-            answer = ratio(first, second, direction=metric.direction, deterministic=metric.deterministic)
+        answer = compared(metric, first, second)
         lines.append(ComparedMetric(cell=cell, other=other, metric=metric, first=first, second=second, ratio=answer))
     judged = confirm({index: line.ratio for index, line in enumerate(lines) if line.ratio})
     return [
@@ -119,10 +117,7 @@ def _row(line: ComparedMetric) -> list[str]:
         summarise(series.value, deterministic=line.metric.deterministic) for series in (line.first, line.second)
     ]
     measure = scale(line.metric, [summary.median for summary in summaries])
-    unit = "" if measure.unit in ("yes/no", "count") else f" {measure.unit}"
-    texts = [
-        " ".join(filter(None, (measure.text(item.median) + unit, interval_text(item, measure)))) for item in summaries
-    ]
+    texts = [summary_text(item, measure) for item in summaries]
     found = line.ratio
     interval = ""
     if found and found.low and found.high and found.low != found.high:

@@ -17,7 +17,7 @@ from harness.nights.budgets import Budget, Severity, budget_for
 from harness.nights.history import Confirmation
 from harness.nights.watch import is_worse
 from harness.report.trends import amount, percent
-from harness.stats.intervals import Ratio, Verdict, confirm, ratio, summarise
+from harness.stats.intervals import Ratio, Verdict, compared, confirm, summarise
 from harness.store.run import Run
 
 _MOST_BLAMED = 3
@@ -125,9 +125,7 @@ def render(found: Gate) -> str:
 
 
 def _ratio(base: Run, head: Run, key: tuple[str, str], metric: Metric) -> Ratio | None:
-    if metric.unit in (Unit.BOOLEAN, Unit.RATIO):
-        return None
-    return ratio(base.series()[key], head.series()[key], direction=metric.direction, deterministic=metric.deterministic)
+    return compared(metric, base.series()[key], head.series()[key])
 
 
 def _row(

@@ -139,7 +139,7 @@ def _text(answer: Estimate | None, scale: Scale) -> str:
         minimum=answer.value, maximum=answer.value, mad=0.0,
     )  # fmt: skip
     spread = interval_text(as_summary, scale)
-    return f"{scale.text(answer.value)} {scale.unit} {spread}".rstrip()
+    return f"{scale.amount(answer.value)} {spread}".rstrip()
 
 
 def _storage_table(cells: Iterable[Parts], question: Question, style: Style) -> str:
@@ -167,7 +167,7 @@ def _uncached(cached: Storage, cold: Storage | None, versions: int) -> str:
 
 def _size(value: int) -> str:
     own = scale(_BYTES, [value])
-    return f"{own.text(value)} {own.unit}"
+    return own.amount(value)
 
 
 def _format(style: Style) -> str:
@@ -204,7 +204,7 @@ def render_checks(checks: Sequence[Check], question: Question) -> str:
         metric = _BYTES if each.scenario == "storage" else _SECONDS
         own = scale(metric, [each.predicted.value, each.measured])
         note = "" if each.holds else f"off by more than {each.limit:.0%}"
-        measured = f"{own.text(each.measured)} {own.unit}"
+        measured = own.amount(each.measured)
         rows.append([each.cell, each.scenario, _text(each.predicted, own), measured, f"{each.error:+.1%}", note])
     headers = ["cell", "scenario", "by formula", "measured", "error", ""]
     return f"{heading}\n\n{tabulate(rows, headers=headers, disable_numparse=True)}"

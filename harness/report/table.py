@@ -16,7 +16,7 @@ from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
 from harness.stats.intervals import PRACTICAL, Method, Verdict, summarise
 from harness.store.run import CellInfo, Run
-from harness.text.units import Scale, counted, interval_text, ratio_text, scale
+from harness.text.units import Scale, counted, interval_text, ratio_text, scale, summary_text
 
 Style = Literal["terminal", "markdown"]
 
@@ -168,8 +168,7 @@ class _Page:
         for name in names:
             summary = summarise(samples[name].value, deterministic=known[name].deterministic)
             measure = scale(known[name], [summary.median])
-            parts = (name, measure.text(summary.median), interval_text(summary, measure), measure.unit)
-            texts.append(" ".join(filter(None, parts)))
+            texts.append(f"{name} {summary_text(summary, measure)}")
         return self._wrap("Engine's floor: " + ", ".join(texts)) if texts else ""
 
     def legend(self) -> str:

@@ -131,13 +131,13 @@ def describe(change: LevelChange, metric: Metric) -> str:
 
 def span(metric: Metric, before: float, after: float) -> str:
     measure = _apart(metric, before, after)
-    return f"{measure.text(before)} → {measure.text(after)}{_unit(measure)}"
+    return f"{measure.text(before)} → {measure.amount(after)}"
 
 
 def amount(metric: Metric, value: float, other: float) -> str:
     """A value with its unit, in the digits that tell it from `other`."""
     measure = _apart(metric, value, other)
-    return measure.text(value) + _unit(measure)
+    return measure.amount(value)
 
 
 def _apart(metric: Metric, one: float, other: float) -> Scale:
@@ -146,10 +146,6 @@ def _apart(metric: Metric, one: float, other: float) -> Scale:
     while one != other and measure.text(one) == measure.text(other) and measure.decimals < _MOST_DECIMALS:
         measure = replace(measure, decimals=measure.decimals + 1)
     return measure
-
-
-def _unit(measure: Scale) -> str:
-    return "" if measure.unit in ("count", "yes/no") else f" {measure.unit}"
 
 
 def percent(before: float, after: float) -> str:

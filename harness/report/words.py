@@ -11,7 +11,7 @@ from harness.decision.figures import Figure, Figures
 from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import Ratio, Verdict
 from harness.store.run import CellInfo, Run
-from harness.text.units import Scale, interval_text, scale
+from harness.text.units import Scale, scale, summary_text
 
 _WORDS = {  # smaller, larger
     Unit.SECONDS: ("faster", "slower"),
@@ -70,7 +70,7 @@ def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
         cell=choice.take,
         reference=reference,
         value=value_text(mine, measure),
-        before=f"{before.text(other.summary.median)} {before.unit}",
+        before=f"{before.amount(other.summary.median)}",
         times=times,
         interval=interval,
         sure=sure,
@@ -81,8 +81,7 @@ def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
 def value_text(figure: Figure, measure: Scale) -> str:
     if figure.summary is None:
         return "–"
-    parts = (measure.text(figure.summary.median), measure.unit if measure.unit != "yes/no" else "")
-    return " ".join(filter(None, (*parts, interval_text(figure.summary, measure))))
+    return summary_text(figure.summary, measure)
 
 
 def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, bool | None]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.model import Metric, Unit
-from harness.stats.intervals import SMALLEST_DECIDABLE, Floats, Verdict, ratio, relative_width, summarise
+from harness.model import Metric
+from harness.stats.intervals import SMALLEST_DECIDABLE, Floats, Verdict, compared, relative_width, summarise
 
 Samples = Mapping[tuple[str, str], Mapping[int, float]]  # by cell and metric: value by block
 
@@ -58,12 +58,12 @@ def undecided(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric],
                 unsure.add(cell)
             else:
                 widths.append(relative_width(summary))
-        if metric.unit in (Unit.BOOLEAN, Unit.RATIO) or not found:
+        if not (metric.has_ratio and found):
             continue
         reference, *others = found
         for cell in others:
             one, two = found[reference], found[cell]
-            answer = ratio(one, two, direction=metric.direction, deterministic=metric.deterministic)
+            answer = compared(metric, one, two)
             if answer is None or answer.verdict is not Verdict.UNDECIDED:
                 continue
             if answer.low is not None and answer.high is not None:

@@ -36,7 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from harness.model import Direction
+from harness.model import Direction, Metric
 from harness.stats.ranktests import deviate, mann_whitney, signed_rank
 
 CONFIDENCE = 0.95
@@ -217,6 +217,13 @@ def ratio(
         verdict=verdict,
         more=_more(n, shift, band) if verdict is Verdict.UNDECIDED else 0,
     )
+
+
+def compared(metric: Metric, a: ByBlock, b: ByBlock) -> Ratio | None:
+    """`ratio` by the metric's own rules: which direction is better, whether it is exact. None if it has no ratio."""
+    if not metric.has_ratio:
+        return None
+    return ratio(a, b, direction=metric.direction, deterministic=metric.deterministic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

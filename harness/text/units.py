@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.model import Metric, Unit
@@ -13,6 +14,37 @@ from harness.stats.intervals import Ratio, Summary, Verdict
 def counted(number: int, thing: str) -> str:
     """`1 cell`, `35 cells`."""
     return f"{number} {thing}{'s' * (number != 1)}"
+
+
+SYMBOLS: Mapping[Unit, Mapping[str, float]] = {  # what people may write behind a number, and its factor
+    Unit.BYTES: {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
+    Unit.SECONDS: {"s": 1, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "min": 60},
+    Unit.COUNT: {},
+    Unit.BOOLEAN: {},
+    Unit.RATIO: {"%": 0.01},
+}
+_FACTORS = {symbol: factor for symbols in SYMBOLS.values() for symbol, factor in symbols.items()}
+_QUANTITY = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<symbol>[A-Za-zµ%]*)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A value in B, in s, or the plain number or share itself; and the unit it was written with, "" without one."""
+
+    value: float
+    symbol: str
+
+    def fits(self, unit: Unit) -> bool:
+        """Whether it may be a value of a metric in this unit. A number without a unit fits every metric."""
+        return not self.symbol or self.symbol in SYMBOLS[unit]
+
+
+def parse_quantity(text: str) -> Quantity | None:
+    """`100 MB`, `1.5s`, `2 %`, `8`: a number that is not negative and a unit of `SYMBOLS`. None for other text."""
+    match = _QUANTITY.fullmatch(text.replace("\N{GREEK SMALL LETTER MU}", "\N{MICRO SIGN}"))
+    if match is None or (match["symbol"] and match["symbol"] not in _FACTORS):
+        return None
+    return Quantity(float(match["number"]) * _FACTORS.get(match["symbol"], 1.0), match["symbol"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +59,15 @@ class Scale:
         if self.unit == "yes/no":
             return "yes" if value else "no"
         return f"{value * self.factor:.{self.decimals}f}"
+
+    @property
+    def suffix(self) -> str:
+        """What follows a number: the unit. Nothing follows a count, a yes or a no."""
+        return "" if self.unit in ("count", "yes/no") else f" {self.unit}"
+
+    def amount(self, value: float) -> str:
+        """`12.3 MB`, `128`, `yes`."""
+        return self.text(value) + self.suffix
 
     def deviation(self, value: float) -> str:
         """Rounded away from zero: an interval may be shown wider than it is, never narrower."""
@@ -65,6 +106,11 @@ def interval_text(summary: Summary, scale: Scale) -> str:
     if max(below, above) <= 1.5 * min(below, above) or max(below, above) * scale.factor < 2 * 10**-scale.decimals:
         return f"±{scale.deviation(max(below, above))}"
     return f"[{scale.text(summary.low)}–{scale.text(summary.high)}]"
+
+
+def summary_text(summary: Summary, scale: Scale) -> str:
+    """`12.3 MB ±0.1`, `128`: the median with its unit and interval."""
+    return f"{scale.amount(summary.median)} {interval_text(summary, scale)}".rstrip()
 
 
 def ratio_text(ratio: Ratio) -> str:

@@ -93,7 +93,7 @@ GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
         (GOOD, 4, "there is no test", "Add one of about, "),
         (GOOD + "same = 0\nequals = 1", 8, "equals and same together", "an interpretation of each"),
         (GOOD + 'about = "400 MB"', 4, "tolerance is missing", "Add tolerance = "),
-        (GOOD + 'about = "400 elephants"\ntolerance = 0.1', 8, "elephants", "a number and a unit (B, kB, MB"),
+        (GOOD + 'about = "400 elephants"\ntolerance = 0.1', 8, "elephants", "a number and a unit (B, kB, KB, MB"),
         (GOOD + 'about = "80 ms"\ntolerance = 0.1', 8, "size.transfer is in B", 'Write "400 MB"'),
         (GOOD + "equals = 400", 8, "size.transfer is in B", 'Write "400 MB"'),
         (GOOD + "equals = true", 8, "equals is true", "text in quotes or a number"),

@@ -139,7 +139,7 @@ def test_metrics_are_chosen_by_pattern(run: Run) -> None:
 
 def test_the_floor_is_told_once_and_is_no_column(run: Run) -> None:
     assert render(run).count("floor") == 2  # "Engine's floor: floor.warm.total …"
-    assert "Engine's floor: floor.warm.total 254 ±4 ms" in render(run)
+    assert "Engine's floor: floor.warm.total 254 ms ±4" in render(run)
 
 
 def test_markdown_is_a_page(run: Run) -> None:

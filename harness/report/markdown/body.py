@@ -23,7 +23,7 @@ from harness.report.words import (
     traits,
     value_text,
 )
-from harness.stats.intervals import PRACTICAL, Verdict, ratio
+from harness.stats.intervals import PRACTICAL, Verdict, compared
 from harness.store.run import CellInfo
 from harness.text.units import counted, ratio_text, scale
 
@@ -133,7 +133,7 @@ class Body(DocumentView):
         pair = [series.get((cell.id, metric.name)) for cell in (choice.take, choice.rival)] if metric else [None, None]
         if metric is None or pair[0] is None or pair[1] is None:
             return True
-        found = ratio(pair[0], pair[1], direction=metric.direction, deterministic=metric.deterministic)
+        found = compared(metric, pair[0], pair[1])
         return found is None or found.verdict is not Verdict.UNDECIDED
 
     def _of_apps(self) -> list[Choice]:

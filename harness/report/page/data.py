@@ -20,7 +20,7 @@ from harness.model import Metric, Phase, Unit
 from harness.report.words import WORD, gain, robust, sureness
 from harness.scenarios.formulas import SCENARIOS, Parts, plain, storage
 from harness.scenarios.measured import measured_parts
-from harness.stats.intervals import Ratio, ratio
+from harness.stats.intervals import Ratio, compared
 from harness.store.run import CellInfo, Run, Series
 
 MOST_SAMPLES = 120_000
@@ -114,10 +114,7 @@ def _pairs(run: Run, metrics: Sequence[Metric]) -> Json:
                 found = {}
                 for metric in metrics:
                     one, two = series.get((first.id, metric.name)), series.get((second.id, metric.name))
-                    if one is None or two is None or metric.unit in (Unit.BOOLEAN, Unit.RATIO):
-                        continue
-                    answer = ratio(one, two, direction=metric.direction, deterministic=metric.deterministic)
-                    if answer:
+                    if one and two and (answer := compared(metric, one, two)):
                         found[metric.name] = _ratio(answer)
                 table[f"{first.id}/{second.id}"] = found
     return table

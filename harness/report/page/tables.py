@@ -56,11 +56,10 @@ relative to the largest of the app. Sort by any column; every figure leads to it
             return f'<td data-v=""{reason}>{esc(status)}</td>'
         top = max(self._median(other, metric) for other in cells) or 1.0
         value = figure.summary.median
-        unit = "" if measure.unit in ("count", "yes/no") else f" {measure.unit}"
         return (
             f'<td class="bar" style="--w:{100 * value / top:.1f}%" data-v="{value:.9g}">'
             f'<a href="{anchor(cell, metric)}">'
-            f"{esc(measure.text(value))}{esc(unit)}</a>{times(figure)}</td>"
+            f"{esc(measure.amount(value))}</a>{times(figure)}</td>"
         )
 
     def apps(self) -> str:
@@ -93,7 +92,7 @@ relative to the largest of the app. Sort by any column; every figure leads to it
         rows = []
         for metric in metrics:
             measure = measures[metric.name]
-            unit = "" if measure.unit in ("count", "yes/no") else f", {measure.unit}"
+            unit = f", {measure.unit}" if measure.suffix else ""
             texts = "".join(self._full(cell, metric, measure) for cell in cells)
             rows.append(
                 f'<tr><th scope="row" title="{esc(metric.help)}">{esc(metric.name)}{esc(unit)}</th>{texts}</tr>'

@@ -1,0 +1,53 @@
+"""Quantities: read from text, and written with their units."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model import Metric, Unit
+from harness.text.units import SYMBOLS, parse_quantity, scale
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "unit"),
+    [
+        ("100 MB", 1e8, Unit.BYTES),
+        ("1.5MiB", 1.5 * 2**20, Unit.BYTES),
+        (" 5 ms ", 0.005, Unit.SECONDS),
+        ("3 µs", 3e-6, Unit.SECONDS),
+        ("3 \N{GREEK SMALL LETTER MU}s", 3e-6, Unit.SECONDS),
+        ("2 %", 0.02, Unit.RATIO),
+    ],
+)
+def test_text_with_a_unit_is_a_quantity_of_that_unit_alone(text: str, value: float, unit: Unit) -> None:
+    quantity = parse_quantity(text)
+    assert quantity is not None and quantity.value == pytest.approx(value)
+    assert [other for other in Unit if quantity.fits(other)] == [unit]
+
+
+def test_a_plain_number_fits_every_metric() -> None:
+    quantity = parse_quantity("8")
+    assert quantity is not None and quantity.value == 8.0 and all(quantity.fits(unit) for unit in Unit)
+
+
+@pytest.mark.parametrize("text", ["", "MB", "-1 MB", "1 elephant", "1e3", "inf", "nan", "1 2", "1,5 MB", "٣"])
+def test_other_text_is_none(text: str) -> None:
+    assert parse_quantity(text) is None
+
+
+@given(st.text())
+def test_no_text_raises(text: str) -> None:
+    parse_quantity(text)
+
+
+@given(st.integers(0, 10**6), st.sampled_from([symbol for symbols in SYMBOLS.values() for symbol in symbols]))
+def test_every_symbol_is_read(number: int, symbol: str) -> None:
+    assert parse_quantity(f"{number} {symbol}") == parse_quantity(f"{number}{symbol}") is not None
+
+
+def test_a_count_and_an_answer_have_no_unit() -> None:
+    count, answer = (Metric(name="x", unit=unit, help="") for unit in (Unit.COUNT, Unit.BOOLEAN))
+    assert scale(count, [128.0]).amount(128.0) == "128"
+    assert (scale(answer, [1.0]).amount(1.0), scale(answer, [0.0]).amount(0.0)) == ("yes", "no")
