@@ -38,6 +38,23 @@ CRITERIA = (
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
     Criterion(name="surface", weight=1, metrics=("surface.components",), meaning="components inside"),
+    Criterion(
+        name="patching",
+        weight=1,
+        metrics=("surface.hidden",),
+        meaning="components that only collecting their files again patches, and that no scanner reports",
+    ),
+    Criterion(name="upkeep", weight=1, metrics=("care.lines",), meaning="lines of Dockerfile to maintain"),
+    Criterion(
+        name="missing",
+        weight=1,
+        metrics=("care.missing",),
+        meaning="what the image lacks of time zones, certificates, users, a locale and a shell",
+    ),
+)
+# Known by name, and off if no weight is given.
+OPTIONAL = (
+    Criterion(name="reproducible", weight=0, metrics=("build.reproducible",), meaning="two builds give the same image"),
 )
 
 
@@ -46,7 +63,7 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
 
     Raises UsageError for a name that is neither, a negative weight, and where nothing is left.
     """
-    known = {criterion.name: criterion for criterion in CRITERIA}
+    known = {criterion.name: criterion for criterion in (*CRITERIA, *OPTIONAL)}
     by_name = {metric.name: metric for metric in metrics}
     chosen = {name: criterion.weight for name, criterion in known.items()}
     for name, weight in given.items():

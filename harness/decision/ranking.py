@@ -34,6 +34,9 @@ class _Column:
     def value(self, series: Series) -> float:
         """Natural logarithm, smaller is better."""
         median = float(np.median(series.value))
+        if self.metric.unit is Unit.BOOLEAN:  # a shortcoming counts as one of a count
+            lacks = 1 - median if self.metric.direction is Direction.LARGER else median
+            return math.log(lacks + RAISED)
         log = math.log(median + RAISED if self.metric.unit is Unit.COUNT else median)
         return -log if self.metric.direction is Direction.LARGER else log
 
@@ -92,7 +95,7 @@ class Ranking:
         series = self.series.get((cell.id, metric.name))
         if series is None or not series.value.size:
             return False
-        return metric.unit is Unit.COUNT or float(np.median(series.value)) > 0
+        return metric.unit in (Unit.COUNT, Unit.BOOLEAN) or float(np.median(series.value)) > 0
 
     def _failure(self, cell: CellInfo, metric: Metric) -> str:
         failed = self.failed.get(cell.id, {})

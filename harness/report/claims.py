@@ -98,7 +98,7 @@ def command(interpretation: Interpretation, catalogue: Catalogue | None = None) 
 
 
 def _is_exact(interpretation: Interpretation) -> bool:
-    return interpretation.metric.partition(".")[0] in ("", "size", "surface", "intruder", "harden")
+    return interpretation.metric.partition(".")[0] in ("", "size", "surface", "care", "intruder", "harden")
 
 
 def _switches(patterns: Sequence[str], catalogue: Catalogue | None) -> Iterator[str]:

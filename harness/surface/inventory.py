@@ -17,6 +17,7 @@ from harness.image.tree import Kind, Tree, TreeNode
 from harness.surface import capabilities, databases, secrets, tools
 from harness.surface.examine import is_package_document
 from harness.surface.finding import Finding
+from harness.surface.furnishing import furnished
 from harness.surface.listed import listed
 from harness.surface.origins import ListedFile, Origins, canonical
 from harness.surface.ownership import Installed, Owners
@@ -69,6 +70,7 @@ class Inventory:
     sticky: tuple[str, ...]  # folders all may write to, but not delete others' files in: /tmp
     capabilities: tuple[Special, ...]
     secrets: tuple[Leak, ...]
+    furnished: Mapping[str, bool]  # what programs expect of a system, by harness/surface/furnishing.py's names
     explained: Mapping[str, int]  # B of the files that belong to no component, by what they are
     unexplained: int  # B of the files that could be traced to nothing
     unlisted: Mapping[str, str]  # programs that do not say what they are made of, and their language
@@ -161,6 +163,12 @@ class _Taker:
             sticky=tuple(sorted(self.sticky)),
             capabilities=_sorted(self.capable),
             secrets=tuple(self._secrets(config, owners)),
+            furnished=furnished(
+                self.tree,
+                dict(pair.partition("=")[::2] for pair in _environment(config)),
+                user=user,
+                passwd=texts.get("etc/passwd", b""),
+            ),
             explained=explained,
             unexplained=unexplained,
             unlisted=dict(sorted(unlisted(self.files, owners, self.found))),

@@ -54,7 +54,7 @@ def test_a_clear_lead_over_many_blocks_is_decided(twelve: Run) -> None:
     choice = choose(twelve, CRITERIA)["go"]
     assert choice.confidence is Confidence.DECIDED
     assert choice.take is not None
-    assert choice.take.strategy == "scratch"
+    assert choice.take.strategy == "distroless"
     assert choice.lead is not None
     assert 1 < choice.lead.low < choice.lead.estimate < choice.lead.high
     assert choice.lead.more == 0
@@ -184,7 +184,7 @@ def test_over_all_apps_the_mean_of_the_leads_counts(twelve: Run) -> None:
     leads = [choices[app].lead for app in FEW]
     whole = choices[""]
     assert whole.take is not None
-    assert whole.take.strategy == "scratch"
+    assert whole.take.strategy == "distroless"
     assert whole.lead is not None
     logs = [math.log(lead.estimate) for lead in leads if lead]
     assert math.log(whole.lead.estimate) == pytest.approx(sum(logs) / len(logs))

@@ -50,6 +50,12 @@ SURFACE = (
     Metric(name="surface.hidden", unit=Unit.COUNT, deterministic=True, help="components that no scanner sees"),
     Metric(name="surface.unexplained", unit=Unit.BYTES, deterministic=True, help="bytes that were traced to nothing"),
     Metric(name="surface.packages", unit=Unit.COUNT, deterministic=True, help="distribution packages"),
+    Metric(name="care.lines", unit=Unit.COUNT, deterministic=True, help="lines of the Dockerfile"),
+    Metric(name="care.missing", unit=Unit.COUNT, deterministic=True, help="what the image lacks"),
+    *(
+        Metric(name=f"care.{name}", unit=Unit.BOOLEAN, direction=Direction.LARGER, deterministic=True, help="1: has it")
+        for name in ("zones", "certificates", "users", "locale", "shell")
+    ),
     Metric(name="surface.shells", unit=Unit.COUNT, deterministic=True, help="shells"),
     Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1: the app runs as root"),
     Metric(
@@ -59,11 +65,13 @@ SURFACE = (
 # a scratch JVM has no archive of classes, distroless Python no compiled ones: they start slower
 SLOW = {"java-scratch": 1.6, "spring-scratch": 1.9, "python-distroless": 1.5, "shop-scratch": 1.7}
 PACKAGES = (440, 105, 92, 12, 0)
+LINES = (9, 14, 17, 18, 38)
+LACKING = {"zones": 5, "certificates": 5, "users": 5, "locale": 3, "shell": 3}  # from which strategy on
 COMPONENTS = (455, 120, 107, 27, 36)
 
 
 def manifest(apps: Mapping[str, object] = APPS, **facts: str) -> Manifest:
-    probes = [probe for probe in all_probes() if probe.name not in ("surface", "intruder", "harden", "stages")]
+    probes = [probe for probe in all_probes() if probe.name not in ("surface", "care", "intruder", "harden", "stages")]
     environment = {"processor": "synthetic", "processors": "2", "engine": "docker 20.10.24", "link": "100 Mbit/s"}
     return Manifest(
         environment=Environment(facts={**environment, **facts}),
@@ -199,6 +207,9 @@ def _surface(index: int) -> dict[str, float]:
         "surface.hidden": 21.0 * (index == 4),
         "surface.unexplained": 83.0 * (index == 4),
         "surface.packages": float(PACKAGES[index]),
+        "care.lines": float(LINES[index]),
+        "care.missing": float(sum(index >= at for at in LACKING.values())),
+        **{f"care.{name}": float(index < at) for name, at in LACKING.items()},
         "surface.shells": 2 * shell,
         "surface.root": float(index == 0),
         "intruder.sh": shell,

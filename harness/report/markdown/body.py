@@ -10,6 +10,7 @@ from harness.decision.choice import Choice, Confidence
 from harness.decision.decide import PAGE
 from harness.decision.doubts import planned_once
 from harness.model import Status
+from harness.report.care import care_text
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.words import (
@@ -79,6 +80,8 @@ class Body(DocumentView):
                 lines.append(self._why(choice))
             if text := robust(choice):
                 lines.append(text)
+            if app and choice.take and (text := care_text(self.run, choice.take, choice.rival)):
+                lines.append(text)
             outs = [f"{option.cell.strategy} ({option.out})" for option in choice.options if option.out]
             if outs:
                 lines.append(f"Not a candidate: {'; '.join(outs)}.")
@@ -94,7 +97,7 @@ class Body(DocumentView):
 
     def _why(self, choice: Choice) -> str:
         """The two best, criterion by criterion."""
-        assert choice.rival and choice.lead
+        assert choice.take and choice.rival and choice.lead
         rival = next(option for option in choice.options if option.cell.strategy == choice.rival.strategy)
         first = choice.options[0]
         better: list[str] = []
@@ -112,14 +115,14 @@ class Body(DocumentView):
                 (better if factor > 1 else worse).append(text)
         texts = []
         if better:
-            texts.append(f"it is better in {', '.join(better)}")
+            texts.append(f"{choice.take.strategy} is better in {', '.join(better)}")
         if worse:
             texts.append(f"worse in {', '.join(worse)}")
         if same:
             texts.append(f"the same in {', '.join(same)}")
         lead = choice.lead
         return (
-            f"Against {choice.rival.strategy}, the runner-up, {'; '.join(texts)}. All in all a lead of"
+            f"Why not {choice.rival.strategy}, the runner-up: {'; '.join(texts)}. All in all a lead of"
             f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high, lead.estimate)}."
         )
 

@@ -118,7 +118,7 @@ strategy, paired by block; ≈ no practical difference (within {PRACTICAL:.0%}),
         metrics = [
             metric
             for metric in self.run.manifest.metrics
-            if metric.probe in ("surface", "intruder", "harden")
+            if metric.probe in ("surface", "care", "intruder", "harden")
             and any((cell.id, metric.name) in series for cell in self.run.manifest.cells)
         ]
         if not metrics:
