@@ -69,9 +69,9 @@ class BuildCall:
         try:
             self._take(received)
             self._flush()
-        except BaseException:
+        except (OSError, ProtocolError) as error:
             self._socket.close()
-            raise
+            raise self._broken(error) from error
 
     def run(
         self,
@@ -124,7 +124,10 @@ class BuildCall:
         except TimeoutError:
             raise BuildOutOfTime from None
         except (OSError, ProtocolError, DecodeError) as error:
-            raise EngineError(f"the engine broke off a build: {error}", where=self._endpoint.url) from error
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> EngineError:
+        return EngineError(f"the engine broke off a build: {error}", where=self._endpoint.url)
 
     def _flush(self) -> None:
         if inner := self._session.output():
