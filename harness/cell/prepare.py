@@ -275,13 +275,14 @@ class Workshop:
     def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:
         lab = self._lab
         repository = _repository(cell)
-        manifest = self._push_as(image, repository, "current")
-        changed_manifest = self._push_as(changed, repository, "changed")
         base_manifest = None
         if cell.base and not cell.archive:  # a kept image may stand on a base of another day
             base = lab.bases[cell.base]
             assert not isinstance(base, BaseUnavailable)  # the image was built from it
-            base_manifest = self._push_as(base.name, repository, "base")
+            # before what stands on it: a push then finds the base's layers, and compresses none of them anew
+            base_manifest = lab.store.publish(base, repository, "base") or self._push_as(base.name, repository, "base")
+        manifest = self._push_as(image, repository, "current")
+        changed_manifest = self._push_as(changed, repository, "changed")
         info = lab.engine.inspect(image)
         assert info is not None
         return Prepared(
@@ -305,7 +306,7 @@ class Workshop:
             engine.push(reference)
         finally:
             engine.remove_image(reference)
-        return registry.manifest(repository, name)
+        return registry.manifest(repository, name, architecture=engine.info.architecture)
 
     def ensure(self, prepared: Prepared) -> None:
         """Fetch the cell's image back where a pull on this very engine has removed it (node kind "layers")."""

@@ -146,6 +146,8 @@ class DockerEngine:
                 )
         except OSError as error:
             raise EngineError(f"cannot be read: {error.strerror}", where=str(archive)) from error
+        if broken := next((line for line in said.splitlines() if "rror unpacking image" in line), ""):
+            raise EngineError(f"the image cannot be unpacked: {broken.strip()}", where=str(archive))
         names = [line.partition(": ")[2] for line in said.splitlines() if line.startswith("Loaded image")]
         if len(names) != 1:
             raise EngineError(f"one image expected in the archive, the engine found {names}", where=str(archive))
@@ -212,13 +214,11 @@ class DockerEngine:
                 timeout=3600.0,
             ):
                 digest = (message.get("aux") or {}).get("Digest") or digest
-        if not digest:
-            raise EngineError("the engine did not report the digest it pushed", where=name)
-        return digest
+        return digest or self.resolve(name)  # with containerd's image store the engine does not say it
 
     def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
         repository, tag = split(name)
-        log = PullLog()
+        log = PullLog(polled=self._info.image_store == "containerd")
         t0 = time.monotonic()
         with _failing_as(PullFailed, name):
             for message in self._http.stream(

@@ -28,7 +28,7 @@ from harness.settings import FRESH
 _PREFIX = "kept-"
 _RECORD = "tare.json"
 _OWN = Programs()  # this machine's
-_FORMAT = 2  # of the folder; raise it and what is kept is removed
+_FORMAT = 3  # of the folder; raise it and what is kept is removed
 # What of a data root is not images and layers (daemon/daemon.go of moby): of containers and networks that are gone.
 _OTHERS = ("containers", "network", "plugins", "runtimes", "swarm", "tmp", "trust", "volumes")
 _CONTAINERD = "containerd"  # images of the containerd store, and nothing that lasts of the classic store

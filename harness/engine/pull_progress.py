@@ -1,4 +1,9 @@
-"""From the engine's messages of a pull to the way of each layer."""
+"""From the engine's messages of a pull to the way of each layer.
+
+The classic store sends a message when something happens. With containerd's image store the engine looks every 0.1 s at
+what containerd has done (moby, daemon/containerd/progress.go): a layer that took 20 ms may seem to have taken 0.1 s or
+none, and until 27.5 there is no message of unpacking at all. Such times are not kept, because they would be wrong.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,9 @@ _MARKS = {
 class PullLog:
     """Folds the messages of POST /images/create, each with its time since the pull's t0, into layers and digest."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, polled: bool = False) -> None:
+        """`polled`: the messages come from an engine that looks now and then, so their times are not kept."""
+        self._marks = {} if polled else _MARKS
         self._layers: dict[str, dict[str, float]] = {}
         self._reused: set[str] = set()
         self.digest = ""
@@ -31,9 +38,9 @@ class PullLog:
         elif layer and status == "Already exists":
             self._layers.setdefault(layer, {})
             self._reused.add(layer)
-        elif layer and (mark := _MARKS.get(status)):
+        elif layer and (mark := self._marks.get(status)):
             self._layers.setdefault(layer, {}).setdefault(mark, at)
-        elif layer and status in _LAYER:
+        elif layer and (status in _LAYER or status in _MARKS):
             self._layers.setdefault(layer, {})
 
     def layers(self) -> tuple[LayerPull, ...]:

@@ -109,7 +109,8 @@ class Transport:
         with self.open("POST", path, timeout=limit, **request) as response:
             for line in _lines(response, deadline):
                 message = orjson.loads(line)
-                if error := message.get("error"):
+                # "error" is deprecated since API 1.48, and "errorDetail" has been beside it since 1.0
+                if error := message.get("error") or (message.get("errorDetail") or {}).get("message"):
                     raise BrokenOff(str(error).strip())
                 yield message
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from harness.settings import FRESH
 
-_FORMAT = 1  # of the folder; raise it and what is kept is forgotten
+_FORMAT = 2  # of the folder; raise it and what is kept is forgotten
 _STORE = Path("docker/registry/v2")
 _DIGESTS = (Path("_manifests/revisions/sha256"), Path("_layers/sha256"))  # folders named by what a repository holds
 

@@ -149,7 +149,14 @@ def open_lab(
             depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
             own = replace(settings, cache=settings.cache / "floating") if track == "floating" else settings
-            store = Bases(own, catalogue.bases, catalogue.release, pinned=track == "pinned", announce=say)
+            store = Bases(
+                own,
+                catalogue.bases,
+                catalogue.release,
+                pinned=track == "pinned",
+                announce=say,
+                registry=registry.push,
+            )
             wanted = {TOOL_BASE, *roles, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):

@@ -125,10 +125,14 @@ class PullProbe(CellProbe):
 
 
 def reading(prefix: str, result: PullResult, manifest: ImageManifest) -> Reading:
-    """Values and phases of a pull: `prefix`.total, .download, .unpack (s) and .fetched (B)."""
+    """Values and phases of a pull: `prefix`.total, .download, .unpack (s) and .fetched (B).
+
+    .download and .unpack are absent if the engine did not say when each layer had arrived or was unpacked.
+    """
     sizes = {layer.digest.removeprefix("sha256:"): layer.size for layer in manifest.layers}
     phases: list[Phase] = []
     download = unpack = fetched = 0.0
+    heard = all(layer.reused or layer.complete is not None for layer in result.layers)
     for layer in result.layers:
         if layer.reused:
             continue
@@ -140,7 +144,9 @@ def reading(prefix: str, result: PullResult, manifest: ImageManifest) -> Reading
         if layer.complete is not None and layer.extract_start is not None:
             phases.append(Phase(f"unpack {layer.layer}", layer.extract_start, layer.complete - layer.extract_start))
             unpack += layer.complete - layer.extract_start
-    values = {"total": result.seconds, "download": download, "unpack": unpack, "fetched": fetched}
+    values = {"total": result.seconds, "fetched": fetched}
+    if heard:
+        values |= {"download": download, "unpack": unpack}
     return Reading({f"{prefix}.{key}": value for key, value in values.items()}, tuple(phases))
 
 

@@ -70,8 +70,12 @@ class Prediction:
 def profile(pull: PullResult, manifest: ImageManifest) -> PullProfile:
     """The profile of an image from an unshaped pull of it into an empty node.
 
-    Engines print the first digits of the *blob's* digest. Raises LabError where the pull did not fetch every layer.
+    Engines print the first digits of the *blob's* digest. If the engine did not say when layers were complete (it does
+    not with containerd's image store), the time of the whole pull is spread over the layers by their size. Raises
+    LabError where the pull did not fetch every layer.
     """
+    if any(layer.complete is None and not layer.reused for layer in pull.layers):
+        return _profile_of_total(pull, manifest)
     layers: list[LayerCost] = []
     seen: set[str] = set()
     first_start, last_complete = math.inf, 0.0
@@ -93,6 +97,25 @@ def profile(pull: PullResult, manifest: ImageManifest) -> PullProfile:
     if not layers:
         return PullProfile((), pull.seconds, 0.0)
     return PullProfile(tuple(layers), first_start, max(pull.seconds - last_complete, 0.0))
+
+
+def _profile_of_total(pull: PullResult, manifest: ImageManifest) -> PullProfile:
+    """The profile of a pull of which only the total is known.
+
+    An unshaped pull is taken as unpacking and nothing else, because the link is as fast as the machine. What of it was
+    the download is then counted twice on a slow link: `link.error` shows by how much.
+    """
+    fetched = {blob.digest: blob.size for blob in manifest.layers}
+    for digest in fetched:
+        found = _find(pull.layers, digest)
+        if found is None or found.reused:
+            state = "does not mention" if found is None else "did not fetch"
+            raise LabError(
+                f"the pull {state} layer {digest[:19]}", fix="Profile a pull of the same image into an empty node."
+            )
+    rate = pull.seconds / max(sum(fetched.values()), 1)
+    layers = [LayerCost(digest, size, size * rate) for digest, size in fetched.items()]
+    return PullProfile(tuple(layers), 0.0, 0.0) if layers else PullProfile((), pull.seconds, 0.0)
 
 
 def predict(

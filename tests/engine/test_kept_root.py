@@ -50,7 +50,7 @@ class Ended:
         return self.stops
 
 
-def root(folder: Path, name: str, *ages: float, version: str = DOCKERD, form: int = 2) -> Path:
+def root(folder: Path, name: str, *ages: float, version: str = DOCKERD, form: int = 3) -> Path:
     """A kept data root whose images were last had `ages` (s) ago."""
     path = folder / f"kept-{name}"
     (path / "overlay2").mkdir(parents=True)
@@ -82,7 +82,7 @@ def test_the_newest_is_taken_and_the_others_end_with_the_run(tmp_path):
         lambda engines: root(engines, "a", -HOUR),  # a clock that was put back
         lambda engines: root(engines, "a", HOUR, form=0),
         lambda engines: root(engines, "a"),
-        lambda engines: (root(engines, "a", HOUR) / "tare.json").write_text('{"format": 2, "doc'),
+        lambda engines: (root(engines, "a", HOUR) / "tare.json").write_text('{"format": 3, "doc'),
         lambda engines: (root(engines, "a", HOUR) / "tare.json").write_text('["a list"]'),
         lambda engines: (root(engines, "a", HOUR) / "tare.json").unlink(),
     ],
@@ -162,7 +162,7 @@ def test_images_of_other_runs_stay_while_they_are_fresh(tmp_path_factory, ages, 
     ids = [build(engine, f"cell/{number}:current") for number in range(len(ages))]
     fresh = {id_: time.time() - age for id_, age in zip(ids, ages, strict=True)}
     first = root(folder / "engines", "a")
-    (first / "tare.json").write_text(json.dumps({"format": 2, "dockerd": DOCKERD, "images": fresh}))
+    (first / "tare.json").write_text(json.dumps({"format": 3, "dockerd": DOCKERD, "images": fresh}))
     daemon = Ended(folder / "engines" / "1234")
     roots = KeptRoots(folder / "engines")
     with Keeper(folder) as keeper:

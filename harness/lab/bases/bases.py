@@ -13,9 +13,11 @@ from pathlib import Path
 from harness.engine.contract import Engine
 from harness.errors import BaseUnavailable, EngineError
 from harness.image import archive
+from harness.image.manifest import ImageManifest
 from harness.lab.apt.root import PATH
 from harness.lab.bases.files import Made, Store, now
 from harness.lab.bases.maker import Maker, Result, architecture, layers, stands_on
+from harness.lab.upload import Uploader, pack_layer
 from harness.model import Base
 from harness.settings import IMAGE_PREFIX, LABEL, Settings
 
@@ -52,8 +54,13 @@ class Bases:
         *,
         announce: Callable[[str], None],
         pinned: bool = False,
+        registry: str = "",
     ) -> None:
-        """`pinned`: upstream references stay at the digests found before, as packages do without a refresh."""
+        """`pinned`: upstream references stay at the digests found before, as packages do without a refresh.
+
+        `registry` is the host:port of a registry that engines pull made bases from, so that each has the same
+        compressed bytes. Without one, engines load them from an archive and compress them as they like.
+        """
         self._pinned = pinned
         self._lane = settings.lane
         self._bases = bases
@@ -61,6 +68,8 @@ class Bases:
         self._announce = announce
         self._store = Store(settings.cache / "bases")
         self._loading: dict[str, threading.Lock] = {}  # by image name
+        self._registry = registry
+        self._manifests: dict[str, ImageManifest] = {}  # of what the registry has, by image name
         self._maker = Maker(bases, release, self._store, settings.cache / "debs", announce)
 
     def ensure(
@@ -89,13 +98,38 @@ class Bases:
             with self._loading.setdefault(image.name, threading.Lock()):
                 self._load(engine, image)
 
+    def publish(self, image: BaseImage, repository: str, tag: str) -> ImageManifest | None:
+        """Have the registry hold a made base under `repository:tag`, so that a push of what stands on it finds the
+        base's layers there; None in the upstream lane or without a registry. Raises LabError.
+        """
+        if not self._registry or image.lane == "upstream":
+            return None
+        return Uploader(self._registry).also(self._uploaded(image), _split(image.name)[0], repository, tag)
+
+    def _uploaded(self, image: BaseImage) -> ImageManifest:
+        """The manifest of a base that the registry holds under its own name."""
+        if image.name not in self._manifests:
+            layers = [pack_layer(path, self._store.packed(path)) for path in image.layers]
+            repository, tag = _split(image.name)
+            uploader = Uploader(self._registry)
+            self._manifests[image.name] = uploader.image(repository, tag, config=image.config, layers=layers)
+        return self._manifests[image.name]
+
     def _load(self, engine: Engine, image: BaseImage) -> None:
+        if self._registry and image.lane != "upstream":
+            self._uploaded(image)  # also if the engine has it: it may push what stands on it
         known = engine.inspect(image.name)
         if known and tuple(known.diff_ids) == image.diff_ids:  # ids differ between kinds of image store
             return
         if image.lane == "upstream":
             engine.pull(image.provenance["reference"])
             engine.tag(image.provenance["reference"], image.name)
+            return
+        if self._registry:
+            name = f"{self._registry}/{image.name}"
+            engine.pull(name)
+            engine.tag(name, image.name)
+            engine.remove_image(name)
             return
         path = self._store.passing(f"{image.role}.tar")
         try:
@@ -240,6 +274,12 @@ def _registry(reference: str) -> str:
 
 def _name(role: str, digest: str) -> str:
     return f"{IMAGE_PREFIX}base/{role}:{digest.removeprefix('sha256:')[:12]}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Repository and tag of a base's name."""
+    repository, _, tag = name.rpartition(":")
+    return repository, tag
 
 
 def _list(value: object) -> list[object]:

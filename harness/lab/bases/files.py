@@ -3,6 +3,7 @@
 Below settings.cache/"bases":
 
     layers/<digest>.tar    each layer once, however many bases share it
+    layers/<digest>.gz     the same compressed, once an engine has needed it; its digest and size are in <digest>.json
     made/<key>.lock.json   package, version and SHA-256 of all that went in, and the dates of the package lists
     made/<key>.json        the result of one recipe; written last, so what is there is complete
     index.json             for people: when and from what each role was made
@@ -47,6 +48,10 @@ class Store:
 
     def layer(self, diff_id: str) -> Path:
         return self.folder / "layers" / f"{diff_id.removeprefix('sha256:')}.tar"
+
+    def packed(self, layer: Path) -> Path:
+        """Where a layer is compressed, or is to be."""
+        return layer.with_suffix(".gz")
 
     def lock(self, key: str) -> Path:
         return self.folder / "made" / f"{key}.lock.json"
