@@ -302,11 +302,36 @@ def test_a_newer_engine_is_understood(newer: DockerEngine) -> None:
     assert (state.address, state.ports) == ("10.1.2.3", {8080: 4000})
 
 
-def test_an_error_in_the_middle_of_an_answer(newer: DockerEngine, recorded: Recorded) -> None:
-    said = [b'{"status":"Downloading","id":"a"}', b'{"errorDetail":{"message":"no space"},"error":"no space"}']
+@pytest.mark.parametrize("both", [True, False])  # "error" is deprecated since API 1.48
+def test_an_error_in_the_middle_of_an_answer(newer: DockerEngine, recorded: Recorded, both: bool) -> None:
+    error = {"errorDetail": {"message": "no space"}, **({"error": "no space"} if both else {})}
+    said = [b'{"status":"Downloading","id":"a"}', json.dumps(error).encode()]
     recorded.answers["/images/create"] = (200, said)
     with pytest.raises(PullFailed, match=r"tare.local/a:1: no space$"):
         newer.pull("tare.local/a:1")
+
+
+def test_a_digest_that_the_engine_does_not_say_is_the_registrys(newer: DockerEngine, recorded: Recorded) -> None:
+    """The containerd store of 24 to 29 sends a line of status, and nothing for programs."""
+    status = {"status": "1: digest: sha256:1234 size: 901"}
+    recorded.answers["/images/r:5000/tare.local/a/push"] = (200, [json.dumps(status).encode()])
+    answer = {"Descriptor": {"digest": "sha256:5678"}}
+    recorded.answers["/distribution/r:5000/tare.local/a:1/json"] = (200, [json.dumps(answer).encode()])
+    assert newer.push("r:5000/tare.local/a:1") == "sha256:5678"
+
+
+def test_an_image_that_cannot_be_unpacked_is_not_loaded(
+    newer: DockerEngine, recorded: Recorded, tmp_path: Path
+) -> None:
+    said = [
+        {"stream": "Loaded image: tare.local/a:1\n"},
+        {"stream": "Error unpacking image tare.local/a:1: no space left\n"},
+    ]
+    recorded.answers["/images/json"] = (200, [b"[]"])
+    recorded.answers["/images/load"] = (200, [json.dumps(line).encode() for line in said])
+    (tmp_path / "a.tar").write_bytes(b"any")
+    with pytest.raises(EngineError, match=r"a\.tar: the image cannot be unpacked.*no space left"):
+        newer.load(tmp_path / "a.tar", tag="tare.local/a:1")
 
 
 def test_an_answer_that_does_not_end(newer: DockerEngine, recorded: Recorded) -> None:
@@ -336,6 +361,27 @@ def test_an_engine_without_sessions_cannot_build(newer: DockerEngine) -> None:
 
 LAYERS = st.lists(st.sampled_from(["a", "b", "c"]), unique=True, min_size=1)
 SAID = ["Pulling fs layer", "Waiting", "Downloading", "Verifying Checksum", "Download complete", "Extracting"]
+
+
+def test_times_that_an_engine_looks_for_now_and_then_are_not_kept() -> None:
+    """What 28.5 said of a pull with containerd's store: "b" took less than the 0.1 s between two looks."""
+    log = PullLog(polled=True)
+    said = [
+        (0.05, "a", "Pulling fs layer"),
+        (0.12, "a", "Downloading"),
+        (0.82, "a", "Download complete"),
+        (0.82, "b", "Download complete"),
+        (1.03, "a", "Extracting"),
+        (1.31, "a", "Pull complete"),
+        (1.31, "c", "Already exists"),
+    ]
+    for at, layer, status in said:
+        log.feed({"id": layer, "status": status}, at)
+    assert log.layers() == (
+        LayerPull(layer="a", reused=False),
+        LayerPull(layer="b", reused=False),
+        LayerPull(layer="c", reused=True),
+    )
 
 
 def test_the_way_of_layers() -> None:

@@ -202,12 +202,24 @@ def test_times_the_engine_kept_to_itself_are_made_do_without() -> None:
     [
         ((), "does not mention"),
         ((LayerPull(layer=digest(0)[7:19], reused=True),), "did not fetch"),
-        ((LayerPull(layer=digest(0)[7:19], reused=False, download_end=1.0),), "did not complete"),
+        ((LayerPull(layer=digest(1)[7:19], reused=False),), "does not mention"),
     ],
 )
 def test_a_pull_that_did_not_fetch_all_has_no_profile(layers: tuple[LayerPull, ...], says: str) -> None:
     with pytest.raises(LabError, match=says):
         profile(PullResult(seconds=1.0, layers=layers), manifest([10]))
+
+
+@given(sizes=st.lists(st.integers(1, 10**9), min_size=1, max_size=8), seconds=st.floats(0.1, 100))
+def test_a_pull_of_which_only_the_total_is_known_has_a_profile(sizes: list[int], seconds: float) -> None:
+    layers = tuple(LayerPull(layer=digest(i)[7:19], reused=False) for i in range(len(sizes)))
+    found = profile(PullResult(seconds=seconds, layers=layers), manifest(sizes))
+    assert [layer.bytes for layer in found.layers] == sizes
+    fast = predict(found, bits_per_second=1e18).seconds
+    assert fast == pytest.approx(seconds, rel=1e-6), "over a link as fast as the one it was measured on"
+    slow = predict(found, bits_per_second=1e6).seconds
+    assert max(seconds, sum(sizes) * 8 / 1e6) <= slow * (1 + 1e-9)
+    assert slow <= (seconds + sum(sizes) * 8 / 1e6) * (1 + 1e-9)
 
 
 # Live: real pulls into real empty nodes over real links.
