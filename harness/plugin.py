@@ -6,9 +6,10 @@ Loaded by `python -m harness bench` (which is what `tox -e bench` calls). Collec
 
 from __future__ import annotations
 
+import argparse
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
+from harness.decision.engines import ENGINE, TOGETHER
 from harness.errors import TareError, UsageError
 from harness.model import Cell, Status, Try, Unit
 from harness.probes import all_probes
@@ -24,7 +26,7 @@ from harness.report.table import render
 from harness.run.job import DEFAULT_BUDGET, Job, measure
 from harness.run.plan import parse_budget
 from harness.run.workers import PREPARE
-from harness.settings import Settings
+from harness.settings import EngineChoice, Settings
 from harness.store.run import Run, latest, read_run
 from harness.text.display import Display
 
@@ -50,6 +52,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--app", metavar="NAME", action="append", default=[], help="also measure an app that is off by default"
     )
+    group.addoption(
+        "--engine",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="engine to measure on, such as private:28.5+containerd (default: TARE_ENGINE); several: one run on each",
+    )
+    group.addoption("--together", metavar="WORD", default="", help=argparse.SUPPRESS)  # of runs on several engines
     group.addoption("--results", metavar="DIR", default="results", help="folder of the stored runs (default: results)")
 
 
@@ -109,7 +119,7 @@ class BenchmarkSession:
         self.results = self.root / str(config.getoption("--results"))
         self.probes = all_probes()
         try:
-            self.settings = Settings.from_environ()
+            self.settings = _settings(config.getoption("--engine"))
             self.catalogue: Catalogue = read(self.root)
             self.resume = self._resumed()
         except TareError as error:
@@ -145,6 +155,7 @@ class BenchmarkSession:
         wanted = {r.probe for r in recorded}
         probes = [probe for probe in self.probes if {probe.name, probe.beside} & wanted]
         budget, blocks = self._config.getoption("--budget"), self._config.getoption("--blocks")
+        word = self._config.getoption("--together")
         job = Job(
             root=self.root,
             results=self.results,
@@ -155,6 +166,7 @@ class BenchmarkSession:
             blocks=blocks,
             seed=self._config.getoption("--seed"),
             resume=self.resume,
+            note={TOGETHER: word, ENGINE: self.settings.engine} if word else {},
         )
         self.run = read_run(measure(job, self.settings, display))
 
@@ -175,6 +187,14 @@ class BenchmarkSession:
         if not run.manifest.cells:
             raise UsageError("the run has no cells", where=str(folder))
         return run
+
+
+def _settings(engines: Sequence[str]) -> Settings:
+    """What the environment says, with the engine that was asked for. Raises UsageError."""
+    settings = Settings.from_environ()
+    if len(engines) > 1:
+        raise UsageError("one run has one engine", where="--engine", fix="Call `tare bench` to measure on several.")
+    return replace(settings, engine=str(EngineChoice.parse(engines[0], where="--engine"))) if engines else settings
 
 
 def _reason(try_: Try) -> str:

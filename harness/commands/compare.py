@@ -1,4 +1,4 @@
-"""`tare compare A B`: two cells of a run, or the same cells of two runs."""
+"""`tare compare A B`: two cells of a run, the same cells of two runs, or of two engines of one job."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ PLACE = 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit code: 0 if nothing is decidedly worse in B, 1 if something is, 2 if they cannot be compared."
-    parser.add_argument("a", metavar="A", help="a cell, such as go-full, or a run")
-    parser.add_argument("b", metavar="B", help="a cell of the same run, or a run")
+    parser.add_argument("a", metavar="A", help="a cell, such as go-full, a run, or an engine")
+    parser.add_argument("b", metavar="B", help="a cell of the same run, a run, or another engine")
     parser.add_argument("--run", help="the run of the cells (default: the newest)")
     add_results(parser)
     parser.add_argument(
@@ -28,13 +28,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from harness.report.compare import compare_cells, compare_runs, render, worse
+    from harness.report.documents import runs_on
     from harness.store.run import read_run
 
     try:
         folders = [find_run(name, options.results) for name in (options.a, options.b)]
     except UsageError:
         folders = []
-    if folders:
+    job = [] if folders else runs_on(options.run, options.results, (options.a, options.b))
+    if job:
+        first, second = job
+        lines = compare_runs(first, second, options.metric, full=options.full, engines=True)
+        names = (options.a, options.b)
+    elif folders:
         first, second = (read_run(folder) for folder in folders)
         lines = compare_runs(first, second, options.metric, full=options.full)
         names = (first.id, second.id)

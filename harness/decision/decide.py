@@ -11,6 +11,7 @@ from harness.decision.choice import Choice
 from harness.decision.constraints import Constraint
 from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.doubts import Doubt, doubts, joined, withheld
+from harness.decision.engines import Holding, OnEngine, engine_of, holding
 from harness.decision.figures import FLOOR, Figures, figures, select
 from harness.decision.overall import choose
 from harness.model import Metric
@@ -32,6 +33,12 @@ class Decision:
     doubts: tuple[Doubt, ...]
     now: float  # Unix time, s
     claims: tuple[Judgement, ...] = ()
+    engines: tuple[OnEngine, ...] = ()  # the same cells on other engines, measured by the same job
+
+    def holding(self, app: str) -> Holding | None:
+        """Where the choice for an app holds; None unless several engines were measured."""
+        mine = OnEngine(engine=engine_of(self.run), run=self.run, choices=self.choices)
+        return holding(app, mine, self.engines, self.criteria)
 
     def weighed(self) -> list[Metric]:
         """The metric that each criterion rests on: the first of its metrics that was measured."""
@@ -48,8 +55,12 @@ def decide(
     constraints: Sequence[Constraint] = (),
     now: float,
     claims: Iterable[Claim] = (),
+    others: Sequence[Run] = (),
 ) -> Decision:
-    """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness."""
+    """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness.
+
+    `others` are runs of the same cells on other engines: each is decided for itself.
+    """
     run = joined(runs)
     found = doubts(runs, now=now)
     wanted = {metric.name for metric in select(run) if metric.probe != FLOOR}
@@ -66,4 +77,8 @@ def decide(
         doubts=found,
         now=now,
         claims=judge(claims, runs),
+        engines=tuple(
+            OnEngine(engine=engine_of(other), run=other, choices=choose(other, criteria, constraints))
+            for other in others
+        ),
     )

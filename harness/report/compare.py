@@ -40,12 +40,19 @@ def compare_cells(
     return _lines([(run, first, run, second, metric) for metric in metrics])
 
 
-def compare_runs(first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False) -> list[ComparedMetric]:
+# What may differ between the runs of one job on several engines.
+_OF_ENGINE = frozenset(("engine", "runtime", "storage driver", "image store", "gunzip", "node engine", "cgroup"))
+
+
+def compare_runs(
+    first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False, engines: bool = False
+) -> list[ComparedMetric]:
     """Cells that both runs have. Their blocks have nothing in common but the number, so that durations are paired at
-    random: what the pairing cannot tell stays in the interval. Raises UsageError where the environments differ."""
+    random: what the pairing cannot tell stays in the interval. Raises UsageError where the environments differ; with
+    `engines`, the facts of the engine may."""
     ours, theirs = first.manifest.environment, second.manifest.environment
-    if ours.fingerprint != theirs.fingerprint:
-        keys = [key for key in sorted({*ours.facts, *theirs.facts}) if ours.facts.get(key) != theirs.facts.get(key)]
+    keys = [key for key in sorted({*ours.facts, *theirs.facts}) if ours.facts.get(key) != theirs.facts.get(key)]
+    if set(keys) - (_OF_ENGINE if engines else set()):
         said = "; ".join(f"{key}: {ours.facts.get(key, 'absent')} / {theirs.facts.get(key, 'absent')}" for key in keys)
         raise UsageError(
             f"the runs come from different environments ({said})",

@@ -11,11 +11,13 @@ from harness.claims.read import Claim, read_claims
 from harness.decision.constraints import Constraint
 from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import PAGE, Decision, decide
+from harness.decision.engines import TOGETHER, engine_of, together
 from harness.errors import CatalogueError, StoreError, TareError
 from harness.probes import all_probes
 from harness.report.markdown import decision as decision_document
 from harness.report.page import page
-from harness.store.run import Run, read_run
+from harness.store.format import read_manifest
+from harness.store.run import Run, latest, list_runs, read_run
 
 DECISION = "decision.md"
 CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in
@@ -45,7 +47,42 @@ def make(
         constraints=constraints,
         now=time.time(),
         claims=_claims(),
+        others=siblings(runs[0]) if len(runs) == 1 else (),
     )
+
+
+def siblings(run: Run) -> list[Run]:
+    """The runs of the same job on other engines, in the order in which they were made. One that cannot be read is left
+    out, because a decision does not need it.
+    """
+    found: list[Run] = []
+    if not together(run):
+        return found
+    for folder in list_runs(run.folder.parent):
+        try:
+            other = read_run(folder) if folder != run.folder and together_of(folder) == together(run) else None
+        except StoreError:
+            continue
+        if other and other.series():
+            found.append(other)
+    return found
+
+
+def runs_on(name: str | None, results: Path, engines: Sequence[str]) -> list[Run]:
+    """The run on each of these engines, of the job that the run `name` (default: the newest) belongs to; an empty list
+    unless all of them are engines of that job. Raises StoreError.
+    """
+    try:
+        newest = read_run(results / name if name else latest(results))
+    except StoreError:
+        return []
+    known = {engine_of(run): run for run in (newest, *siblings(newest)) if engine_of(run)}
+    return [known[engine] for engine in engines] if all(engine in known for engine in engines) else []
+
+
+def together_of(folder: Path) -> str:
+    """What a stored run has in common with the runs of the same job. Raises StoreError."""
+    return str(read_manifest(folder).plan.get(TOGETHER) or "")
 
 
 def _claims() -> tuple[Claim, ...]:

@@ -25,7 +25,7 @@ from harness.report.words import (
     times,
 )
 from harness.stats.intervals import PRACTICAL
-from harness.text.units import counted
+from harness.text.units import counted, scale
 
 
 def render(decision: Decision) -> str:
@@ -75,8 +75,8 @@ class Head(DocumentView):
             name = f"**{app}**" if app else "**all apps alike**"
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
-            rows.append([name, *cells, brief(choice)])
-        lines = [markdown(self._headers(), rows)]
+            rows.append([name, *cells, brief(choice), *self._holds_on(app)])
+        lines = [markdown(self._headers(), rows), *self._flips()]
         if command := self._more():
             said = "“Ahead” is of the weighted score over all criteria. Surer with"
             lines.append(f"{said} `{command}`: so many blocks in all.")
@@ -93,7 +93,39 @@ class Head(DocumentView):
         words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
         before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
         heads = [f"{words.get(metric.name, metric.name)} (instead of with {before})" for metric in self._heads()]
-        return ["app", "take", *heads, "how sure"]
+        return ["app", "take", *heads, "how sure", *(["holds on"] if self.decision.engines else [])]
+
+    def _holds_on(self, app: str) -> list[str]:
+        """The last cell of a row: the engines on which the same strategy comes first."""
+        if not self.decision.engines:
+            return []
+        found = self.decision.holding(app)
+        if found is None:
+            return ["–"]
+        without = f"; no choice on {', '.join(found.without)}" if found.without else ""
+        return [("all of " if not (found.flips or without) else "") + ", ".join(found.same) + without]
+
+    def _flips(self) -> list[str]:
+        """A warning for each engine on which another strategy comes first, with the numbers of both."""
+        lines = []
+        for app in self.decision.choices:
+            found = self.decision.holding(app) if app else None
+            for flip in found.flips if found else ():
+                metric = next((item for item in self.run.manifest.metrics if item.name == flip.metric), None)
+                where = f"> **Not on {flip.engine}.** {app}: {flip.theirs.strategy} comes first there,"
+                if metric is None:
+                    lines.append(f"{where} not {flip.ours.strategy}.")
+                    continue
+                measure = scale(metric, [value for value in (*flip.here, *flip.there) if value is not None])
+                here, there = (
+                    " and ".join("not measured" if value is None else measure.text(value) for value in pair)
+                    for pair in (flip.here, flip.there)
+                )
+                lines.append(
+                    f"{where} not {flip.ours.strategy}. `{metric.name}` of {flip.ours.strategy} and"
+                    f" {flip.theirs.strategy}, {measure.unit}: {here} here, {there} there."
+                )
+        return lines
 
     def _heads(self) -> list[Metric]:
         known = {metric.name: metric for metric in self.decision.metrics}
