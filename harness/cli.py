@@ -87,7 +87,7 @@ def bench(arguments: Sequence[str]) -> int:
         return UsageError.exit_code
     engines, rest = _engines(arguments)
     if len(engines) > 1:
-        return _bench_on_each(engines, rest)
+        return bench_on_each(engines, rest)
     # pytest-benchmark's table has a row per duration and no sizes: shown only to those who ask for it
     asked = any(argument.startswith(("--benchmark", "-v", "--verbose")) for argument in arguments)
     quiet = [] if asked else ["--benchmark-quiet"]
@@ -112,7 +112,7 @@ def _engines(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     return options.engine, rest
 
 
-def _bench_on_each(engines: Sequence[str], arguments: Sequence[str]) -> int:
+def bench_on_each(engines: Sequence[str], arguments: Sequence[str]) -> int:
     """The same job on several engines, one after the other in a shuffled order, each in a process of its own: two
     engines that measure at the same time would disturb each other.
     """

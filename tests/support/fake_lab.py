@@ -91,7 +91,7 @@ class FakeRegistry:
     def __init__(self, images: dict[str, FakeImage]) -> None:
         self._images = images
 
-    def manifest(self, repository: str, reference: str) -> ImageManifest:
+    def manifest(self, repository: str, reference: str, *, architecture: str = "") -> ImageManifest:
         image = self._images[f"{REGISTRY}/{repository}:{reference}"]
         blobs = [_blob(image.config), *(_blob(gzip.compress(layer, mtime=0)) for layer in image.layers)]
         return ImageManifest(image.manifest_digest, "application/json", blobs[0], tuple(blobs[1:]))

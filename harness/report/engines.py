@@ -1,0 +1,103 @@
+"""docs/engines.md: what runs of one job measured on which engine, what they did not, and why. The page is what ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.decision.engines import engine_of
+from harness.decision.figures import FLOOR
+from harness.report.markdown.view import markdown
+from harness.store.run import Run
+from harness.text.units import counted
+
+_FACTS = (
+    "engine",
+    "image store",
+    "storage driver",
+    "runtime",
+    "gunzip",
+    "node",
+    "node engine",
+    "start path",
+    "page cache",
+)
+_COMPARED = ("size.transfer", "size.unpacked", "pull.empty.total", "start.warm.total")
+
+
+def render(runs: Sequence[Run]) -> str:
+    """The page as Markdown; the runs are of one job, in the order of their engines."""
+    names = [engine_of(run) or run.manifest.environment.facts.get("engine", "") for run in runs]
+    parts = [
+        "# Engines",
+        "What `tox -e engines` measured on each engine, with one block. The page shows what ran. A metric without"
+        " samples is absent, and the last section shows why. Numbers of one block show that a metric can be measured, and"
+        " not which engine is faster.",
+        "## Versions",
+        markdown(["", *names], _facts(runs)),
+        "## Probes",
+        "How many of the cells have samples of every metric of the probe.",
+        markdown(["probe", *names], _probes(runs)),
+        "## Values",
+        markdown(["cell", "metric", *names], _values(runs)),
+        "## What was not measured",
+        "\n".join(_missing(runs, names)) or "Everything was measured on every engine.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _facts(runs: Sequence[Run]) -> list[list[str]]:
+    facts = [run.manifest.environment.facts for run in runs]
+    present = [name for name in _FACTS if any(name in found for found in facts)]
+    return [[name, *(found.get(name, "as the run's") for found in facts)] for name in present]
+
+
+def _probes(runs: Sequence[Run]) -> list[list[str]]:
+    names = dict.fromkeys(metric.probe for run in runs for metric in run.manifest.metrics if metric.probe != FLOOR)
+    return [[probe, *(_whole(run, probe) for run in runs)] for probe in names]
+
+
+def _whole(run: Run, probe: str) -> str:
+    metrics = [metric.name for metric in run.manifest.metrics if metric.probe == probe]
+    cells = [cell.id for cell in run.manifest.cells]
+    series = run.series()
+    found = {cell: sum((cell, metric) in series for metric in metrics) for cell in cells}
+    if not any(found.values()):
+        return "not measured"
+    absent = [metric for metric in metrics if not any((cell, metric) in series for cell in cells)]
+    text = f"{sum(map(bool, found.values()))} of {len(cells)}"
+    return f"{text}, without {counted(len(absent), 'metric')}" if absent else text
+
+
+def _values(runs: Sequence[Run]) -> list[list[str]]:
+    rows = []
+    for cell in dict.fromkeys(cell.id for run in runs for cell in run.manifest.cells):
+        for name in _COMPARED:
+            metric = next((item for run in runs for item in run.manifest.metrics if item.name == name), None)
+            if metric is None:
+                continue
+            found = [run.series().get((cell, name)) for run in runs]
+            unit, factor, digits = ("MB", 1e-6, 2) if metric.unit == "B" else ("s", 1.0, 3)
+            texts = ["–" if one is None else f"{np.median(one.value) * factor:.{digits}f} {unit}" for one in found]
+            rows.append([cell, f"`{name}`", *texts])
+    return rows
+
+
+def _missing(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+    lines = []
+    for run, name in zip(runs, names, strict=True):
+        series = run.series()
+        measured = {metric for _, metric in series}
+        absent = [m.name for m in run.manifest.metrics if m.name not in measured and m.probe != FLOOR]
+        reasons = {f"{try_.cell}: {try_.probe}: {try_.reason.splitlines()[0]}": None for try_ in run.failures}
+        lines += [f"- {name}: {reason}" for reason in reasons]
+        reasons_of = run.manifest.environment.notes
+        if polled := [metric for metric in absent if metric.startswith("pull.")]:
+            listed = ", ".join(f"`{metric}`" for metric in polled)
+            lines.append(f"- {name}: {listed}: the engine looks at a pull only every 0.1 s")
+        if rest := [metric for metric in absent if not metric.startswith("pull.")]:
+            why = "; ".join(f"{key}: {text}" for key, text in reasons_of.items() if key in ("depot", "network"))
+            listed = ", ".join(f"`{metric}`" for metric in rest)
+            lines.append(f"- {name}: {listed}{f' ({why})' if why else ''}")
+    return lines
