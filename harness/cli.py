@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.commands import Group, all_commands
+from harness.commands._on_each import bench_on_each, engines_of
 from harness.errors import TareError, UsageError
 
 _DESCRIPTION = "Measures what a container image strategy costs: size, build, pull, start and memory."
@@ -85,7 +86,7 @@ def bench(arguments: Sequence[str]) -> int:
     if not (root / "benchmarks" / "test_matrix.py").exists():
         print(f"tare: {root} has no benchmarks/test_matrix.py. Change to the checkout of Tare.", file=sys.stderr)
         return UsageError.exit_code
-    engines, rest = _engines(arguments)
+    engines, rest = engines_of(arguments)
     if len(engines) > 1:
         return bench_on_each(engines, rest)
     # pytest-benchmark's table has a row per duration and no sizes: shown only to those who ask for it
@@ -102,58 +103,3 @@ def bench(arguments: Sequence[str]) -> int:
         "--tb=short",
     ]
     return int(pytest.main([*base, *quiet, *arguments]))
-
-
-def _engines(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The engines that are asked for, and all other arguments."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--engine", action="append", default=[])
-    options, rest = parser.parse_known_args(arguments)
-    return options.engine, rest
-
-
-def bench_on_each(engines: Sequence[str], arguments: Sequence[str]) -> int:
-    """The same job on several engines, one after the other in a shuffled order, each in a process of its own: two
-    engines that measure at the same time would disturb each other.
-    """
-    import random
-    import secrets
-    import subprocess
-
-    from harness.settings import EngineChoice
-
-    try:
-        names = list(dict.fromkeys(str(EngineChoice.parse(name, where="--engine")) for name in engines))
-    except UsageError as error:
-        print(f"tare: {error}", file=sys.stderr)
-        return error.exit_code
-    random.SystemRandom().shuffle(names)
-    together = secrets.token_hex(4)
-    worst = 0
-    for name in names:
-        print(f"engine {name} ({names.index(name) + 1} of {len(names)})", flush=True)
-        command = [sys.executable, "-m", "harness", "bench", *arguments, "--engine", name, "--together", together]
-        try:
-            worst = max(worst, subprocess.call(command))
-        except KeyboardInterrupt:
-            return 130
-    _write_again(arguments, together)
-    return worst
-
-
-def _write_again(arguments: Sequence[str], together: str) -> None:
-    """The documents of all runs of the job, now that each has the others beside it."""
-    from harness.errors import StoreError
-    from harness.report.documents import together_of, write_documents
-    from harness.store.run import list_runs
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--results", type=Path, default=Path("results"))
-    for folder in list_runs(parser.parse_known_args(arguments)[0].results):
-        try:
-            ours = together_of(folder) == together
-        except StoreError:
-            continue
-        if ours:
-            for path in write_documents(folder):
-                print(f"written: {path}")

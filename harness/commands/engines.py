@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.cli import bench_on_each
+    from harness.commands._on_each import bench_on_each
     from harness.decision.engines import engine_of
     from harness.report.documents import siblings
     from harness.report.engines import render

@@ -32,8 +32,8 @@ def render(runs: Sequence[Run]) -> str:
     parts = [
         "# Engines",
         "What `tox -e engines` measured on each engine, with one block. The page shows what ran. A metric without"
-        " samples is absent, and the last section shows why. Numbers of one block show that a metric can be measured, and"
-        " not which engine is faster.",
+        " samples is absent, and the last section shows why. Numbers of one block show that a metric can be measured,"
+        " and not which engine is faster.",
         "## Versions",
         markdown(["", *names], _facts(runs)),
         "## Probes",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import _engines, main
+from harness.cli import main
+from harness.commands._on_each import engines_of
 from harness.decision.engines import ENGINE, TOGETHER
 from harness.report.documents import make, siblings
 from harness.report.markdown.decision import render
@@ -93,7 +94,7 @@ def test_an_engine_that_was_not_measured_is_an_error(tmp_path: Path, capsys: pyt
 
 def test_engines_are_told_from_pytests_arguments() -> None:
     arguments = ["--engine", CLASSIC, "-k", "go", f"--engine={CONTAINERD}", "-m", "size", "--co"]
-    assert _engines(arguments) == ([CLASSIC, CONTAINERD], ["-k", "go", "-m", "size", "--co"])
+    assert engines_of(arguments) == ([CLASSIC, CONTAINERD], ["-k", "go", "-m", "size", "--co"])
 
 
 def test_a_name_that_is_no_engine_ends_it_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
