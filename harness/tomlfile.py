@@ -113,6 +113,14 @@ class Table:
         self._data = data
         self._asked: list[str] = []
 
+    @property
+    def path(self) -> Path:
+        return self._document.path
+
+    def line(self, key: str) -> int | None:
+        """The line of a key, or of the table if the key is not given."""
+        return self._document.line((*self._keys, key)) or self._document.line(self._keys)
+
     def problem(self, what: str, *, key: str | None = None, fix: str) -> None:
         keys = self._keys if key is None else (*self._keys, key)
         document = self._document

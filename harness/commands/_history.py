@@ -8,21 +8,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from harness.model import Metric
+    from harness.nights.budgets import Budget
     from harness.nights.watch import Watch
 
 
 def add_budgets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--budgets", type=Path, default=Path("budgets.toml"), help="file with limits and allowed growth"
+        "--budgets",
+        type=Path,
+        help="file with limits and allowed growth (default: budgets.toml if there is one, else built-in budgets)",
     )
 
 
-def watched(results: Path, budgets: Path, *, now: float | None = None) -> Watch:
+def budgets_for(path: Path | None, cells: Collection[str], metrics: Collection[Metric]) -> tuple[Budget, ...]:
+    """The budgets of a file; of budgets.toml if none is named, and none at all if there is no such file.
+
+    Raises TareError if a named file is missing, or a budget covers neither anything of `cells` and `metrics`, which
+    were measured, nor anything that this checkout could measure.
+    """
+    from harness.catalogue.read import read
+    from harness.errors import TareError
+    from harness.nights.budgets import FILE, check_budgets, read_budgets
+    from harness.probes import all_probes
+
+    if path is None and not Path(FILE).exists():
+        return ()
+    budgets = read_budgets(path or Path(FILE))
+    try:
+        known = {cell.id for cell in read(Path.cwd()).cells}
+    except TareError:  # no catalogue here, or one with mistakes that are another command's business
+        known = set()
+    possible = [metric for probe in all_probes() for metric in probe.metrics]
+    check_budgets(budgets, {"", *cells, *known}, [*possible, *metrics])
+    return budgets
+
+
+def watched(results: Path, budgets: Path | None, *, now: float | None = None) -> Watch:
     """The state of the history. Folders that cannot be read count as stale data. Raises TareError."""
     from dataclasses import replace
 
     from harness.nights.accepted import read_accepted
-    from harness.nights.budgets import read_budgets
     from harness.nights.history import History
     from harness.nights.stale import Stale
     from harness.nights.watch import watch
@@ -31,7 +59,7 @@ def watched(results: Path, budgets: Path, *, now: float | None = None) -> Watch:
         found = watch(
             history.lines(),
             history.nights(),
-            budgets=read_budgets(budgets),
+            budgets=budgets_for(budgets, {key.cell for key in history.keys()}, tuple(history.metrics().values())),  # noqa: SIM118
             accepted=read_accepted(results),
             confirmations=history.confirmations(),
             failures=history.failures(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
@@ -10,6 +11,21 @@ from harness.errors import UsageError
 
 def add_results(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the stored runs")
+
+
+def find_runs(names: Sequence[str], results: Path) -> list[Path]:
+    """The folders of several runs; the newest one if none is named. Raises as `find_run`, and if one is named twice."""
+    from harness.store.format import read_manifest
+
+    folders = [find_run(name, results) for name in names] or [find_run(None, results)]
+    seen: dict[str, Path] = {}
+    for folder in folders:
+        run = read_manifest(folder).run or str(folder.resolve())
+        if run in seen:
+            what = "the run is named twice" if folder.resolve() == seen[run].resolve() else f"is a copy of {seen[run]}"
+            raise UsageError(what, where=str(folder), fix="Name each run once: its samples would count twice.")
+        seen[run] = folder
+    return folders
 
 
 def find_run(name: str | None, results: Path) -> Path:

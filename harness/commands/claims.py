@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from harness.commands import Group
-from harness.commands._runs import add_results, find_run
+from harness.commands._runs import add_results, find_runs
 
 HELP = "test common claims about images against stored runs: confirmed, refuted or undecided"
 GROUP = Group.DECIDE
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     claims = [claim for path in files for claim in read_claims(path, metrics) if options.only in claim.name]
     if not claims:
         raise UsageError("no claim has this name", where=options.only or str(files[0]), fix="Leave out -k to see all.")
-    folders = [find_run(name, options.results) for name in options.run] or list_runs(options.results)
+    folders = find_runs(options.run, options.results) if options.run else list_runs(options.results)
     catalogue = read(Path()) if Path("variants/bases.toml").exists() else None
     width = shutil.get_terminal_size((100, 40)).columns
     judged = judge(claims, [read_run(folder) for folder in folders])

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands import Group
-from harness.commands._runs import add_results, find_run
+from harness.commands._runs import add_results, find_runs
 
 HELP = "write stored runs as CSV, SQLite, or the JSON of pytest-benchmark, Bencher or github-action-benchmark"
 GROUP = Group.OVER_TIME
@@ -29,8 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from harness.store.run import list_runs, read_run
 
     exporter = exporters()[options.format]
-    folders = list_runs(options.results) if options.all else [find_run(name, options.results) for name in options.run]
-    runs = sorted((read_run(folder) for folder in folders or [find_run(None, options.results)]), key=lambda run: run.id)
+    folders = list_runs(options.results) if options.all else find_runs(options.run, options.results)
+    runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.id)
     path = options.output or Path(f"tare.{exporter.SUFFIX}")
     try:
         exporter.write(runs, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands import Group
-from harness.commands._history import add_budgets
+from harness.commands._history import add_budgets, budgets_for
 from harness.commands._runs import add_results, find_run
 
 HELP = "check a change before it is merged: compare two runs under budgets.toml, print Markdown, set the exit code"
@@ -28,7 +28,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Exit code: 0 if the change passes, 1 if a hard budget is broken, 3 if something was not measured."""
     from harness.errors import UsageError
-    from harness.nights.budgets import read_budgets
     from harness.nights.history import Confirmation, History
     from harness.report.gate import gate, render
     from harness.store.run import read_run
@@ -40,6 +39,9 @@ def run(options: argparse.Namespace) -> int:
     if (options.results / head.name).exists():
         with History.open(options.results) as history:
             confirmations = history.confirmations()
-    found = gate(read_run(base), read_run(head), read_budgets(options.budgets), confirmations)
+    runs = read_run(base), read_run(head)
+    cells = {cell.id for run in runs for cell in run.manifest.cells}
+    metrics = [metric for run in runs for metric in run.manifest.metrics]
+    found = gate(*runs, budgets_for(options.budgets, cells, metrics), confirmations)
     print(render(found), end="")
     return found.exit_code

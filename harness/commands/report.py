@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.commands import Group
-from harness.commands._runs import add_results, find_run
+from harness.commands._runs import add_results, find_runs
 from harness.errors import UsageError
 
 HELP = "print the tables of a stored run; --decision, --html or --out write which strategy to take and why"
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.report.table import render
     from harness.store.run import read_run
 
-    runs = [read_run(find_run(name, options.results)) for name in options.run or [None]]
+    runs = [read_run(folder) for folder in find_runs(options.run, options.results)]
     markdown, page = options.decision, options.html
     if options.out:
         markdown, page = markdown or options.out / DECISION, page or options.out / PAGE

@@ -7,6 +7,8 @@
     limit = "150 MB"             # absolute: a size, a duration, or a plain number
     severity = "hard"            # hard: alarms and fails the gate; warn: is listed
 
+A budget that covers nothing is an error, because a mistyped one would let everything pass: `check_budgets`.
+
 Deterministic metrics break a budget as soon as they differ by so much. Durations break `growth` only when an A/B of
 the same night confirmed it, and `limit` when their whole interval is beyond it two nights in a row.
 """
@@ -14,18 +16,36 @@ the same night confirmed it, and `limit` when their whole interval is beyond it 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from harness.model import Direction, Metric
+from harness.errors import CatalogueError
+from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import PRACTICAL
-from harness.text.units import parse_quantity
-from harness.tomlfile import Document, Table
+from harness.text.units import Quantity, parse_quantity
+from harness.tomlfile import Document, Table, suggest
 
 FILE = "budgets.toml"
+
+
+_NAMED = {
+    Unit.SECONDS: "in seconds",
+    Unit.BYTES: "in bytes",
+    Unit.COUNT: "a count",
+    Unit.BOOLEAN: "yes or no",
+    Unit.RATIO: "a ratio",
+}
+_EXAMPLES = {
+    Unit.SECONDS: "20 ms",
+    Unit.BYTES: "150 MB",
+    Unit.COUNT: "a plain number",
+    Unit.BOOLEAN: "0 or 1",
+    Unit.RATIO: "a plain number",
+}
+OF_THE_MACHINE = ("link.*", "floor.*")  # durations that no image and no revision changes: no A/B can judge them
 
 
 class Severity(StrEnum):
@@ -42,6 +62,13 @@ class Budget:
     growth: float | None
     limit: float | None
     severity: Severity
+    written: Quantity | None = None  # the limit as it was written
+    path: Path | None = None  # where it is written; None is built in
+    lines: Mapping[str, int | None] = field(default_factory=dict)  # by key
+
+    def error(self, what: str, key: str, fix: str) -> CatalogueError:
+        """The error that names the file and the line of a key."""
+        return CatalogueError(what, path=self.path or Path(FILE), line=self.lines.get(key), fix=fix)
 
     def covers(self, cell: str, metric: str) -> bool:
         return fnmatchcase(cell, self.cells) and fnmatchcase(metric, self.metrics)
@@ -63,10 +90,58 @@ def budget_for(budgets: Sequence[Budget], cell: str, metric: Metric) -> Budget |
     return None if budgets else default(metric)
 
 
+def check_budgets(budgets: Sequence[Budget], cells: Collection[str], metrics: Collection[Metric]) -> None:
+    """Raises CatalogueError, with file and line, for a budget that covers nothing of what is known, or cannot hold.
+
+    `cells` and `metrics` are those of the runs and those that this checkout could measure; the engine's cell is "".
+    """
+    by_name = {metric.name: metric for metric in metrics}
+    covered = _first_covers(budgets, cells, by_name)
+    for place, budget in enumerate(budgets):
+        matched = [metric for name, metric in sorted(by_name.items()) if fnmatchcase(name, budget.metrics)]
+        if not matched:
+            fix = suggest(budget.metrics, sorted(by_name), "The metrics are")
+            raise budget.error(f"no metric is called {budget.metrics!r}", "metrics", fix)
+        if not any(fnmatchcase(cell, budget.cells) for cell in cells):
+            fix = suggest(budget.cells, sorted(filter(None, cells)), "The cells are")
+            raise budget.error(f"no cell is called {budget.cells!r}", "cells", fix)
+        judged = [metric for metric in matched if metric.direction is not Direction.NEITHER]
+        if not judged:
+            what = f"{matched[0].name} only describes: neither smaller nor larger is better"
+            raise budget.error(what, "metrics", "Remove this budget.")
+        for metric in judged:
+            if budget.written and not budget.written.fits(metric.unit):
+                what = f"the limit is in {budget.written.symbol}, and {metric.name} is {_NAMED[metric.unit]}"
+                raise budget.error(what, "limit", f"Write {_EXAMPLES[metric.unit]}, or narrow the metrics.")
+        if budget.severity is Severity.HARD and all(_of_the_machine(metric) for metric in judged):
+            what = f"{judged[0].name} is a duration of the machine, and no A/B can judge it"
+            raise budget.error(what, "metrics", 'Remove this budget, or write severity = "warn".')
+        if place not in covered:
+            fix = "Put it before the wider budget: the first budget that matches holds."
+            raise budget.error("earlier budgets cover everything that this one would", "metrics", fix)
+
+
+def _of_the_machine(metric: Metric) -> bool:
+    return not metric.deterministic and any(fnmatchcase(metric.name, pattern) for pattern in OF_THE_MACHINE)
+
+
+def _first_covers(budgets: Sequence[Budget], cells: Collection[str], metrics: Mapping[str, Metric]) -> set[int]:
+    """Places of the budgets that are the first to cover some cell and metric."""
+
+    def first() -> Iterator[int]:
+        for cell in cells:
+            own = [(place, budget) for place, budget in enumerate(budgets) if fnmatchcase(cell, budget.cells)]
+            for name in metrics:
+                for place, budget in own:
+                    if fnmatchcase(name, budget.metrics):
+                        yield place
+                        break
+
+    return set(first())
+
+
 def read_budgets(path: Path) -> tuple[Budget, ...]:
-    """The budgets of a file; none where there is no file. Raises CatalogueError with file and line for a mistake."""
-    if not path.exists():
-        return ()
+    """The budgets of a file. Raises CatalogueError with file and line for a mistake, or if there is no such file."""
     document = Document(path)
     budgets = [_budget(table) for table in document.root.tables("budget")]
     document.root.close()
@@ -77,12 +152,16 @@ def read_budgets(path: Path) -> tuple[Budget, ...]:
 
 def _budget(table: Table) -> Budget:
     severity = table.choice("severity", [item.value for item in Severity], default=Severity.HARD.value)
+    growth, limit = (_quantity(table, key, share=key == "growth") for key in ("growth", "limit"))
     budget = Budget(
         cells=table.text("cells", default="*"),
         metrics=table.text("metrics"),
-        growth=_quantity(table, "growth", share=True),
-        limit=_quantity(table, "limit", share=False),
+        growth=growth.value if growth else None,
+        limit=limit.value if limit else None,
         severity=Severity.WARN if severity == Severity.WARN else Severity.HARD,
+        written=limit,
+        path=table.path,
+        lines={key: table.line(key) for key in ("cells", "metrics", "growth", "limit")},
     )
     if budget.growth is None and budget.limit is None:
         table.problem("neither growth nor limit", fix='Add growth = "2 %" or limit = "150 MB".')
@@ -90,13 +169,13 @@ def _budget(table: Table) -> Budget:
     return budget
 
 
-def _quantity(table: Table, key: str, *, share: bool) -> float | None:
+def _quantity(table: Table, key: str, *, share: bool) -> Quantity | None:
     text = table.text(key, default=None)
     if text is None:
         return None
     quantity = parse_quantity(text)
     if quantity and (quantity.symbol == "%") == share:
-        return quantity.value
+        return quantity
     example = "a share such as 2 %" if share else "a size or time such as 150 MB, 20 ms, or a number"
     table.problem(f"{key} is {text!r}", key=key, fix=f"Write {example}.")
-    return math.inf
+    return Quantity(math.inf, "")

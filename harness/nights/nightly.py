@@ -25,6 +25,7 @@ from typing import Protocol
 
 from harness.errors import TareError
 from harness.model import Direction, Metric, Unit
+from harness.nights.budgets import OF_THE_MACHINE
 from harness.nights.history import Confirmation, Key
 from harness.nights.images import Good, ImageShelf
 from harness.nights.watch import Watch, Watched
@@ -32,7 +33,7 @@ from harness.stats.intervals import PRACTICAL, Verdict
 
 COULD_NOT_MEASURE = 2
 # an image tells nothing of these: a build needs its sources; the version before an image and its base are not kept
-NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "pull.base.*", "link.*", "floor.*")
+NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "pull.base.*", *OF_THE_MACHINE)
 ROUNDS = 3  # of pairs, until an A/B is decided
 _BETTER = (Verdict.BETTER,)
 SUSPECT, DUE, NEW_ENVIRONMENT = "suspect", "due", "new environment"
@@ -272,8 +273,10 @@ def _answers(found: Watch, track: str, run: str, pairing: Pairing) -> tuple[Conf
 
 
 def _is_open(answer: Confirmation) -> bool:
-    """Whether more pairs are worth their time: it is undecided, and the change may be one that matters."""
+    """Whether more pairs are worth their time: undecided and perhaps too much, or worse and perhaps not."""
     ratio = answer.ratio
+    if ratio.verdict is Verdict.WORSE:
+        return bool(ratio.low and ratio.high and ratio.low < 1 + PRACTICAL and ratio.high > 1 / (1 + PRACTICAL))
     if ratio.verdict is not Verdict.UNDECIDED:
         return False
     return ratio.low is None or ratio.high is None or ratio.high > 1 + PRACTICAL or ratio.low < 1 / (1 + PRACTICAL)

@@ -20,6 +20,7 @@ from harness.nights.alarms import Alarm, above, grown, slower
 from harness.nights.budgets import Budget, Severity, budget_for
 from harness.nights.history import Confirmation, Failure, Key, Night, NightSeries
 from harness.nights.stale import STOPPED_WITHIN, Stale, of_schedule, stale
+from harness.stats import changepoints
 from harness.stats.changepoints import ChangeKind, LevelChange, Suspicion, changes, discoveries, exact, suspect
 from harness.stats.intervals import Verdict
 
@@ -139,8 +140,8 @@ def _changes(values: bytes, cuts: tuple[int, ...]) -> tuple[LevelChange, ...]:
 
 
 @lru_cache(maxsize=1 << 14)
-def _suspect(values: bytes, worse: int, error: float) -> Suspicion | None:
-    return suspect(np.frombuffer(values, np.float64), worse=worse, error=error)
+def _suspect(values: bytes, worse: int, error: float, suspicious: float) -> Suspicion | None:
+    return suspect(np.frombuffer(values, np.float64), worse=worse, error=error, suspicious=suspicious)
 
 
 def _living(nights: Sequence[Night], track: str, *, deterministic: bool) -> frozenset[str]:
@@ -216,7 +217,7 @@ def _judge(
     if current and judged and not line.metric.deterministic and not alarm:
         begin = max([0, *marks, *(c.index for c in found if c.kind is ChangeKind.STEP)])
         worse = 1 if line.metric.direction is Direction.SMALLER else -1
-        suspicion = _suspect(line.median[begin:].tobytes(), worse, _error(line))
+        suspicion = _suspect(line.median[begin:].tobytes(), worse, _error(line), changepoints.SUSPICIOUS)
     runs = set(line.runs)
     return Watched(
         line=line,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from harness.model import Direction, Metric, Unit
@@ -155,10 +155,21 @@ def _row(
         broken = budget is not None and budget.growth is not None and grown > 1 + budget.growth
         if key in sure and outcome is GateOutcome.WARN and broken and budget and budget.severity is Severity.HARD:
             outcome = GateOutcome.FAIL
+    if not metric.deterministic and budget and budget.limit is not None and _is_above(head, key, metric, budget.limit):
+        outcome = GateOutcome.FAIL if budget.severity is Severity.HARD else GateOutcome.WARN
+        note = _allowed(replace(budget, growth=None), metric)
     blame: tuple[str, ...] = ()
     if outcome in (GateOutcome.FAIL, GateOutcome.WARN):
         blame = _blame(base, head, key, metric, grew=after > before)
     return GateRow(cell=key[0], metric=metric, before=before, after=after, outcome=outcome, note=note, blame=blame)
+
+
+def _is_above(head: Run, key: tuple[str, str], metric: Metric, limit: float) -> bool:
+    """Whether the whole interval of a duration is beyond an absolute limit, which needs no other run."""
+    found = summarise(head.series()[key].value)
+    if found.low is None or found.high is None:
+        return False
+    return found.low > limit if metric.direction is Direction.SMALLER else found.high < limit
 
 
 def _breaks(budget: Budget, metric: Metric, before: float, after: float) -> bool:

@@ -144,7 +144,9 @@ def discoveries(candidates: Sequence[Sequence[LevelChange]]) -> list[tuple[Level
     return [tuple(change for change in series if change.p is None or next(kept)) for series in candidates]
 
 
-def suspect(values: ArrayLike, *, worse: int = 1, error: float = 0.0) -> Suspicion | None:
+def suspect(
+    values: ArrayLike, *, worse: int = 1, error: float = 0.0, suspicious: float = SUSPICIOUS
+) -> Suspicion | None:
     """Whether the last nights got worse than the baseline: `values` since the last change point or accepted change.
 
     `worse` is 1 where larger values are worse, else -1. With fewer than 8 nights before them, or for one night alone,
@@ -157,7 +159,7 @@ def suspect(values: ArrayLike, *, worse: int = 1, error: float = 0.0) -> Suspici
     level = worse * _levels(array)[None, :]
     if array.size >= LEAST_BASELINE + max(TAILS):
         p, shift, tail = tail_test(level)
-        if p[0] <= SUSPICIOUS and shift[0] >= math.log1p(SUSPICIOUS_SHIFT):
+        if p[0] <= suspicious and shift[0] >= math.log1p(SUSPICIOUS_SHIFT):
             return _suspicion(array, int(tail[0]), float(p[0]))
     return _suspicion(array, 1, None) if jumped(level, error=error)[0] else None
 

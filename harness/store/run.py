@@ -76,6 +76,7 @@ class Run:
     warnings: tuple[str, ...]
     _series: Mapping[tuple[str, str], Series]
     _size: int  # bytes of samples.jsonl that were read; more may have been appended since
+    _twice: int = 0  # lines that repeat another: they are left out
 
     @property
     def id(self) -> str:
@@ -95,8 +96,14 @@ class Run:
         upgrades = records.changes_of_samples(self.manifest.schema)
         names = () if upgrades else [f'"{name}"' for name in having]  # an upgrade may rename a metric
         lines = Lines(self.folder / "samples.jsonl", size=self._size, having=names)
+        seen: set[tuple[object, ...]] = set()
         for record in lines:
             try:
+                if self._twice:
+                    key = tuple(record.get(name) for name in ("cell", "probe", "state", "order", "at"))
+                    if key in seen:
+                        continue
+                    seen.add(key)
                 record = records.upgraded(record, upgrades)
                 if having and not any(name in record.get("values", ()) for name in having):
                     continue
@@ -272,14 +279,19 @@ def read_run(folder: Path) -> Run:
             table.rows += table.pack(record["block"], record["order"], record["at"], *values.values())
         except (KeyError, TypeError, ValueError, AttributeError, struct.error):
             lines.corrupt()
+    once = {(try_.cell, try_.probe, try_.state, try_.order, try_.at): try_ for try_ in reversed(failures)}
+    twice = len(failures) - len(once) + sum(table.once() for table in tables.values())
+    failures = [try_ for try_ in failures if once.pop((try_.cell, try_.probe, try_.state, try_.order, try_.at), None)]
+    again = (f"{lines.path}: {twice} lines are in the file twice; each is counted once",) if twice else ()
     return Run(
         folder=folder,
         manifest=manifest,
         sessions=sessions,
         failures=tuple(failures),
-        warnings=tuple(warning for source in (session_lines, lines) if (warning := source.warning())),
+        warnings=(*(warning for source in (session_lines, lines) if (warning := source.warning())), *again),
         _series=_gather(tables),
         _size=lines.good,
+        _twice=twice,
     )
 
 
@@ -325,9 +337,22 @@ class _Table:
         self.pack = struct.Struct(f"=2id{width}d").pack
         self.rows = bytearray()
 
+    def once(self) -> int:
+        """Leave out rows that repeat an earlier one in every column, and return how many they were."""
+        rows = np.frombuffer(bytes(self.rows), self._kind)
+        if np.unique(rows["order"]).size == rows.size:
+            return 0
+        size = self._kind.itemsize
+        first = np.sort(np.unique(np.frombuffer(self.rows, f"V{size}"), return_index=True)[1])
+        self.rows = bytearray(rows[first].tobytes())
+        return int(rows.size - first.size)
+
+    @property
+    def _kind(self) -> np.dtype[np.void]:
+        return np.dtype([("block", "i4"), ("order", "i4"), ("at", "f8"), ("values", "f8", (self.width,))])
+
     def columns(self) -> tuple[Series, ...]:
-        kind = np.dtype([("block", "i4"), ("order", "i4"), ("at", "f8"), ("values", "f8", (self.width,))])
-        rows = np.frombuffer(self.rows, kind)
+        rows = np.frombuffer(self.rows, self._kind)
         block, order, at = (np.ascontiguousarray(rows[name]) for name in ("block", "order", "at"))
         return tuple(
             Series(np.ascontiguousarray(rows["values"][:, index]), block, order, at) for index in range(self.width)

@@ -188,3 +188,30 @@ def test_an_a_b_is_read_as_a_confirmation(tmp_path):
         assert found[WARM.name].ratio.verdict is Verdict.WORSE
         assert found[WARM.name].ratio.estimate == pytest.approx(1.2, rel=0.02)
         assert history.nights() == ()
+
+
+def test_a_copied_folder_is_not_counted_again(tmp_path):
+    folder = night(tmp_path, {"go-full": [0.1, 0.2]})
+    shutil.copytree(folder, tmp_path / f"{folder.name}-copy")
+    with History.open(tmp_path) as history:
+        assert len(history.nights()) == 1
+        assert "is a copy of the run" in history.warnings[0]
+
+
+def test_a_folder_without_samples_is_one_warning(tmp_path):
+    night(tmp_path, {"go-full": [0.1]})
+    (night(tmp_path, {"go-full": [0.1]}) / "samples.jsonl").unlink()
+    with History.open(tmp_path) as history:
+        assert len(history.nights()) == 1
+        assert len(history.warnings) == 1
+
+
+def test_a_damaged_index_is_made_again(tmp_path):
+    night(tmp_path, {"go-full": [0.1, 0.2]})
+    History.open(tmp_path).close()
+    path = tmp_path / ".index" / "history.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    path.write_bytes(data)
+    with History.open(tmp_path) as history:
+        assert len(history.nights()) == 1

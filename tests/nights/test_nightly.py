@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,10 +22,10 @@ from harness.catalogue.read import read
 from harness.cli import main
 from harness.commands._history import watched
 from harness.errors import CatalogueError, LabError, UsageError
-from harness.model import Environment, Metric, Status, Try, Unit
+from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.nights.accepted import Acceptance, accept
 from harness.nights.bench import Config, EngineBench, read_config
-from harness.nights.budgets import Severity, read_budgets
+from harness.nights.budgets import Severity, check_budgets, read_budgets
 from harness.nights.history import CONFIRM, GOOD, NEW, NIGHTLY
 from harness.nights.images import SavedImages
 from harness.nights.nightly import Nightly, NightResult, summary
@@ -39,6 +40,7 @@ from harness.text.display import Display
 from support.nights import FLOATING, PINNED, World
 
 ROOT = Path(__file__).parents[2]
+NONE = ROOT / "tests" / "support" / "budgets.toml"
 WARM = Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="To the first answer.")
 SIZE = Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="Bytes.")
 START, DAY = 1_800_000_000.0, 86400.0
@@ -153,7 +155,7 @@ def night(fleet: Fleet, tmp_path: Path, config: Config = CONFIG) -> NightResult:
         config=config,
         settings=Settings(cache=tmp_path / "cache"),
         display=display,
-        look=lambda: watched(fleet.results, tmp_path / "none.toml", now=START + fleet.night * DAY + 3600),
+        look=lambda: watched(fleet.results, NONE, now=START + fleet.night * DAY + 3600),
         measuring=fleet.measure,
     )
     found = Nightly(bench, tracks=config.tracks, audit=config.audit).run()
@@ -254,7 +256,7 @@ def test_both_tracks_are_measured_and_kept_apart(fleet, tmp_path):
     both = replace(CONFIG, tracks=(PINNED, FLOATING))
     assert night(fleet, tmp_path, both).exit_code == 0
     assert [job.track for job in fleet.jobs] == [PINNED, FLOATING]
-    found = watched(fleet.results, tmp_path / "none.toml", now=START)
+    found = watched(fleet.results, NONE, now=START)
     assert {item.key.track for item in found.series} == {PINNED, FLOATING}
 
 
@@ -321,6 +323,61 @@ def test_quantities(text, value, tmp_path):
     assert read_budgets(path)[0].limit == pytest.approx(value)
 
 
+KNOWN = (WARM, SIZE, replace(SIZE, name="size.layers", unit=Unit.COUNT, direction=Direction.NEITHER))
+LINK = Metric(name="link.rtt", unit=Unit.SECONDS, headline=True, help="A round trip.")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (
+            'metrics = "sise.transfer"\ngrowth = "2 %"',
+            2,
+            "no metric is called 'sise.transfer'. Did you mean size.transfer",
+        ),
+        (
+            'cells = "go_slim"\nmetrics = "size.*"\ngrowth = "2 %"',
+            2,
+            "no cell is called 'go_slim'. Did you mean go-slim",
+        ),
+        ('metrics = "start.*"\nlimit = "100 MB"', 3, "the limit is in MB, and start.warm.total is in seconds"),
+        ('metrics = "size.layers"\nlimit = "3"', 2, "size.layers only describes"),
+        ('metrics = "link.*"\ngrowth = "5 %"', 2, "no A/B can judge it"),
+        (
+            'metrics = "*"\ngrowth = "5 %"\n[[budget]]\nmetrics = "size.transfer"\ngrowth = "2 %"',
+            5,
+            "earlier budgets cover",
+        ),
+    ],
+)
+def test_a_budget_that_covers_nothing_is_an_error_with_its_line(text, line, said, tmp_path):
+    path = tmp_path / "budgets.toml"
+    path.write_text(f"[[budget]]\n{text}\n")
+    with pytest.raises(CatalogueError, match=re.escape(said)) as caught:
+        check_budgets(read_budgets(path), {"", "go-slim"}, (*KNOWN, LINK))
+    assert caught.value.line == line
+
+
+def test_a_mistyped_budget_never_passes_a_gate(short, tmp_path, capsys):
+    path = tmp_path / "budgets.toml"
+    path.write_text('[[budget]]\nmetrics = "sise.transfer"\ngrowth = "2 %"\n')
+    for words in (("gate", "--base", short.runs[54, PINNED], "--head", short.runs[55, PINNED]), ("trend",)):
+        assert command(short, *words, "--budgets", str(path)) == 2
+        assert f"{path}:2" in capsys.readouterr().err
+        assert command(short, *words, "--budgets", str(tmp_path / "missing.toml")) == 2
+        assert "missing.toml" in capsys.readouterr().err
+
+
+def test_a_run_named_twice_is_an_error(short, tmp_path, capsys):
+    run = short.runs[3, PINNED]
+    assert command(short, "report", run, run) == 2
+    assert "named twice" in capsys.readouterr().err
+    copy = tmp_path / "copy"
+    shutil.copytree(short.results / run, copy)
+    assert command(short, "report", run, str(copy)) == 2
+    assert "is a copy of" in capsys.readouterr().err
+
+
 # ── over a history ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -338,7 +395,7 @@ def command(short: World, *words: str) -> int:
 
 def test_trend_tells_what_changed_and_why(short, tmp_path, capsys):
     page = tmp_path / "trends.html"
-    none = str(tmp_path / "none.toml")
+    none = str(NONE)
     assert command(short, "trend", "--budgets", none, "--html", str(page)) == 3  # years after its last night
     said = capsys.readouterr().out
     assert "changed python-full size.transfer [floating]" in said
@@ -352,7 +409,7 @@ def test_trend_tells_what_changed_and_why(short, tmp_path, capsys):
 
 
 def test_the_page_says_how_a_series_changed_with_its_causes(short):
-    found = watched(short.results, Path("none.toml"), now=short.nights * DAY)
+    found = watched(short.results, NONE, now=short.nights * DAY)
     text = trendpage.render(found, short.results)
     start = text.index('id="data">') + len('id="data">')
     data = orjson.loads(text[start : text.index("</script>", start)].replace("\\u003c", "<"))
@@ -368,7 +425,7 @@ def test_the_page_says_how_a_series_changed_with_its_causes(short):
 
 
 def test_accept_and_what_it_refuses(short, capsys):
-    none = ["--budgets", "none.toml"]
+    none = ["--budgets", str(NONE)]
     assert command(short, "accept", "rust-*", "size.*", "--reason", "x", *none) == 2
     assert "no series has this name" in capsys.readouterr().err
     assert command(short, "accept", "go-slim", "size.transfer", "--reason", "x", *none) == 2
@@ -380,18 +437,18 @@ def test_accept_and_what_it_refuses(short, capsys):
 
 def test_the_gate_blames_layer_and_package(short, capsys):
     base, head = short.runs[54, PINNED], short.runs[55, PINNED]
-    assert command(short, "gate", "--base", base, "--head", head, "--budgets", "none.toml") == 1
+    assert command(short, "gate", "--base", base, "--head", head, "--budgets", str(NONE)) == 1
     said = capsys.readouterr().out
     (row,) = [line for line in said.splitlines() if line.startswith("| fail")]
     assert "go-full" in row
     assert "RUN apt-get install tzdata added, +4.0 MB" in row
     assert "deb tzdata 2027a added" in row
-    assert command(short, "gate", "--base", base, "--head", short.runs[53, PINNED], "--budgets", "none.toml") == 0
+    assert command(short, "gate", "--base", base, "--head", short.runs[53, PINNED], "--budgets", str(NONE)) == 0
 
 
 def test_the_gate_does_not_compare_durations_across_environments(short, capsys):
     base, head = short.runs[59, PINNED], short.runs[60, PINNED]
-    assert command(short, "gate", "--base", base, "--head", head, "--budgets", "none.toml") == 0
+    assert command(short, "gate", "--base", base, "--head", head, "--budgets", str(NONE)) == 0
     said = capsys.readouterr().out
     assert "engine: docker 27.1.0 → docker 28.0.0" in said
     assert "start." not in said

@@ -82,7 +82,7 @@ def writer(tmp_path: Path) -> Iterator[RunWriter]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(tries, max_size=6))
+@given(st.lists(tries, max_size=6, unique_by=lambda try_: try_.order))
 def test_tries_come_back_as_they_were(written: list[Try]) -> None:
     with TemporaryDirectory() as folder:
         with RunWriter.create(Path(folder), MANIFEST) as writer:
@@ -319,3 +319,30 @@ def test_a_killed_writer_loses_nothing_it_reported(tmp_path: Path) -> None:
     assert orders[: len(reported)] == reported
     assert orders == [*range(len(orders) - 1), 10**6]
     assert [session.outcome for session in run.sessions] == ["", "complete"]
+
+
+def test_a_line_that_is_there_twice_counts_once_and_is_reported(tmp_path):
+    tries_of = [
+        Try(
+            cell="a",
+            probe="start",
+            state="warm",
+            block=n,
+            order=n,
+            at=float(n),
+            seconds=1.0,
+            status=status,
+            values=values,
+        )
+        for n, (status, values) in enumerate([(Status.OK, {"m": 1.0}), (Status.OK, {"m": 1.0}), (Status.TIMEOUT, {})])
+    ]
+    with RunWriter.create(tmp_path, MANIFEST) as writer:
+        for try_ in tries_of:
+            writer.append(try_)
+    path = writer.folder / "samples.jsonl"
+    path.write_bytes(path.read_bytes() * 2)
+    run = read_run(writer.folder)
+    assert run.series()["a", "m"].value.size == 2
+    assert len(run.failures) == 1
+    assert len(list(run.tries())) == 3
+    assert any("3 lines are in the file twice" in warning for warning in run.warnings)
