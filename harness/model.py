@@ -246,6 +246,16 @@ class Cell:
         return tuple(dict.fromkeys((*self.bases, *(service.base for service in self.beside))))
 
 
+def differing(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    """What differs between the facts of two environments, by name: `kernel: 6.1 → 6.12`, `depot: absent → on`."""
+    names = sorted(before.keys() | after.keys())
+    return tuple(
+        f"{name}: {before.get(name, 'absent')} → {after.get(name, 'absent')}"
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
     """The fingerprint of where samples were taken. Samples of different fingerprints are never joined.

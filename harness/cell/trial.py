@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +13,7 @@ from harness.cell.prepare import Prepared
 from harness.cell.start import LOG_TAIL, Door, start_and_ask
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import LabError, TryFailed
+from harness.host.files import replacing
 from harness.image.read import read_image
 from harness.image.tar import Entry, Source
 from harness.lab.lab import Lab
@@ -72,11 +71,9 @@ def tool_program(engine: Engine, cache: Path) -> Path:
         read_image(engine.save(TOOL_IMAGE), examine=take)
         if not found:
             raise LabError("the tool is not in its image", where=TOOL_IMAGE)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")  # cells are tried side by side
-        temporary.write_bytes(found[-1])
-        temporary.chmod(0o755)
-        temporary.rename(path)
+        with replacing(path) as temporary:  # cells are tried side by side
+            temporary.write_bytes(found[-1])
+            temporary.chmod(0o755)
     return path
 
 

@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from harness.errors import UsageError
-    from harness.store.documents import CYCLONEDX, SPDX
+    from harness.store.documents import CYCLONEDX, SPDX, newest
     from harness.store.format import encode
     from harness.store.run import read_run
     from harness.surface import scanners
@@ -38,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
     rows: list[tuple[object, ...]] = []
     found: dict[str, list[scanners.Scan]] = {}
     for cell in stored.manifest.cells:
-        folder = stored.folder / "artefacts" / cell.id
-        if not (folder / CYCLONEDX).exists():
+        bill, spdx = (newest(stored.folder, cell.id, name) for name in (CYCLONEDX, SPDX))
+        if not (bill and spdx):
             continue
         for name in names:
-            result = scanners.scan(name, folder / CYCLONEDX, folder / SPDX)
+            result = scanners.scan(name, bill, spdx)
             found.setdefault(cell.id, []).append(result)
             rows.append((cell.id, f"{name} {result.version}", result.database, *result.counts().values()))
     if not rows:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from harness.decision.choice import Choice, Confidence
-from harness.model import Environment, Unit
+from harness.model import Environment, Unit, differing
 from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
 from harness.store.run import Run, Series
 
@@ -145,11 +145,7 @@ def joined(runs: Sequence[Run]) -> Run:
 
 
 def _differing(ours: Environment, other: Run) -> str:
-    theirs = other.manifest.environment
-    keys = [
-        key for key in sorted(ours.facts.keys() | theirs.facts.keys()) if ours.facts.get(key) != theirs.facts.get(key)
-    ]
-    return "; ".join(f"{key}: {ours.facts.get(key, 'absent')} / {theirs.facts.get(key, 'absent')}" for key in keys)
+    return "; ".join(differing(ours.facts, other.manifest.environment.facts))
 
 
 def _changed(run: Run) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+from harness.host.files import replace_file
 from harness.stats.intervals import summarise
 from harness.store.run import Run
 
@@ -30,4 +31,4 @@ def write(runs: Sequence[Run], path: Path) -> None:
         if summary.low is not None and summary.high is not None:
             measure |= {"lower_value": summary.low, "upper_value": summary.high}
         record.setdefault(cell or "engine", {})[metric.replace(".", "-")] = measure
-    path.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2))

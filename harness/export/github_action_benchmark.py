@@ -12,6 +12,7 @@ from pathlib import Path
 
 import orjson
 
+from harness.host.files import replace_file
 from harness.model import Direction
 from harness.stats.intervals import summarise
 from harness.store.run import Run
@@ -34,4 +35,4 @@ def write(runs: Sequence[Run], path: Path) -> None:
             row["range"] = f"± {max(summary.median - summary.low, summary.high - summary.median):.6g}"
         row["extra"] = f"run {run.id}, {summary.n} samples"
         rows.append(row)
-    path.write_bytes(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    replace_file(path, orjson.dumps(rows, option=orjson.OPT_INDENT_2))

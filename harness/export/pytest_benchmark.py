@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from pytest_benchmark.stats import Stats
 
+from harness.host.files import replace_file
 from harness.model import Unit
 from harness.store.run import Run
 
@@ -76,7 +77,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
         "datetime": started,
         "version": version("pytest-benchmark"),
     }
-    path.write_bytes(orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2))
 
 
 def _benchmark(cell: str, metric: str, values: list[float], names: tuple[str, str], run: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from harness.host.files import replacing
 from harness.nights.history import track_of
 from harness.store.run import Run
 
@@ -23,8 +24,7 @@ CREATE INDEX samples_of ON samples (cell, metric, run);
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
-    path.unlink(missing_ok=True)
-    with closing(sqlite3.connect(path)) as database, database:
+    with replacing(path) as temporary, closing(sqlite3.connect(temporary)) as database, database:
         database.executescript(_SCHEMA)
         for run in runs:
             manifest = run.manifest

@@ -160,8 +160,3 @@ class Monitor:
             while self._gaps[0][0] < now.at - self.fresh:
                 self._gaps.popleft()
         return sum((use for _, use in self._gaps), Use(0.0, 0.0, 0.0))
-
-
-def wait_quiet(limit: float = LIMIT, patience: float = PATIENCE) -> Quiet:
-    """Wait until others use at most `limit` of the processors, for at most about `patience` seconds."""
-    return Monitor(limit=limit).wait(patience)

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.host.files import replace_file
 from harness.settings import FRESH
 
 _FORMAT = 2  # of the folder; raise it and what is kept is forgotten
@@ -135,11 +136,8 @@ class Shelf:
     def add(self, key: str, name: str, data: bytes) -> None:
         """Keep something with an image that is kept."""
         notes = self._folder / key / "notes"
-        new = notes / f"{name}.{secrets.token_hex(4)}.new"
         with contextlib.suppress(OSError):
-            notes.mkdir(exist_ok=True)
-            new.write_bytes(data)
-            new.rename(notes / name)
+            replace_file(notes / name, data)
 
     def _repository(self, name: str) -> Path:
         return self._storage / "repositories" / name

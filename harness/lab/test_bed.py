@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import EngineError, LabError
+from harness.host.files import replace_file
 from harness.image.context import BuildContext
 from harness.settings import IMAGE_PREFIX
 
@@ -36,11 +36,7 @@ def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) 
         engine.load(kept, tag=TOOL_IMAGE)
         return
     engine.build(context=context, tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none")
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    temporary = kept.with_suffix(f".{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.writelines(engine.save(TOOL_IMAGE))
-    temporary.rename(kept)
+    replace_file(kept, engine.save(TOOL_IMAGE))
 
 
 @dataclass(frozen=True, slots=True)

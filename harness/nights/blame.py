@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from harness.errors import StoreError
-from harness.store.documents import BASES, SOURCE
+from harness.model import differing
+from harness.store.documents import BASES, SOURCE, newest
 from harness.store.format import Manifest, read_manifest
 from harness.store.run import Run
 
@@ -78,11 +79,7 @@ def _environment(old: Manifest, new: Manifest) -> Iterator[RunDifference]:
         ("environment", old.environment.facts, new.environment.facts),
         ("versions", old.versions, new.versions),
     ):
-        for name in sorted(ours.keys() | theirs.keys()):
-            if ours.get(name) != theirs.get(name):
-                yield RunDifference(
-                    kind=kind, text=f"{name}: {ours.get(name, 'absent')} → {theirs.get(name, 'absent')}"
-                )
+        yield from (RunDifference(kind=kind, text=text) for text in differing(ours, theirs))
 
 
 def _bases(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
@@ -205,25 +202,19 @@ def _signed(size: int) -> str:
     return f"{'−' if size < 0 else '+'}{text or f'{magnitude} B'}"
 
 
-def _newest(folder: Path, cell: str, name: str) -> Path:
-    """The last version of a document: name, name.1, name.2 …"""
-    place = folder / "artefacts" / cell
-    path, number = place / name, 1
-    while (later := place / f"{name}.{number}").exists():
-        path, number = later, number + 1
-    return path
-
-
 def _text(folder: Path, cell: str, name: str) -> str | None:
+    path = newest(folder, cell, name)
     try:
-        return _newest(folder, cell, name).read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace") if path else None
     except OSError:
         return None
 
 
 def _json(folder: Path, cell: str, name: str) -> dict[str, Any]:
     """The document, empty where there is none. Raises StoreError where it is no JSON object."""
-    path = _newest(folder, cell, name)
+    path = newest(folder, cell, name)
+    if path is None:
+        return {}
     try:
         record = orjson.loads(path.read_bytes())
     except OSError:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol, Self
 import orjson
 
 from harness.errors import StoreError
+from harness.host.files import replace_file
 
 
 class Good(NamedTuple):
@@ -50,18 +51,13 @@ class SavedImages:
         return cls(cache / "images" / history / track)
 
     def put(self, cell: str, image: str, pieces: Iterable[bytes]) -> None:
-        """SavedImages an image by its id; nothing is read where it is kept already."""
+        """Save an image by its id; nothing is read where it is kept already."""
         path = self._path(cell, image)
         if path.exists():
             return
-        temporary = path.with_suffix(".new")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                file.writelines(pieces)
-            temporary.rename(path)
+            replace_file(path, pieces)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
             raise StoreError(
                 f"the image cannot be kept: {error.strerror}", where=str(path), fix="Free some disk space."
             ) from error
@@ -97,9 +93,7 @@ class SavedImages:
         if not self.has(cell, good.image):
             return
         mark = self._folder / cell / "good"
-        temporary = mark.with_suffix(".new")
-        temporary.write_bytes(orjson.dumps(good._asdict()) + b"\n")
-        temporary.rename(mark)
+        replace_file(mark, orjson.dumps(good._asdict()) + b"\n")
 
     def prune(self, cell: str, wanted: set[str]) -> None:
         """Drop every archive of a cell but these and the good one."""

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from harness.decision.figures import FLOOR, select
 from harness.errors import UsageError
-from harness.model import Direction, Metric, Unit
+from harness.model import Direction, Metric, Unit, differing
 from harness.stats.intervals import Ratio, Verdict, compared, confirm, summarise
 from harness.store.run import Run, Series
 from harness.text.units import ratio_text, scale, summary_text
@@ -51,9 +51,9 @@ def compare_runs(
     random: what the pairing cannot tell stays in the interval. Raises UsageError where the environments differ; with
     `engines`, the facts of the engine may."""
     ours, theirs = first.manifest.environment, second.manifest.environment
-    keys = [key for key in sorted({*ours.facts, *theirs.facts}) if ours.facts.get(key) != theirs.facts.get(key)]
-    if set(keys) - (_OF_ENGINE if engines else set()):
-        said = "; ".join(f"{key}: {ours.facts.get(key, 'absent')} / {theirs.facts.get(key, 'absent')}" for key in keys)
+    free = _OF_ENGINE if engines else frozenset[str]()
+    facts = [{name: fact for name, fact in each.facts.items() if name not in free} for each in (ours, theirs)]
+    if said := "; ".join(differing(*facts)):
         raise UsageError(
             f"the runs come from different environments ({said})",
             where=f"{first.id}, {second.id}",

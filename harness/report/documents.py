@@ -13,6 +13,7 @@ from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import PAGE, Decision, decide
 from harness.decision.engines import TOGETHER, engine_of, together
 from harness.errors import CatalogueError, StoreError, TareError
+from harness.host.files import replace_file
 from harness.probes import all_probes
 from harness.report.markdown import decision as decision_document
 from harness.report.page import page
@@ -107,10 +108,7 @@ def write(made: Decision, *, markdown: Path | None = None, html: Path | None = N
 
 
 def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.rename(path)
+        replace_file(path, text)
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror or error}", where=str(path)) from error

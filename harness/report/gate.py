@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from harness.model import Direction, Metric, Unit
+from harness.model import Direction, Metric, Unit, differing
 from harness.nights.blame import differences, slower_phase
 from harness.nights.budgets import Budget, Severity, budget_for
 from harness.nights.history import Confirmation
@@ -64,19 +64,14 @@ def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequenc
     """Compare every metric both runs have. `confirmations` are of the head run's A/B, where there was one."""
     metrics = {metric.name: metric for metric in head.manifest.metrics}
     ours, theirs = base.series(), head.series()
-    facts = base.manifest.environment.facts, head.manifest.environment.facts
-    differing = tuple(
-        f"{name}: {facts[0].get(name, 'absent')} → {facts[1].get(name, 'absent')}"
-        for name in sorted(facts[0].keys() | facts[1].keys())
-        if facts[0].get(name) != facts[1].get(name)
-    )
+    changed = differing(base.manifest.environment.facts, head.manifest.environment.facts)
     keys = [key for key in ours if key in theirs and key[1] in metrics]
     ratios = confirm({key: found for key in keys if (found := _ratio(base, head, key, metrics[key[1]]))})
     sure = {(item.cell, item.metric): item.ratio for item in confirmations if item.night == head.id}
     rows = []
     for key in keys:
         row = _row(base, head, key, metrics[key[1]], ratios, sure, budget_for(budgets, key[0], metrics[key[1]]))
-        if row.outcome is GateOutcome.SAME or (differing and not row.metric.deterministic and key not in sure):
+        if row.outcome is GateOutcome.SAME or (changed and not row.metric.deterministic and key not in sure):
             continue
         rows.append(row)
     cells = {cell.id for cell in head.manifest.cells}
@@ -88,7 +83,7 @@ def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequenc
         rows=tuple(sorted(rows, key=lambda row: (order.index(row.outcome), -_size(row), row.cell, row.metric.name))),
         missing=tuple(sorted(missing)),
         compared=len(keys),
-        environments=differing,
+        environments=changed,
     )
 
 

@@ -11,7 +11,6 @@ from typing import Literal
 from tabulate import tabulate
 
 from harness.decision.figures import FLOOR, Figures, apps, figures, select, successes
-from harness.errors import UsageError
 from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
 from harness.stats.intervals import PRACTICAL, Method, Verdict, summarise
@@ -43,24 +42,6 @@ def render(
         parts.append(page.app(cells, here))
     parts += [page.floor(chosen), page.legend(), page.help(measured)]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def render_many(runs: Sequence[Run], *, style: Style = "terminal", width: int = 100) -> str:
-    """Several runs of one environment, one after the other. Raises UsageError where the environments differ."""
-    by_print: dict[str, Run] = {}
-    for run in runs:
-        by_print.setdefault(run.manifest.environment.fingerprint, run)
-    if len(by_print) > 1:
-        first, second = list(by_print.values())[:2]
-        ours, theirs = first.manifest.environment.facts, second.manifest.environment.facts
-        differing = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
-        said = "; ".join(f"{key}: {ours.get(key, 'absent')} / {theirs.get(key, 'absent')}" for key in differing)
-        raise UsageError(
-            f"the runs come from different environments ({said})",
-            where=f"{first.id}, {second.id}",
-            fix="Report them one by one.",
-        )
-    return "\n".join(render(run, style=style, width=width) for run in runs)
 
 
 @dataclass(slots=True)

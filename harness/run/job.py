@@ -14,7 +14,7 @@ from harness.errors import StoreError, UsageError
 from harness.lab.lab import Lab, open_lab
 from harness.lab.state import RunState
 from harness.ledger import Ledger
-from harness.model import Cell
+from harness.model import Cell, differing
 from harness.probes.base import CellProbe, EngineProbe, Probe, When
 from harness.run.environment import environment, git_revision, versions
 from harness.run.plan import Plan, ProbePlan
@@ -181,8 +181,7 @@ def _writer(job: Job, manifest: Manifest) -> RunWriter:
         return RunWriter.create(job.results, manifest, argv=sys.argv)
     before = job.resume.manifest.environment
     if before.fingerprint != manifest.environment.fingerprint:
-        now = manifest.environment.facts
-        differ = [f"{k}: {before.facts.get(k)} → {now.get(k)}" for k in now if before.facts.get(k) != now.get(k)]
+        differ = differing(before.facts, manifest.environment.facts)
         raise UsageError(
             f"the environment has changed since the run began ({'; '.join(differ)})",
             where=job.resume.id,

@@ -38,7 +38,7 @@ from statistics import median
 from typing import Literal
 
 from harness.scenarios.layer_sizes import CellLayers, ImageLayers
-from harness.scenarios.pull_model import LAYER_TRIPS, LEAD_TRIPS, PARALLEL, LayerCost, PullProfile, predict
+from harness.scenarios.pull_model import LayerCost, PullProfile, predict
 from harness.stats.intervals import summarise
 
 # Counted on docker 20.10: pushing the next version of a two-layer and of a three-layer image at round-trip times from
@@ -342,16 +342,6 @@ def vectors(cells: Mapping[str, Parts], questions: Sequence[Question]) -> list[d
         for question in questions
         for name, parts in cells.items()
     ]
-
-
-def constants() -> dict[str, float]:
-    """The numbers of the formulas that are not measured."""
-    return {
-        "parallel": PARALLEL,
-        "lead_trips": LEAD_TRIPS,
-        "layer_trips": LAYER_TRIPS,
-        "push_trips": PUSH_TRIPS,
-    }
 
 
 def plain(parts: Parts) -> dict[str, object]:

@@ -6,7 +6,6 @@ that has its layers, and the newest one says what the images weigh.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,10 +15,10 @@ from harness.model import Try
 from harness.scenarios.formulas import Estimate, Parts, Typical, of_samples
 from harness.scenarios.layer_sizes import FILE, CellLayers, ImageLayers, profile_of
 from harness.scenarios.pull_model import PullProfile
+from harness.store.documents import versions
 from harness.store.run import Run, Series
 
 _PULLS = {f"pull.{state}.total": state for state in ("empty", "previous", "base")}
-_NUMBERED = re.compile(re.escape(FILE) + r"(\.\d+)?")
 
 
 def measured_parts(run: Run) -> dict[str, Parts]:
@@ -59,12 +58,8 @@ def measured_parts(run: Run) -> dict[str, Parts]:
 
 def _images(run: Run, cell: str) -> tuple[CellLayers, ...]:
     """All that were recorded, oldest first."""
-    folder = run.folder / "artefacts" / cell
-    if not folder.is_dir():
-        return ()
-    paths = [path for path in folder.iterdir() if _NUMBERED.fullmatch(path.name)]
     found = []
-    for path in sorted(paths, key=lambda path: int(path.suffix[1:]) if path.suffix != ".json" else 0):
+    for path in versions(run.folder, cell, FILE):
         try:
             found.append(CellLayers.from_json(path.read_bytes(), where=str(path)))
         except OSError as error:

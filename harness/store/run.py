@@ -28,8 +28,10 @@ import orjson
 from numpy.typing import NDArray
 
 from harness.errors import StoreError
+from harness.host.files import replace_file, sync_folder
 from harness.model import Try
 from harness.store import format as records
+from harness.store.documents import FOLDER, versions
 from harness.store.format import (
     CellInfo,
     Lines,
@@ -140,7 +142,7 @@ class RunWriter:
         try:
             self.warnings = _set_torn_aside(folder / "samples.jsonl") + _set_torn_aside(folder / "sessions.jsonl")
             self._sessions = os.open(folder / "sessions.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            _sync_folder(folder)
+            sync_folder(folder)
             self.session = len(read_sessions(folder)[0])
             self._event("start", argv=list(argv), pid=os.getpid())
         except BaseException:
@@ -157,12 +159,9 @@ class RunWriter:
         try:
             folder.mkdir(parents=True)
             (folder / "samples.jsonl").touch()
-            temporary = folder / "manifest.json.new"
-            with temporary.open("wb") as file:
-                file.write(encode(manifest, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-                _sync(file)
-            temporary.rename(folder / "manifest.json")  # a folder without manifest is no run yet
-            _sync_folder(results)
+            record = encode(manifest, orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+            replace_file(folder / "manifest.json", record, durable=True)  # a folder without manifest is no run yet
+            sync_folder(results)
         except OSError as error:
             raise _unwritable(folder, error) from error
         return cls(folder, manifest, argv=argv)
@@ -191,23 +190,18 @@ class RunWriter:
         self._event("images", images=dict(images))
 
     def artefact(self, cell: str, name: str, data: bytes | str) -> Path:
-        """Keep `data` as artefacts/<cell>/<name>; different data of the same name go to name.1, name.2 …"""
+        """Keep `data` as artefacts/<cell>/<name>; other data than the newest of that name go to name.1, name.2 …"""
         for part in (cell, name):
             if Path(part).name != part or part == "..":
                 raise StoreError(f"{part!r} is not a valid name of an artefact", fix="Use a plain file name.")
         content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
-        folder = self.folder / "artefacts" / cell
+        folder = self.folder / FOLDER / cell
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path, number = folder / name, 0
-            while path.exists():
-                if path.read_bytes() == content:
-                    return path
-                number += 1
-                path = folder / f"{name}.{number}"
-            temporary = folder / f".{name}.new"
-            temporary.write_bytes(content)
-            temporary.rename(path)
+            known = versions(self.folder, cell, name)
+            if known and known[-1].read_bytes() == content:
+                return known[-1]
+            path = folder / (f"{name}.{len(known)}" if known else name)
+            replace_file(path, content)
         except OSError as error:
             raise _unwritable(folder, error) from error
         return path
@@ -423,15 +417,6 @@ def _set_torn_aside(path: Path) -> tuple[str, ...]:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is on disk only when its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(folder: Path, error: OSError) -> StoreError:

@@ -6,16 +6,14 @@ counts.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from harness.errors import StoreError, UsageError
-from harness.store.documents import STEPS, SURFACE
+from harness.store.documents import STEPS, SURFACE, newest
 from harness.store.run import Run
 from harness.tomlfile import suggest
 
@@ -38,15 +36,9 @@ def stored_image(run: Run, cell: str) -> StoredImage:
 
 
 def _newest(run: Run, cell: str, name: str) -> Mapping[str, Any]:
-    folder = run.folder / "artefacts" / cell
-    numbered = re.compile(re.escape(name) + r"(?:\.(\d+))?")
-    found: dict[int, Path] = {}
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if match := numbered.fullmatch(path.name):
-            found[int(match[1] or 0)] = path
-    if not found:
+    path = newest(run.folder, cell, name)
+    if path is None:
         raise StoreError(f"{name} is not stored for {cell}", where=str(run.folder), fix=_MEASURE)
-    path = found[max(found)]
     try:
         document = orjson.loads(path.read_bytes())
     except OSError as error:

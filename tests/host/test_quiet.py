@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.host import quiet
-from harness.host.quiet import Monitor, ProcessorTimes, Use, busy_share, parse_proc_stat, wait_quiet, window_for
+from harness.host.quiet import Monitor, ProcessorTimes, Use, busy_share, parse_proc_stat, window_for
 
 STAT = "cpu  100 0 50 800 30 1 2 17 0 0\ncpu0 50 0 25 400 15 0 1 8 0 0\ncpu1 50 0 25 400 15 1 1 9 0 0\nintr 1 2\n"
 seconds = st.floats(0, 1e5)
@@ -156,7 +156,7 @@ def test_without_proc_stat_the_load_average_is_told_and_not_waited_for(
     monkeypatch.setattr(quiet.time, "sleep", lambda _: pytest.fail("slept"))
     monkeypatch.setattr(quiet.os, "getloadavg", lambda: (1000.0, 0.0, 0.0), raising=False)
     assert busy_share() == 1.0
-    assert wait_quiet() == quiet.Quiet(0.0, 1.0, False)
+    assert Monitor().wait() == quiet.Quiet(0.0, 1.0, False)
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="no /proc/stat")

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
-from harness.report.table import render, render_many
+from harness.report.table import render
 from harness.stats.intervals import Ratio, Verdict, summarise
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
 from harness.text.units import Scale, interval_text, ratio_text, scale
@@ -158,13 +158,6 @@ def test_an_unfinished_run_is_reported(tmp_path: Path) -> None:
     with (run.folder / "samples.jsonl").open("ab") as file:
         file.write(b'{"cell"')
     assert "Warning:" in render(read_run(run.folder))
-
-
-def test_environments_are_never_mixed(tmp_path: Path, run: Run) -> None:
-    same, other = fill(tmp_path, manifest(), 1), fill(tmp_path, manifest("6.12"), 1)
-    assert render_many([run, same]).count("Environment ") == 2
-    with pytest.raises(UsageError, match=r"kernel: 6\.1 / 6\.12"):
-        render_many([run, other])
 
 
 def test_a_deterministic_metric_that_changes_is_told(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from harness.errors import StoreError
 from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
 from harness.store import format as records
+from harness.store.documents import newest
 from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema-1" / "20261128-011030-3ceb"
@@ -177,7 +178,7 @@ def test_an_older_schema_is_read_and_not_resumed(writer: RunWriter, monkeypatch:
     assert run.manifest.git == "old"
     assert [*run.series()] == [("go-full", "start.warm.total")]
     assert [*next(run.tries()).values] == ["start.warm.total"]
-    with pytest.raises(StoreError, match="start a new run"):
+    with pytest.raises(StoreError, match="Start a new run"):
         RunWriter.resume(writer.folder)
 
 
@@ -251,7 +252,7 @@ def test_tries_are_left_out_by_their_metrics(writer: RunWriter) -> None:
     "changes", [{"values": {"x": float("nan")}}, {"seconds": float("inf")}, {"phases": (Phase("pull", 0, -np.inf),)}]
 )
 def test_what_is_no_number_is_refused_and_leaves_no_trace(writer: RunWriter, changes: dict[str, object]) -> None:
-    with pytest.raises(StoreError, match="no sample"):
+    with pytest.raises(StoreError, match="not a valid sample"):
         writer.append(a_try(**changes))
     assert not (writer.folder / "samples.jsonl").read_bytes()
 
@@ -273,8 +274,11 @@ def test_a_full_disk_leaves_whole_lines(writer: RunWriter, monkeypatch: pytest.M
 
 
 def test_artefacts_are_kept_side_by_side(writer: RunWriter) -> None:
-    paths = [writer.artefact("go-full", "Dockerfile", text) for text in ("FROM a", "FROM b", "FROM a", b"FROM b")]
-    assert [path.name for path in paths] == ["Dockerfile", "Dockerfile.1", "Dockerfile", "Dockerfile.1"]
+    """The newest is always the last one given, also if it is what an older one was."""
+    given = ("FROM a", "FROM a", "FROM b", b"FROM b", "FROM a")
+    paths = [writer.artefact("go-full", "Dockerfile", text) for text in given]
+    assert [path.name for path in paths] == ["Dockerfile", "Dockerfile", "Dockerfile.1", "Dockerfile.1", "Dockerfile.2"]
+    assert newest(writer.folder, "go-full", "Dockerfile") == paths[-1]
     assert paths[0].read_text() == "FROM a"
     for cell, name in (("..", "x"), ("go-full", "a/b"), ("go-full", "..")):
         with pytest.raises(StoreError, match="artefact"):

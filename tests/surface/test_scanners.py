@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.surface.scanners import ScannerError, Vulnerability, installed, scan
+from harness.cli import main
+from harness.store.documents import CYCLONEDX, SPDX
+from harness.store.run import RunWriter
+from harness.surface import scanners
+from harness.surface.scanners import Scan, ScannerError, Vulnerability, installed, scan
+from support.synthetic import write
 
 GRYPE = {
     "matches": [
@@ -146,3 +151,23 @@ def test_what_a_scanner_does_not_document_is_an_error(scanner: str, said: object
 
 def test_a_machine_without_scanners_has_none() -> None:
     assert installed(lambda name: None) == ()
+
+
+def test_after_a_resume_the_present_image_is_scanned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path)
+    with RunWriter.resume(folder) as writer:
+        for version in ("first", "second"):
+            writer.artefact("go-slim", CYCLONEDX, version)
+            writer.artefact("go-slim", SPDX, version)
+    read: list[str] = []
+
+    def grype(name: str, *bills: Path) -> Scan:
+        read.extend(bill.read_text() for bill in bills)
+        return Scan(scanner=name, version="1", database="", found=())
+
+    monkeypatch.setattr(scanners, "installed", lambda: ["grype"])
+    monkeypatch.setattr(scanners, "scan", grype)
+    assert main(["scan", str(folder)]) == 0
+    assert read == ["second", "second"] and "go-slim" in capsys.readouterr().out

@@ -21,6 +21,7 @@ from harness.report.words import WORD, gain, robust, sureness
 from harness.scenarios.formulas import SCENARIOS, Parts, plain, storage
 from harness.scenarios.measured import measured_parts
 from harness.stats.intervals import Ratio, compared
+from harness.store.documents import STEPS, SURFACE, newest
 from harness.store.run import CellInfo, Run, Series
 
 MOST_SAMPLES = 120_000
@@ -234,7 +235,7 @@ def _layers(run: Run, parts: Mapping[str, Parts]) -> Json:
     table: Json = {}
     for cell, part in parts.items():
         if part.images:
-            known = {str(layer.get("diff_id")): layer for layer in _list(_artefact(run, cell, "steps.json"), "layers")}
+            known = {str(layer.get("diff_id")): layer for layer in _list(_artefact(run, cell, STEPS), "layers")}
             rows = []
             for layer in part.images.current.layers:
                 more = known.get(layer.diff_id, {})
@@ -251,7 +252,7 @@ def _packages(run: Run) -> Json:
     names: dict[str, int] = {}
     cells = {}
     for cell in run.manifest.cells:
-        found = _list(_artefact(run, cell.id, "surface.json"), "packages")
+        found = _list(_artefact(run, cell.id, SURFACE), "packages")
         packages = [package for item in found if isinstance(package := item.get("package"), dict)]
         told = [f"{package.get('name')} {package.get('version')}" for package in packages]
         if told:
@@ -261,8 +262,9 @@ def _packages(run: Run) -> Json:
 
 def _artefact(run: Run, cell: str, name: str) -> object:
     """A document kept with a cell; None where there is none that can be read: a page does without."""
+    path = newest(run.folder, cell, name)
     try:
-        return orjson.loads((run.folder / "artefacts" / cell / name).read_bytes())
+        return orjson.loads(path.read_bytes()) if path else None
     except (OSError, ValueError):
         return None
 

@@ -20,6 +20,8 @@ import orjson
 from numpy.typing import NDArray
 
 from harness.errors import StoreError
+from harness.host.files import replace_file
+from harness.model import differing
 from harness.nights.history import History, Key
 from harness.nights.watch import Watch, Watched, is_worse
 from harness.report.trends import amount, answered, causes, causes_of, date, describe, nights_of, percent, span, told
@@ -41,7 +43,7 @@ def write_page(found: Watch, results: Path, path: Path) -> None:
     text = render(found, results)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        replace_file(path, text)
     except OSError as error:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
@@ -251,7 +253,7 @@ def _environments(found: Watch) -> str:
         facts = found.environments.get(print_, {})
         rows.append(
             f"<tr><th>{_h(print_)}</th><td>{date(times[0])} to {date(times[-1])}</td><td>{len(times)}</td>"
-            f'<td class="wrap">{_h("; ".join(_differing(before, facts)))}</td></tr>'
+            f'<td class="wrap">{_h("; ".join(_news(before, facts)))}</td></tr>'
         )
         before = facts
     table = (
@@ -261,15 +263,10 @@ def _environments(found: Watch) -> str:
     return f'<section id="environments"><h2>Environments</h2><p class="soft">Never joined.</p>{table}</section>'
 
 
-def _differing(before: Mapping[str, str] | None, facts: Mapping[str, str]) -> list[str]:
+def _news(before: Mapping[str, str] | None, facts: Mapping[str, str]) -> list[str]:
     if before is None:
         return [f"{name} {value}" for name, value in facts.items()]
-    names = sorted(before.keys() | facts.keys())
-    return [
-        f"{name}: {before.get(name, 'absent')} → {facts.get(name, 'absent')}"
-        for name in names
-        if before.get(name) != facts.get(name)
-    ]
+    return list(differing(before, facts))
 
 
 def _h(text: str) -> str:
@@ -323,7 +320,7 @@ def _chart(
         known = found.environments.get(before.key.fingerprint, {}) if before else None
         part: Json = {
             "env": item.key.fingerprint,
-            "new": _differing(known, facts) if known is not None else [],
+            "new": list(differing(known, facts)) if known is not None else [],
             "at": [round(at) for at in line.at[first:].tolist()],
             "m": _short(line.median[first:]),
             "lo": _short(line.low[first:]),

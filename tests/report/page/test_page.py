@@ -22,7 +22,10 @@ from harness.decision.decide import decide
 from harness.report.documents import write_documents
 from harness.report.page.data import kept, page_data
 from harness.report.page.page import render
-from harness.store.run import Series, read_run
+from harness.scenarios.layer_sizes import FILE as LAYERS
+from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize
+from harness.store.documents import STEPS, SURFACE
+from harness.store.run import RunWriter, Series, read_run
 from support.browser import Browser
 from support.synthetic import APPS, STRATEGIES, write
 
@@ -73,6 +76,25 @@ def test_no_line_of_a_script_is_longer_than_those_of_python() -> None:
     assert scripts
     lines = [(script.name, line) for script in scripts for line in script.read_text(encoding="utf-8").splitlines()]
     assert not [(name, line) for name, line in lines if len(line) > 120]
+
+
+def test_after_a_resume_layers_are_joined_with_the_steps_of_the_same_image(tmp_path: Path) -> None:
+    """A resumed run builds anew: the newest layers.json, steps.json and surface.json belong together."""
+    folder = write(tmp_path)
+    with RunWriter.resume(folder) as writer:
+        for version in ("old", "new"):
+            layer = LayerSize(
+                digest=f"sha256:{version}", packed=10, base=False, diff_id=f"sha256:d-{version}", content=20
+            )
+            image = ImageLayers(config=1, layers=(layer,))
+            writer.artefact("go-slim", LAYERS, CellLayers(current=image, changed=image).to_json())
+            step = {"diff_id": layer.diff_id, "step": f"RUN {version}", "waste": 0, "folders": []}
+            writer.artefact("go-slim", STEPS, orjson.dumps({"schema": 1, "layers": [step]}))
+            package = {"package": {"name": "libc", "version": version}}
+            writer.artefact("go-slim", SURFACE, orjson.dumps({"schema": 1, "packages": [package]}))
+    data = page_data(decide([read_run(folder)], now=0.0))
+    assert [row[:1] + row[4:5] for row in data["layers"]["go-slim"]] == [["sha256:new", "RUN new"]]
+    assert data["packages"]["names"] == ["libc new"]
 
 
 def test_without_a_script_the_page_says_what_to_take(page: Path) -> None:
