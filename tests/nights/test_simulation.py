@@ -20,6 +20,8 @@ try:
 finally:
     sys.path.pop(0)
 
+pytestmark = pytest.mark.simulation
+
 
 @pytest.mark.parametrize("anew", [True, False])
 def test_five_per_cent_at_two_per_cent_noise_is_alarmed_by_the_third_night(anew):
