@@ -13,9 +13,15 @@ import pytest
 from support.browser import Browser, browser
 from support.servers import server_archive
 
-# the machine may be shared and slow: an example that takes long is no failure
-hypothesis.settings.register_profile("tare", deadline=None)
-hypothesis.settings.load_profile("tare")
+# The machine may be shared and slow: an example that takes long is no failure. At every edit a quarter of the usual
+# number of examples is tried, for a property that does not choose its own number.
+hypothesis.settings.register_profile("whole", deadline=None)
+hypothesis.settings.register_profile("edit", deadline=None, max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("edit" if "not simulation" in config.option.markexpr else "whole")
+
 
 # tests build what they are about; those of kept images say so
 os.environ["TARE_IMAGES"] = "anew"

@@ -86,6 +86,7 @@ def printed(share: float) -> str:
     return "     –" if math.isnan(share) else f"{100 * share:>6.1f}"
 
 
+@pytest.mark.simulation
 def test_intervals_cover_the_median(capsys: pytest.CaptureFixture[str]) -> None:
     """The promise is 95 %, of every shape, wherever an interval is given: no floor below it, none by shape or size.
 
@@ -207,6 +208,7 @@ NOISE: dict[str, Noise] = {
 }
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize("kind", NOISE)
 def test_equal_cells_are_seldom_called_different(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     """At most 1 % of lone comparisons, with no practical threshold to help; exact by theory, so no looser floor."""
@@ -226,6 +228,7 @@ def test_equal_cells_are_seldom_called_different(kind: str, capsys: pytest.Captu
         print(f"\nA/A, {kind}: called different, %: " + ", ".join(f"n = {n} {s:.1%}" for n, s in shares.items()))
 
 
+@pytest.mark.simulation
 @pytest.mark.parametrize(("true", "n"), [(1.10, 6), (1.06, 8), (1.01, 20), (1.0, 12)])
 def test_how_many_more_blocks_it_takes_is_about_right(true: float, n: int, capsys: pytest.CaptureFixture[str]) -> None:
     """What is foretold, against the block at which it is decided in fact; medians over 60 futures."""
@@ -354,6 +357,7 @@ def test_a_lone_finding_among_many_does_not_survive() -> None:
     assert table["lucky"].more == math.ceil(8 * (stats.norm.isf(0.01 * 2 / 32 / 2) / stats.norm.isf(0.004)) ** 2) - 8
 
 
+@pytest.mark.simulation
 def test_of_what_a_table_claims_little_is_false(capsys: pytest.CaptureFixture[str]) -> None:
     """Tables of 24 comparisons, a third of them truly different: false claims are at most 1 % of the claims."""
     random = np.random.default_rng(3)

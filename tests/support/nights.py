@@ -142,7 +142,10 @@ class World:
         )
         random = np.random.default_rng([self.seed, night, track == FLOATING])
         # the store's clock tells the night; waiting for the disk 40 000 times would show nothing more
-        with mock.patch("harness.store.run.time.time", lambda: at), mock.patch("harness.store.run.os.fsync"):
+        with (
+            mock.patch("harness.store.run.time.time", lambda: at),
+            mock.patch("harness.store.run.os.fsync", lambda _: None),
+        ):
             writer = RunWriter.create(self.results, manifest)
             self.runs[night, track] = writer.folder.name
             with writer:

@@ -11,6 +11,8 @@ from harness.commands._history import watched
 from harness.report.page.trends import write_page
 from support.nights import DAY, FIRST, World
 
+pytestmark = pytest.mark.simulation
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -18,6 +18,8 @@ from harness.scenarios.measured import measured_parts
 from harness.scenarios.pull_model import LayerCost, PullProfile
 from support.synthetic import run
 
+pytestmark = pytest.mark.simulation
+
 SOURCE = files("harness.report.page").joinpath("assets", "scenarios.js")
 QUESTIONS = [
     Question(wire=LinkSpeed(bits_per_second=bits, rtt=rtt), nodes=nodes, versions=7)
