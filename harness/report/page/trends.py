@@ -9,6 +9,7 @@ nights, and the page says how many of how many.
 from __future__ import annotations
 
 import html
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ MOST_SAMPLES = 120_000
 _ATTENTION = 5  # urgencies below need attention
 _MOST_CARDS = 40
 _MOST_CAUSES = 6
-_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "trends.js")
+_SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "question.js", "trends.js")
 _WORDS = {0: "alarm", 1: "warning", 2: "suspect", 3: "changed", 4: "changed"}
 
 Json = dict[str, object]
@@ -40,7 +41,7 @@ Json = dict[str, object]
 
 def write_page(found: Watch, results: Path, path: Path) -> None:
     """Write the page. Raises StoreError where it cannot be written."""
-    text = render(found, results)
+    text = render(found, results, link=os.path.relpath(results, path.parent))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text)
@@ -48,11 +49,11 @@ def write_page(found: Watch, results: Path, path: Path) -> None:
         raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
 
-def render(found: Watch, results: Path) -> str:
-    """The whole page; `results` holds the runs that say what changed."""
+def render(found: Watch, results: Path, *, link: str = ".") -> str:
+    """The whole page. `results` holds the runs that say what changed; `link` is the way there from the page."""
     charts = _charts(found)
     attention = [chart for chart in charts if chart.urgency[0] < _ATTENTION]
-    data = _data(found, charts, results)
+    data = {**_data(found, charts, results), "results": link}
     embedded = orjson.dumps(data).decode().replace("<", "\\u003c")
     scripts = "".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS)
     nav = "".join(
@@ -73,7 +74,8 @@ def render(found: Watch, results: Path) -> str:
 <nav aria-label="Sections"><div>{nav}
 <span class="tools"><button id="theme" type="button">Theme</button></span></div></nav>
 <header><div>{_title(found)}</div></header>
-<main>{_stale(found)}{_attention(attention, results)}{_all(charts)}{_environments(found)}</main>
+<main>{_stale(found)}{_attention(attention, results)}{_all(charts)}{_environments(found)}
+<aside id="night" hidden></aside></main>
 <footer>Written by Tare from {len(found.nights)} run folders. Nothing in this page is fetched from anywhere.</footer>
 <script type="application/json" id="data">{embedded}</script>
 {scripts}
@@ -205,7 +207,8 @@ def _all(charts: Sequence[_Chart]) -> str:
         boxes = "".join(
             f'<figure data-name="{_h(chart.name)} {_h(chart.last.key.track)}"'
             f"{'' if chart.last.line.metric.headline else ' hidden data-rest'}>"
-            f"<figcaption><b>{_h(chart.name)}</b> {_h(chart.last.key.track)}: {_h(_level(chart.last))}</figcaption>"
+            f"<figcaption><b>{_h(chart.name)}</b> {_h(chart.last.key.track)}: {_h(_level(chart.last))} "
+            f'<label class="screen"><input type="checkbox" data-over="{chart.number}"> lay over</label></figcaption>'
             f'<div class="plot" data-chart="{chart.number}"></div></figure>'
             for chart in own
         )
@@ -216,7 +219,11 @@ def _all(charts: Sequence[_Chart]) -> str:
     search = (
         '<p class="row screen"><label>Show series with '
         '<input id="find" type="search" placeholder="slim start.warm"></label>'
-        '<label><input id="rest" type="checkbox"> not only headlines</label></p>'
+        '<label><input id="rest" type="checkbox"> not only headlines</label>'
+        '<label>from <input id="from" type="date"></label><label>to <input id="to" type="date"></label></p>'
+        '<p class="soft screen">The address of this page holds what is shown: share it. Select a point for its run.</p>'
+        '<figure id="laid" hidden><figcaption><b>Laid over each other</b>, each relative to the median of the first '
+        'nights of its baseline</figcaption><div class="plot"></div></figure>'
     )
     return f'<section id="series"><h2>All series</h2>{_LEGEND}{search}{"".join(parts)}</section>'
 
@@ -283,6 +290,7 @@ def _data(found: Watch, charts: Sequence[_Chart], results: Path) -> Json:
     kept = max((MOST_POINTS - points) // others, 30)
     samples = _samples(found, results, urgent, kept)
     return {
+        "runs": [{"run": night.run, "git": night.git} for night in found.nights],
         "metrics": {
             item.line.metric.name: {"unit": item.line.metric.unit.value, "help": item.line.metric.help}
             for item in found.series
@@ -312,6 +320,7 @@ def _chart(
     samples: Mapping[Key, tuple[NDArray[np.float64], ...]],
 ) -> Json:
     parts: list[Json] = []
+    places = {night.run: place for place, night in enumerate(found.nights)}
     before: Watched | None = None
     for item in chart.parts:
         first = 0 if item.key in urgent else max(len(item.line.runs) - kept, 0)
@@ -322,6 +331,7 @@ def _chart(
             "env": item.key.fingerprint,
             "new": list(differing(known, facts)) if known is not None else [],
             "at": [round(at) for at in line.at[first:].tolist()],
+            "r": [places[run] for run in line.runs[first:]],
             "m": _short(line.median[first:]),
             "lo": _short(line.low[first:]),
             "hi": _short(line.high[first:]),

@@ -44,6 +44,7 @@
     const at = dates(part);
     return part.m.map((median, i) => ({
       part: number,
+      i,
       at: at[i],
       m: median * factor,
       lo: scaled(part.lo[i], factor),
@@ -80,10 +81,10 @@
     return {
       factor,
       unit,
-      nights: chart.parts.flatMap((part, number) => nightRows(part, number, factor)),
-      samples: chart.parts.flatMap(part => sampleRows(part, factor)),
-      marks: [...chart.parts.flatMap(markRows), ...(chart.alarm ? [alarmRow(chart)] : [])],
-      breaks: chart.parts.slice(1).map(breakRow),
+      nights: chart.parts.flatMap((part, number) => nightRows(part, number, factor)).filter(Question.isWithin),
+      samples: chart.parts.flatMap(part => sampleRows(part, factor)).filter(Question.isWithin),
+      marks: [...chart.parts.flatMap(markRows), ...(chart.alarm ? [alarmRow(chart)] : [])].filter(Question.isWithin),
+      breaks: chart.parts.slice(1).map(breakRow).filter(Question.isWithin),
     };
   }
 
@@ -113,10 +114,14 @@
     const shown = samples.filter(({ value }) => value >= low && value <= high);
     return Plot.dot(shown, { x: "at", y: "value", r: 1.3, fill: "var(--s3)", fillOpacity: 0.45 });
   }
+  function nothing() {
+    return Object.assign(document.createElement("p"), { className: "soft", textContent: "No night in these dates." });
+  }
   const rule = (list, options) => Plot.ruleX(list, { x: "at", ...options });
   const BAND = { x: "at", y1: "lo", y2: "hi", z: "part", fill: "var(--s3)", fillOpacity: 0.28, curve: "step" };
   function draw(chart, width) {
     const { nights, samples, marks, breaks, factor, unit } = rows(chart);
+    if (!nights.length) return nothing();
     const limit = chart.limit === undefined ? null : chart.limit * factor;
     const domain = axisWithLimit(nights, limit);
     const tickFormat = tick => String(Number(tick.toPrecision(6)));
@@ -142,7 +147,8 @@
     });
     figure.setAttribute("role", "img");
     figure.setAttribute("aria-label", description(chart, nights, marks));
-    hover(figure, nights, [...marks, ...breaks], unit);
+    hover(figure, nights, x => wordsAt(x, figure.scale("x"), nights, [...marks, ...breaks], unit));
+    figure.addEventListener("click", event => openNight(chart, nearest(figure, nights, event)));
     return figure;
   }
 
@@ -166,12 +172,20 @@
     tip.style.left = `${Math.max(left, scrollX + 8)}px`;
     tip.style.top = `${event.pageY + 16}px`;
   }
-  function hover(figure, nights, marks, unit) {
+  // Where the pointer is, in pixels of the drawing.
+  function place(figure, event) {
+    const box = figure.getBoundingClientRect();
+    return (event.clientX - box.left) * (figure.viewBox.baseVal.width / box.width);
+  }
+  function nearest(figure, list, event) {
     const scale = figure.scale("x");
+    return d3.least(list, ({ at }) => Math.abs(scale.apply(at) - place(figure, event)));
+  }
+  // `words`: the text for a place.
+  function hover(figure, nights, words) {
+    if (!nights.length) return;
     function show(event) {
-      const box = figure.getBoundingClientRect();
-      const x = (event.clientX - box.left) * (figure.viewBox.baseVal.width / box.width);
-      tip.textContent = wordsAt(x, scale, nights, marks, unit);
+      tip.textContent = words(place(figure, event));
       tip.hidden = false;
       placeTip(event);
     }
@@ -224,9 +238,155 @@
     if (words.length && !app.hidden) app.open = true;
   }
   function filter() {
+    Question.put("find", find.value.trim());
+    Question.put("all", rest.checked ? "yes" : "");
     const words = find.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const app of document.querySelectorAll("details.app")) filterApp(app, words);
   }
+  // ── one night of a series: its run, its commit, and what changed ─────────────────────────────────────────────────
+
+  const panel = document.getElementById("night");
+  const nameOf = ({ cell, metric, track }) => `${cell || "engine"} ${metric} ${track}`;
+  const byName = new Map(data.charts.map(chart => [nameOf(chart), chart]));
+  const node = (tag, options, ...children) => {
+    const made = Object.assign(document.createElement(tag), options);
+    made.append(...children);
+    return made;
+  };
+  function commitText(run, before) {
+    if (!run.git) return "no commit is known";
+    const changed = before?.git && before.git !== run.git ? ` (the night before: ${before.git.slice(0, 12)})` : "";
+    return `commit ${run.git.slice(0, 12)}${changed}`;
+  }
+  function whatChanged(part, i) {
+    const changes = part.changes.filter(change => change.i === i).map(changeText);
+    const accepted = part.accepted.filter(([at]) => at === i).map(([, reason]) => `accepted: ${reason}`);
+    return [...changes, ...accepted].join("\n") || "No change of level was found in this night.";
+  }
+  function openNight(chart, { part: number, i }) {
+    const part = chart.parts[number];
+    const run = data.runs[part.r[i]];
+    const before = i > 0 ? data.runs[part.r[i - 1]] : null;
+    const [factor, unit] = unitOf(data.metrics[chart.metric].unit, [part.m[i]]);
+    const folder = `${data.results}/${encodeURIComponent(run.run)}/`;
+    const close = node("button", { type: "button", textContent: "Close", onclick: closeNight });
+    panel.replaceChildren(
+      node("h3", { textContent: nameOf(chart) }),
+      node("p", { textContent: `${day(dates(part)[i])}: ${digits(part.m[i] * factor)} ${unit}` }),
+      node("p", {}, "run ", node("a", { href: folder, textContent: run.run }), `, ${commitText(run, before)}`),
+      node("p", { textContent: `environment ${part.env}${i === 0 ? bullets(part.new) : ""}`, className: "words" }),
+      node("p", { textContent: whatChanged(part, i), className: "words" }),
+      close,
+    );
+    panel.hidden = false;
+    Question.put("night", [nameOf(chart), run.run]);
+  }
+  function closeNight() {
+    panel.hidden = true;
+    Question.put("night", "");
+  }
+  function openAsked() {
+    const [name, run] = Question.all("night");
+    const chart = byName.get(name);
+    const number = chart?.parts.findIndex(part => part.r.some(index => data.runs[index].run === run)) ?? -1;
+    if (number < 0) return;
+    openNight(chart, { part: number, i: chart.parts[number].r.findIndex(index => data.runs[index].run === run) });
+  }
+
+  // ── series laid over each other, each relative to its baseline ───────────────────────────────────────────────────
+
+  const BASELINE = 14; // nights whose median is 100 %
+  const laid = document.getElementById("laid");
+  // The baseline begins at the start of a part, or at its last accepted change.
+  function relativeRows(chart) {
+    const name = nameOf(chart);
+    return chart.parts.flatMap((part, number) => {
+      const begin = part.accepted.at(-1)?.[0] ?? 0;
+      const level = d3.median(part.m.slice(begin, begin + BASELINE));
+      const at = dates(part);
+      const rows = part.m.map((median, i) => ({ at: at[i], name, part: number, i, share: (100 * median) / level }));
+      return level ? rows : [];
+    });
+  }
+  function drawLaid() {
+    const names = Question.all("over").filter(name => byName.has(name));
+    laid.hidden = names.length === 0;
+    const nights = names.flatMap(name => relativeRows(byName.get(name))).filter(Question.isWithin);
+    const plot = laid.querySelector(".plot");
+    if (!nights.length) return plot.replaceChildren(...(laid.hidden ? [] : [nothing()]));
+    const [low, high] = d3.extent(nights, row => row.share);
+    const figure = Plot.plot({
+      width: Math.max(plot.clientWidth, 240),
+      height: 260,
+      marginLeft: 52,
+      style: { background: "transparent", color: "var(--ink)", fontSize: "11px" },
+      x: { type: "utc", label: null },
+      y: { label: "↑ % of the baseline", domain: [Math.min(low, 98), Math.max(high, 102)], grid: true, nice: true },
+      color: { domain: names, range: names.map((_, i) => `var(--s${i % 7})`) },
+      marks: [
+        Plot.ruleY([100], { stroke: "var(--soft)" }),
+        Plot.line(nights, {
+          x: "at",
+          y: "share",
+          stroke: "name",
+          z: row => `${row.name} ${row.part}`,
+          strokeWidth: 1.5,
+        }),
+        Plot.dot(nights, { x: "at", y: "share", fill: "name", r: 1.5 }),
+      ],
+    });
+    figure.setAttribute("role", "img");
+    figure.setAttribute("aria-label", `${names.join(", ")}, each relative to its baseline`);
+    hover(figure, nights, x => {
+      const { at } = d3.least(nights, row => Math.abs(figure.scale("x").apply(row.at) - x));
+      const same = nights.filter(row => day(row.at) === day(at));
+      return `${day(at)}${bullets(same.map(row => `${row.name}: ${row.share.toFixed(1)} %`))}`;
+    });
+    figure.addEventListener("click", event => {
+      const row = nearest(figure, nights, event);
+      openNight(byName.get(row.name), row);
+    });
+    const keys = names.map((name, i) => {
+      const key = node("i", { className: "key line" });
+      key.style.background = `var(--s${i % 7})`;
+      return node("span", {}, key, name);
+    });
+    plot.replaceChildren(node("p", { className: "legend" }, ...keys), figure);
+  }
+  const boxes = [...document.querySelectorAll("input[data-over]")];
+  const nameOfBox = box => nameOf(data.charts[Number(box.dataset.over)]);
+  for (const box of boxes) {
+    box.checked = Question.all("over").includes(nameOfBox(box));
+    box.addEventListener("change", () => {
+      Question.put("over", boxes.filter(other => other.checked).map(nameOfBox));
+      drawLaid();
+    });
+  }
+  addEventListener("resize", drawLaid);
+
+  // ── dates, and the question of the address ───────────────────────────────────────────────────────────────────────
+
+  function redraw() {
+    for (const element of document.querySelectorAll("[data-chart]")) {
+      if (!sizes.has(element)) continue;
+      sizes.delete(element);
+      render(element);
+    }
+    drawLaid();
+  }
+  for (const name of ["from", "to"]) {
+    const input = document.getElementById(name);
+    input.value = Question.one(name);
+    input.addEventListener("change", () => {
+      Question.put(name, input.value);
+      redraw();
+    });
+  }
+  find.value = Question.one("find");
+  rest.checked = Question.one("all") === "yes";
+  filter();
+  drawLaid();
+  openAsked();
   find.addEventListener("input", filter);
   rest.addEventListener("change", filter);
 
