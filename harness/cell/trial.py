@@ -11,16 +11,10 @@ from pathlib import Path
 from harness.cell import ask
 from harness.cell.prepare import Prepared
 from harness.cell.start import LOG_TAIL, Door, start_and_ask
-from harness.engine.contract import ContainerSpec, Engine
-from harness.errors import LabError, TryFailed
-from harness.host.files import replacing
-from harness.image.read import read_image
-from harness.image.tar import Entry, Source
+from harness.engine.contract import ContainerSpec
+from harness.errors import TryFailed
 from harness.lab.lab import Lab
-from harness.lab.test_bed import TOOL_IMAGE
-
-PROGRAM = "/tare-tool"  # where the tool lies in a container it is brought into
-_TOOL = "tool"  # its path in its own image
+from harness.lab.test_bed import PROGRAM
 
 
 def as_it_is(lab: Lab, cell: Prepared) -> ContainerSpec:
@@ -53,28 +47,6 @@ def running(lab: Lab, cell: Prepared, spec: ContainerSpec, *, patience: float = 
 def with_program(spec: ContainerSpec, program: Path) -> ContainerSpec:
     """The same with a program of ours in it, as if somebody had brought one along."""
     return replace(spec, binds=[*spec.binds, f"{program}:{PROGRAM}:ro"])
-
-
-def tool_program(engine: Engine, cache: Path) -> Path:
-    """The tool as a file of this machine, taken out of its image once. Raises LabError where it is not in it."""
-    info = engine.inspect(TOOL_IMAGE)
-    if info is None:
-        raise LabError("the tool image was removed", where=TOOL_IMAGE)
-    path = cache / "tool" / info.id.removeprefix("sha256:")[:16]
-    if not path.exists():
-        found: list[bytes] = []
-
-        def take(entry: Entry, stored: int, source: Source) -> None:
-            if entry.path == _TOOL:
-                found.append(source.read(stored))
-
-        read_image(engine.save(TOOL_IMAGE), examine=take)
-        if not found:
-            raise LabError("the tool is not in its image", where=TOOL_IMAGE)
-        with replacing(path) as temporary:  # cells are tried side by side
-            temporary.write_bytes(found[-1])
-            temporary.chmod(0o755)
-    return path
 
 
 def peak(lab: Lab, container: str) -> int:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,10 @@ class DockerEngine:
     @property
     def info(self) -> EngineInfo:
         return self._info
+
+    def elsewhere(self) -> None:
+        """It turned out not to be on this machine."""
+        self._info = replace(self._info, local=False)
 
     # Images
 
@@ -368,6 +373,7 @@ def _info(
             sys.platform == "linux"
             and not rootless  # its containers live in a network of its own
             and said.get("OperatingSystem") != "Docker Desktop"
+            and said["KernelVersion"] == os.uname().release
             and endpoint.shares_network()
         ),
         origin=origin,

@@ -24,6 +24,7 @@ from harness.lab.bases.bases import BaseImage, Bases
 from harness.lab.depot.depot import Depot
 from harness.lab.engine_packages import EnginePackages
 from harness.lab.kept_images import Shelf
+from harness.lab.locality import locality
 from harness.lab.node import Nodes
 from harness.lab.origins import KnownFiles
 from harness.lab.registry import Registry
@@ -34,6 +35,7 @@ from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, Tes
 if TYPE_CHECKING:
     from harness.catalogue.catalogue import Catalogue
     from harness.engine.contract import Engine
+    from harness.engine.docker import DockerEngine
     from harness.ledger import Ledger
     from harness.model import Cell
     from harness.settings import Settings
@@ -63,6 +65,7 @@ class Lab:
     security: Security
     files: KnownFiles
     no_tool: str  # why there is no tool image; "" where there is one
+    unseen: str  # why the engine does not see files of this machine; "" if it does
     monitor: Monitor
     bind: str
     notes: dict[str, str]
@@ -146,7 +149,6 @@ def open_lab(
                 stack.enter_context(_claimed(settings, engine))
             bind = network.address if network else _LOOPBACK
             registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
-            depot = _depot(settings, keeper, bind, engine, stack, notes, say)
         with ledger.spend("bases"):
             own = replace(settings, cache=settings.cache / "floating") if track == "floating" else settings
             store = Bases(
@@ -168,6 +170,8 @@ def open_lab(
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
             tool, holder = _tool(settings, engine, catalogue, store, bases)
+            unseen = "" if tool else _unseen(settings, engine, notes, say)
+            depot = _depot(settings, keeper, bind, engine, stack, notes, say)
             test_bed = TestBed(engine, (cell.app.port for cell in cells), holder)
             stack.callback(test_bed.close)
             services = Services(engine, store, bases, keeper, bind)
@@ -202,6 +206,7 @@ def open_lab(
             security=Security(catalogue.release),
             files=stack.enter_context(closing(KnownFiles(engine, settings.cache))),
             no_tool=tool,
+            unseen=unseen,
             monitor=Monitor(),
             bind=bind,
             notes=notes,
@@ -221,6 +226,25 @@ def _network(keeper: Keeper, stack: ExitStack, notes: dict[str, str]) -> Network
         notes["network"] = f"none: {reason}"
         return None
     return stack.enter_context(Network(keeper))
+
+
+def _unseen(settings: Settings, engine: DockerEngine, notes: dict[str, str], say: Callable[[str], None]) -> str:
+    """Why the engine does not see files of this machine; "" if it does, or if it is on another machine anyway.
+
+    An engine that seems to be here and is not is taken for one elsewhere from now on: the page cache of this machine is
+    not its page cache. One of our own is our own child, in our own root folder.
+    """
+    if engine.info.origin != "system" or not engine.info.local:
+        return ""
+    found = locality(engine, settings.cache)
+    if reason := found.kernel or found.network:
+        notes["locality"] = f"elsewhere: {reason}"
+        say(f"engine: it looks like one on this machine, but {reason}: it is measured as one on another machine")
+        engine.elsewhere()
+    if found.files:
+        notes["files"] = found.files
+        say(f"engine: {found.files}: intruder.program and harden are not measured")
+    return found.files
 
 
 def _depot(

@@ -16,14 +16,18 @@ from urllib.parse import urlsplit
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import EngineError, LabError
-from harness.host.files import replace_file
+from harness.host.files import replace_file, replacing
 from harness.image.context import BuildContext
+from harness.image.read import read_image
+from harness.image.tar import Entry, Source
 from harness.settings import IMAGE_PREFIX
 
 TOOL_FOLDER = Path(__file__).parent / "tool"
 TOOL_IMAGE = f"{IMAGE_PREFIX}tool:latest"
 TOOL_BASE = "sdk-go"
 FLOOR_PORT = 8080
+PROGRAM = "/tare-tool"  # where the tool lies in a container it is brought into
+_TOOL = "tool"  # its path in its own image
 
 
 def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) -> None:
@@ -37,6 +41,28 @@ def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) 
         return
     engine.build(context=context, tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none")
     replace_file(kept, engine.save(TOOL_IMAGE))
+
+
+def tool_program(engine: Engine, cache: Path) -> Path:
+    """The tool as a file of this machine, taken out of its image once. Raises LabError where it is not in it."""
+    info = engine.inspect(TOOL_IMAGE)
+    if info is None:
+        raise LabError("the tool image was removed", where=TOOL_IMAGE)
+    path = cache / "tool" / info.id.removeprefix("sha256:")[:16]
+    if not path.exists():
+        found: list[bytes] = []
+
+        def take(entry: Entry, stored: int, source: Source) -> None:
+            if entry.path == _TOOL:
+                found.append(source.read(stored))
+
+        read_image(engine.save(TOOL_IMAGE), examine=take)
+        if not found:
+            raise LabError("the tool is not in its image", where=TOOL_IMAGE)
+        with replacing(path) as temporary:  # cells are tried side by side
+            temporary.write_bytes(found[-1])
+            temporary.chmod(0o755)
+    return path
 
 
 @dataclass(frozen=True, slots=True)

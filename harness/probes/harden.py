@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
-from harness.cell.trial import as_it_is, peak, running, tool_program, with_program
+from harness.cell.trial import as_it_is, peak, running, with_program
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.state import RunState
+from harness.lab.test_bed import tool_program
 from harness.model import Direction, Metric, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.store.format import encode
@@ -62,9 +63,9 @@ class HardenProbe(CellProbe):
     )
 
     def impossible(self, lab: Lab) -> str:
-        return lab.no_tool or (
-            "" if lab.engine.info.local else "the engine runs on another machine, so peak memory cannot be read"
-        )
+        elsewhere = "" if lab.engine.info.local else "the engine runs on another machine"
+        unread = elsewhere or lab.unseen
+        return lab.no_tool or (f"{unread}, so peak memory cannot be read" if unread else "")
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         yield "restricted", lambda: self._measure(lab, state, cell)

@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
-from harness.cell.trial import PROGRAM, as_it_is, peak, running, tool_program, with_program
+from harness.cell.trial import as_it_is, peak, running, with_program
 from harness.engine.contract import ExecResult
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.state import RunState
+from harness.lab.test_bed import PROGRAM, tool_program
 from harness.model import Metric, Status, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.store.format import encode
@@ -60,7 +61,7 @@ class IntruderProbe(CellProbe):
 
     def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
         spec = as_it_is(lab, cell)
-        bring = lab.engine.info.local and not lab.no_tool
+        bring = lab.engine.info.local and not lab.no_tool and not lab.unseen
         tried: dict[str, list[dict[str, object]]] = {}
         values: dict[str, float] = {}
         try:

@@ -12,13 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cell.trial import PROGRAM, tool_program
 from harness.engine.contract import ContainerSpec, ExecResult
 from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
 from harness.errors import TryFailed
 from harness.image.context import BuildContext
 from harness.lab.state import RunState
-from harness.lab.test_bed import TOOL_IMAGE
+from harness.lab.test_bed import PROGRAM, TOOL_IMAGE, tool_program
 from harness.model import App, Cell, Edit, Request, Strategy
 from harness.probes.harden import NOBODY, HardenProbe
 from harness.probes.intruder import IntruderProbe
@@ -76,6 +75,7 @@ class Bench:
             test_bed=SimpleNamespace(network="default", address="127.0.0.1", port=lambda port: self.engine.port),
             settings=SimpleNamespace(cache=folder),
             no_tool="",
+            unseen="",
         )
         app = App(
             name="x",

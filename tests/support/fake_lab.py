@@ -180,6 +180,7 @@ def fake_lab(
         security=None,
         files=KnownFiles(engine, folder),
         no_tool="",
+        unseen="",
         monitor=QuietMonitor(),
         bind="127.0.0.1",
         notes={},

@@ -116,7 +116,7 @@ class Bases:
         return self._manifests[image.name]
 
     def _load(self, engine: Engine, image: BaseImage) -> None:
-        if self._registry and image.lane != "upstream":
+        if self._registry and image.lane != "upstream" and engine.info.local:
             self._uploaded(image)  # also if the engine has it: it may push what stands on it
         known = engine.inspect(image.name)
         if known and tuple(known.diff_ids) == image.diff_ids:  # ids differ between kinds of image store
@@ -125,7 +125,7 @@ class Bases:
             engine.pull(image.provenance["reference"])
             engine.tag(image.provenance["reference"], image.name)
             return
-        if self._registry:
+        if self._registry and engine.info.local:  # an engine elsewhere cannot pull from this machine's loopback
             name = f"{self._registry}/{image.name}"
             engine.pull(name)
             engine.tag(name, image.name)

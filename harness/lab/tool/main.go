@@ -26,8 +26,10 @@ func main() {
 		pause()
 	case "peak":
 		peak()
+	case "boot":
+		boot()
 	default:
-		fmt.Fprintln(os.Stderr, "usage: tool serve [PORT] | pause | peak")
+		fmt.Fprintln(os.Stderr, "usage: tool serve [PORT] | pause | peak | boot")
 		os.Exit(2)
 	}
 }
@@ -70,6 +72,16 @@ func pause() {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 	<-ended
+}
+
+// boot prints which boot of which kernel this is (random(4)): containers of one machine have the same.
+func boot() {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Print(string(id))
 }
 
 // peak prints the sum of VmHWM (peak resident set, proc(5)) over all processes of this process namespace but
