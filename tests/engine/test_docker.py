@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -72,6 +73,40 @@ class TestContract(EngineContract):
 def name(live_engine: DockerEngine) -> Iterator[str]:
     with leaving_nothing(live_engine):
         yield new_name()
+
+
+@pytest.mark.live
+def test_a_base_that_is_at_hand_is_asked_of_no_registry(live_engine: DockerEngine, name: str) -> None:
+    """Lookups are counted where they arrive: the base has a name in a registry of this test, which answers nothing."""
+    live_engine.build(context=context(), tag=name)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        door.settimeout(0.2)
+        asked = []
+
+        def count() -> None:
+            while not ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    visitor, _ = door.accept()
+                    asked.append(visitor)
+                    visitor.close()
+
+        ended = threading.Event()
+        counter = threading.Thread(target=count)
+        counter.start()
+        try:
+            registry = f"127.0.0.1:{door.getsockname()[1]}"
+            base = f"{registry}/tare.local/base:1"
+            live_engine.tag(name, base)
+            built = live_engine.build(context=context(f"FROM {base}\nCOPY app /other\n"), tag=name)
+            assert built.image
+            assert not asked, "a base at hand is looked up nowhere"
+            with pytest.raises(BuildFailed):
+                live_engine.build(context=context(f"FROM {registry}/tare.local/none:1\n"), tag=name)
+            assert asked, "a base that is not at hand is: so the count can fail"
+            live_engine.remove_image(base)
+        finally:
+            ended.set()
+            counter.join()
 
 
 @pytest.fixture
