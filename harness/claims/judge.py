@@ -201,7 +201,7 @@ def _outcome(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Ev
         yield Evidence(
             unit=cell,
             answer=_as_expected(test.status, failed.status if failed else Status.OK),
-            numbers=f"{failed.status}: {failed.reason}" if failed else "built, started, answered as expected",
+            numbers=f"{failed.status}: {failed.reason}" if failed else "was built, started and answered as expected",
             run=run.id,
             log=failed.log if failed else "",
         )
@@ -345,5 +345,9 @@ def _ratio(compared: Ratio) -> str:
     if compared.p is None:
         return f"{compared.estimate:.3g}×"
     bounds = "" if compared.low is None or compared.high is None else f" [{compared.low:.2f}–{compared.high:.2f}]"
-    more = f", some {compared.more} blocks more would tell" if compared.verdict is Verdict.UNDECIDED else ""
+    more = (
+        f", about {compared.more} more block{'s' * (compared.more != 1)} needed"
+        if compared.verdict is Verdict.UNDECIDED
+        else ""
+    )
     return f"{compared.estimate:.2f}×{bounds}{more}"

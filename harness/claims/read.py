@@ -63,7 +63,7 @@ class Follows:
 
     @property
     def words(self) -> str:
-        rule = f"less where {self.metric} is less ({self.apart:g} times apart at least)"
+        rule = f"less if {self.metric} is less (pairs that differ by a factor of at least {self.apart:g})"
         return f"{rule}, in {100 - self.exceptions * 100:.3g} % of pairs" if self.exceptions else rule
 
 
@@ -171,7 +171,9 @@ def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]
     for table in document.root.tables("claim"):
         claim = _claim(table, known)
         if any(claim.name == other.name for other in claims):
-            table.problem(f"{claim.name} is a claim already", key="name", fix="Give each claim a name of its own.")
+            table.problem(
+                f"{claim.name} is already the name of a claim", key="name", fix="Give each claim a different name."
+            )
         claims.append(claim)
     document.root.close()
     if document.problems:
@@ -212,7 +214,7 @@ def _interpretation(table: Table, known: Mapping[str, Metric]) -> Interpretation
         if given:
             table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make an interpretation of each.")
         else:
-            table.problem("there is no test", fix=f"Add one of {', '.join(_TESTS)}.")
+            table.problem("the test is missing", fix=f"Add one of {', '.join(_TESTS)}.")
     return Interpretation(title=title, metric=name, cells=cells, test=test, decide=decide)
 
 
@@ -220,7 +222,7 @@ def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]
     """A name that looks misspelt is a mistake. Another that no probe has may be in runs all the same."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
     if name not in known and close:
-        table.problem(f"there is no metric {name}", key=key, fix=f"Did you mean {close[0]}?")
+        table.problem(f"no metric has the name {name}", key=key, fix=f"Did you mean {close[0]}?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,7 @@ class _Reader:
             high, text = self._quantity("at_most")
             words.append(f"at most {text}")
         if low > high:
-            self.table.problem("at_least is above at_most", key="at_least", fix="Exchange them.")
+            self.table.problem("at_least is above at_most", key="at_least", fix="Swap them.")
         return Within(low=low, high=high, words=" and ".join(words))
 
     def equals(self) -> Test:
@@ -279,7 +281,7 @@ class _Reader:
         if isinstance(value, str):
             quantity = parse_quantity(value)
             if quantity is None or not quantity.symbol:
-                fix = f"Write a number and a unit ({', '.join(_WITH_UNIT)}), or a plain number for what is counted."
+                fix = f"Write a number and a unit ({', '.join(_WITH_UNIT)}), or a plain number for a count."
                 self.table.problem(f"{key} is {shown(value)}", key=key, fix=fix)
                 return 0.0, value
             number, text = quantity.value, value.strip()

@@ -93,6 +93,6 @@ def _weights(given: Iterable[str]) -> dict[str, float]:
             weights[name] = float(number)
         except ValueError:
             raise UsageError(
-                "not NAME=NUMBER", where=f"--weight {text}", fix="Such as deploy=3 or size.files=1."
+                "not NAME=NUMBER", where=f"--weight {text}", fix="Write it as deploy=3 or size.files=1."
             ) from None
     return weights

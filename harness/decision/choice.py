@@ -18,7 +18,7 @@ from harness.stats.intervals import SMALLEST_DECIDABLE
 from harness.store.run import CellInfo
 
 MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
-NO_CHOICE = "only one strategy was measured, which leaves nothing to choose"
+NO_CHOICE = "only one strategy was measured, so there is nothing to choose"
 
 
 class Confidence(StrEnum):
@@ -75,13 +75,15 @@ def judge(lead: Lead, shaky: float, missing: Sequence[str] = ()) -> tuple[Confid
         reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {listed(lead.thin)}")
     if shaky > MOST_SHAKY:
         if missing:
-            reasons.append(f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured everywhere")
+            reasons.append(
+                f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured for every strategy"
+            )
         return Confidence.LEANING, reasons
     if -BAND <= math.log(lead.low) <= math.log(lead.high) <= BAND:
         return Confidence.TIE, reasons
     if lead.low > 1 and math.log(lead.estimate) > BAND:
         return Confidence.DECIDED, reasons
-    return Confidence.LEANING, [*reasons, "the lead is within its own error"]
+    return Confidence.LEANING, [*reasons, "the lead is smaller than its error"]
 
 
 def listed(names: Sequence[str]) -> str:

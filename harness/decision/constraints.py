@@ -65,7 +65,7 @@ NEEDS = tuple(_NEEDS)
 def need(name: str) -> Constraint:
     """A constraint by its name. Raises UsageError for one that is not known."""
     if name not in _NEEDS:
-        raise UsageError("no such need", where=f"--need {name}", fix=f"There are {', '.join(NEEDS)}.")
+        raise UsageError("no need has this name", where=f"--need {name}", fix=f"Choose from {', '.join(NEEDS)}.")
     text, metrics = _NEEDS[name]
     return Constraint(text=text, metrics=metrics)
 
@@ -77,15 +77,15 @@ def limit(text: str, metrics: Sequence[Metric], *, at_most: bool) -> Constraint:
     metric = next((metric for metric in metrics if metric.name == name), None)
     if not equals or metric is None:
         raise UsageError(
-            "not METRIC=VALUE" if not equals else f"no metric is called {name!r}",
+            "not METRIC=VALUE" if not equals else f"no metric has the name {name!r}",
             where=f"{option} {text}",
-            fix="Such as size.transfer=100MB; `tare report --full` names the metrics.",
+            fix="Write it as size.transfer=100MB. `tare report --full` lists the metrics.",
         )
     quantity = parse_quantity(value)
     if quantity is None or not quantity.fits(metric.unit):
         units = ", ".join(SYMBOLS[metric.unit]) or "no unit"
         raise UsageError(
-            f"{value!r} is no value of {name}", where=f"{option} {text}", fix=f"Give a number with {units}."
+            f"{value!r} is not a value of {name}", where=f"{option} {text}", fix=f"Use a number with {units}."
         )
     word = "at most" if at_most else "at least"
     return Constraint(text=f"{name} {word} {value.strip()}", metrics=((name, at_most, quantity.value),))

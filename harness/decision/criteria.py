@@ -32,24 +32,26 @@ CRITERIA = (
         name="update",
         weight=2,
         metrics=("pull.previous.total", "deploy.previous.total"),
-        meaning="pull of a new version to a node that has the old one",
+        meaning="pull of a new version to a node that has the old version",
     ),
-    Criterion(name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that is there"),
+    Criterion(
+        name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that the node already has"
+    ),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
-    Criterion(name="surface", weight=1, metrics=("surface.components",), meaning="components inside"),
+    Criterion(name="surface", weight=1, metrics=("surface.components",), meaning="components in the image"),
     Criterion(
         name="patching",
         weight=1,
         metrics=("surface.hidden",),
-        meaning="components that only collecting their files again patches, and that no scanner reports",
+        meaning="components that no scanner reports and that only a new collection of files can patch",
     ),
     Criterion(name="upkeep", weight=1, metrics=("care.lines",), meaning="lines of Dockerfile to maintain"),
     Criterion(
         name="missing",
         weight=1,
         metrics=("care.missing",),
-        meaning="what the image lacks of time zones, certificates, users, a locale and a shell",
+        meaning="how many of these are missing: time zones, certificates, users, a locale, a shell",
     ),
 )
 # Known by name, and off if no weight is given.
@@ -68,7 +70,7 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
     chosen = {name: criterion.weight for name, criterion in known.items()}
     for name, weight in given.items():
         if not (math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"a weight of {weight:g} makes no sense", where=name, fix="Give 0 or more.")
+            raise UsageError(f"{weight:g} is not a valid weight", where=name, fix="Use 0 or more.")
         metric = by_name.get(name)
         if name not in known and metric is None:
             raise UsageError(
@@ -90,5 +92,5 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
         if weight
     )
     if not criteria:
-        raise UsageError("every weight is 0", where="--weight", fix="Leave one above 0.")
+        raise UsageError("every weight is 0", where="--weight", fix="Set at least one weight above 0.")
     return criteria

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
-from harness.decision.choice import Choice, Confidence
+from harness.decision.choice import Choice, Confidence, listed
 from harness.model import Environment, Unit, differing
 from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
 from harness.store.run import Run, Series
@@ -21,7 +21,7 @@ DAY = 86_400.0
 class DoubtKind(StrEnum):
     STALE = "stale"
     MIXED = "mixed environments"
-    THIN = "too thin"
+    THIN = "too few blocks"
     UNFINISHED = "unfinished"
 
 
@@ -45,22 +45,24 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
     ]
     for run in runs:
         if changed := _changed(run):
-            text = f"The images of {changed} changed their size within run {run.id}: its sessions measured two things."
+            text = f"The images of {changed} changed size within run {run.id}: its sessions measured different images."
             found.append(Doubt(DoubtKind.MIXED, text, True))
     oldest = min(runs, key=lambda run: run.manifest.started)
     age = (now - oldest.manifest.started) / DAY
     if oldest.manifest.started and age > STALE_DAYS:
-        text = f"Measured {age:.0f} days ago, and the limit is {STALE_DAYS}: the images people pull today are others."
+        text = (
+            f"The data was measured {age:.0f} days ago. The limit is {STALE_DAYS} days, because people now pull"
+            " different images."
+        )
         found.append(Doubt(DoubtKind.STALE, text, True))
     counts = blocks(joined(runs))
     thin = {name: count for name, count in counts.items() if count < SMALLEST_DECIDABLE}
     if thin or not counts:
-        few, same = min(thin.values(), default=0), len(set(thin.values())) == 1
-        what = "any duration" if len(thin) == len(counts) else ", ".join(thin)
         text = (
-            f"{'' if same or not thin else 'As few as '}{_blocks(few)} of {what}, and {SMALLEST_DECIDABLE} are needed"
-            " to tell a difference from noise: where they carry the choice, it is a leaning."
+            f"{_few(thin, whole=len(thin) == len(counts))}; at least {SMALLEST_DECIDABLE} blocks are needed to tell a"
         )
+        text += " difference from noise."
+        text += " If a choice depends mainly on them, it is marked “leaning”." if thin else ""
         found.append(Doubt(DoubtKind.THIN, text, False))
     found += [
         Doubt(DoubtKind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)
@@ -164,8 +166,18 @@ def _changed(run: Run) -> str:
     return ", ".join(cells)
 
 
-def _blocks(count: int) -> str:
-    return "No block" if not count else "1 block" if count == 1 else f"{count} blocks"
+def _few(thin: Mapping[str, int], *, whole: bool) -> str:
+    """Which durations have how many blocks: `build.cold and build.source have 1 each`."""
+    counts = sorted(set(thin.values()))
+    if not thin:
+        return "No duration was measured"
+    if whole:
+        return f"Every duration has {counts[0]}{f' to {counts[-1]}' if len(counts) > 1 else ''}"
+    texts = []
+    for count in counts:
+        names = [name for name, blocks_ in thin.items() if blocks_ == count]
+        texts.append(f"{listed(names)} {f'has {count}' if len(names) == 1 else f'have {count} each'}")
+    return "; ".join(texts)
 
 
 def when(at: float) -> str:

@@ -37,7 +37,7 @@ def select(run: Run, patterns: Sequence[str] = (), *, full: bool = False) -> tup
         if not any(fnmatchcase(metric.name, pattern) for metric in metrics):
             known = ", ".join(sorted({metric.probe for metric in metrics}))
             raise UsageError(
-                f"no metric is called {pattern!r}",
+                f"no metric has the name {pattern!r}",
                 where=run.id,
                 fix=f"This run has the probes {known}: try 'size.*'.",
             )

@@ -48,7 +48,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
         confidence=Confidence.OPEN,
         sensitivity=None,
         dropped=dropped,
-        reasons=tuple(dict.fromkeys(unknown)) or ("no strategy stands in every app",),
+        reasons=tuple(dict.fromkeys(unknown)) or ("no strategy is a candidate in every app",),
     )
     if unknown or not common or not names:
         return empty
@@ -65,7 +65,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
         )
         for i in order
     )
-    lead, confidence, reasons = None, Confidence.LEANING, ["the only strategy that stands in every app"]
+    lead, confidence, reasons = None, Confidence.LEANING, ["no other strategy is a candidate in every app"]
     if rival:
         lead = _pooled([_between(ranking, take, rival) for ranking in rankings])
         confidence, reasons = judge(lead, max(ranking.shaky(lead) for ranking in rankings), list(dropped))

@@ -115,7 +115,7 @@ class Ranking:
                 elif not holds.known:
                     self.out.setdefault(cell.id, f"{constraint.text}: {holds.because}")
                 if holds.doubtful:
-                    self.doubtful.append(f"{cell.strategy}: {holds.because} is not surely on one side")
+                    self.doubtful.append(f"{cell.strategy}: {holds.because} may lie on either side of the limit")
             if unknown:
                 self.unknown.append(f"{constraint.text}: not measured for {listed(unknown)}")
 
@@ -187,7 +187,7 @@ class Ranking:
             return self._made(options, None, None, None, Confidence.OPEN, None, [NO_CHOICE])
         if self.unknown or not order:
             reasons = self.unknown or [
-                "no option meets the constraints" if not self.eligible else "nothing that counts was measured"
+                "no strategy meets the constraints" if not self.eligible else "no criterion was measured"
             ]
             return self._made(options, None, None, None, Confidence.OPEN, None, reasons)
         ranked = [self.eligible[i] for i in order]

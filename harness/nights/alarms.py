@@ -20,8 +20,8 @@ _RECENT = 3  # nights whose median is today's level
 class Cause(StrEnum):
     """Why a series has an alarm."""
 
-    GROWN = "grew beyond its budget"  # deterministic
-    SLOWER = "confirmed worse against the last good image"
+    GROWN = "exceeds the growth that its budget allows"  # deterministic
+    SLOWER = "confirmed: worse than the last good image"
     LIMIT = "is above its limit"
 
 

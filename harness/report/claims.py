@@ -52,7 +52,7 @@ def _lines(judgement: Judgement, catalogue: Catalogue | None, metrics: Collectio
         yield 1, claim.note
     if len(judgement.environments) > 1:
         prints = ", ".join(judgement.environments)
-        yield 1, f"The interpretations come from different environments ({prints}): not comparable."
+        yield 1, f"The interpretations come from different environments ({prints}), so they cannot be compared."
     for judged in judgement.interpretations:
         yield from _interpretation(judged, catalogue, metrics)
 
@@ -72,7 +72,7 @@ def _interpretation(judged: Judged, catalogue: Catalogue | None, metrics: Collec
         if metrics and interpretation.metric and not interpretation.decide and interpretation.metric not in metrics:
             yield 2, f"{what}; no probe gives {interpretation.metric}"
         else:
-            yield 2, f"{what}; this would decide it: {command(interpretation, catalogue)}"
+            yield 2, f"{what}; this command decides it: {command(interpretation, catalogue)}"
 
 
 def _tail(finding: Evidence) -> list[str]:

@@ -35,7 +35,9 @@ def compare_cells(
     known = {cell.id for cell in run.manifest.cells}
     for cell in (first, second):
         if cell not in known:
-            raise UsageError("the run has no such cell", where=cell, fix=f"It has {', '.join(sorted(known))}.")
+            raise UsageError(
+                "the run has no cell of this name", where=cell, fix=f"Its cells are {', '.join(sorted(known))}."
+            )
     metrics = [metric for metric in select(run, patterns, full=full) if metric.probe != FLOOR]
     return _lines([(run, first, run, second, metric) for metric in metrics])
 
@@ -90,7 +92,7 @@ def _lines(sides: Sequence[tuple[Run, str, Run, str, Metric]]) -> list[ComparedM
 
 def render(lines: Sequence[ComparedMetric], first: str, second: str, *, changed: bool = False) -> str:
     """A table per cell; `changed` leaves out what does not differ."""
-    parts = [f"{second} beside {first}: × is second ÷ first"]
+    parts = [f"{first} and {second}: × is second ÷ first"]
     shown = [line for line in lines if not changed or differs(line)]
     for cell, other in dict.fromkeys((line.cell, line.other) for line in shown):
         rows = [_row(line) for line in shown if line.cell == cell]
@@ -98,7 +100,7 @@ def render(lines: Sequence[ComparedMetric], first: str, second: str, *, changed:
         title = [] if cell != other else [cell]
         parts.append("\n".join([*title, tabulate(rows, header, tablefmt="simple", disable_numparse=True)]))
     if not shown:
-        parts.append("Nothing differs." if lines else "They have no metric in common.")
+        parts.append("Nothing differs." if lines else "The two have no metric in common.")
     return "\n\n".join(parts) + "\n"
 
 
@@ -131,7 +133,8 @@ def _row(line: ComparedMetric) -> list[str]:
         interval = f"{found.low:.3g}–{found.high:.3g}"
     verdict = ""
     if found:
-        more = f", about {found.more} more blocks" if found.verdict is Verdict.UNDECIDED and found.more else ""
+        undecided = found.verdict is Verdict.UNDECIDED and found.more
+        more = f", about {found.more} more block{'s' * (found.more != 1)} needed" if undecided else ""
         verdict = f"{found.verdict}{more}"
     elif differs(line):
         verdict = "worse" if worse(line) else "different"

@@ -93,7 +93,7 @@ def _claims() -> tuple[Claim, ...]:
     try:
         return read_claims(CLAIMS, [metric for probe in all_probes() for metric in probe.metrics])
     except CatalogueError as error:
-        print(f"tare: the documents go without claims: {error}", file=sys.stderr)
+        print(f"tare: the documents are written without claims: {error}", file=sys.stderr)
         return ()
 
 

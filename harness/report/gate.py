@@ -19,6 +19,7 @@ from harness.nights.watch import is_worse
 from harness.report.trends import amount, percent
 from harness.stats.intervals import Ratio, Verdict, compared, confirm, summarise
 from harness.store.run import Run
+from harness.text.units import counted
 
 _MOST_BLAMED = 3
 
@@ -93,13 +94,14 @@ def render(found: Gate) -> str:
     warned = sum(row.outcome is GateOutcome.WARN for row in found.rows)
     word = f"{failed} broken" if failed else "passed"
     lines = [
-        f"**Gate: {word}**, {warned} warnings; {found.compared} metrics of {found.head} against {found.base}.",
+        f"**Gate: {word}**, {counted(warned, 'warning')}; {counted(found.compared, 'metric')} of {found.head} compared"
+        f" with {found.base}.",
         "",
     ]
     if found.environments:
-        lines += [f"The environments differ ({'; '.join(found.environments)}): durations are not compared.", ""]
+        lines += [f"Durations are not compared, because the environments differ: {'; '.join(found.environments)}.", ""]
     if found.rows:
-        lines += ["| | cell | metric | base | head | | because |", "|---|---|---|--:|--:|--:|---|"]
+        lines += ["| | cell | metric | base | head | | reason |", "|---|---|---|--:|--:|--:|---|"]
     for row in found.rows:
         cells = (
             row.outcome.value,
@@ -115,7 +117,7 @@ def render(found: Gate) -> str:
         lines.append("Nothing differs.")
     if found.missing:
         named = ", ".join(found.missing[:8]) + (f" and {len(found.missing) - 8} more" if len(found.missing) > 8 else "")
-        lines += ["", f"Measured in the base and not in the head: {named}."]
+        lines += ["", f"Measured in the base but not in the head: {named}."]
     return "\n".join(lines) + "\n"
 
 

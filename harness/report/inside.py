@@ -38,7 +38,7 @@ def layers_text(image: StoredImage, *, folders: int = 3) -> str:
     efficiency = image.steps["efficiency"]
     return (
         f"{image.cell}: {len(layers)} layers\n\n{table}\n\n"
-        f"wasted: {_size(waste)} of {_size(content)} ({share}), which later layers overwrite or delete\n"
+        f"wasted: {_size(waste)} of {_size(content)} ({share}), because later layers overwrite or delete it\n"
         f"efficiency by dive's definition: {efficiency:.4f}"
     )
 
@@ -59,12 +59,12 @@ def why_text(run: Run, before: StoredImage, after: StoredImage, found: ImageDiff
 def _sizes(run: Run, one: str, other: str, found: ImageDifference) -> str:
     series = run.series()
     rows = []
-    for metric, name in (("size.transfer", "travels (compressed)"), ("size.unpacked", "unpacked")):
+    for metric, name in (("size.transfer", "fetched (compressed)"), ("size.unpacked", "unpacked")):
         values = [series.get((cell, metric)) for cell in (one, other)]
         if values[0] is not None and values[1] is not None:
             old, new = (float(value.value[-1]) for value in values if value is not None)
             rows.append((name, _size(old), _size(new), _signed(new - old)))
-    rows.append(("of that explained below", "", "", _signed(found.grows)))
+    rows.append(("explained below", "", "", _signed(found.grows)))
     return tabulate(rows, headers=("", one, other, "difference"), disable_numparse=True)
 
 

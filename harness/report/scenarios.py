@@ -61,9 +61,9 @@ def render(
         title = f"Registry storage of all apps, compressed, {question.versions} versions"
         blocks.append((f"## {title}\n\n" if style == "markdown" else f"{title}\n") + stored)
     notes = [
-        "¹ where CI builds without cache: layers that are not reproducible are new in every version.",
-        f"A number without interval: a part of it has fewer than {SMALLEST_DECIDABLE} samples.",
-        *(f"Not measured of {', '.join(cells)}: {lacking}." for lacking, cells in missing.items()),
+        "¹ if CI builds without cache: layers that are not reproducible are new in every version.",
+        f"A number has no interval if a part of it has fewer than {SMALLEST_DECIDABLE} samples.",
+        *(f"Not measured for {', '.join(cells)}: {lacking}." for lacking, cells in missing.items()),
     ]
     blocks.append("\n".join(textwrap.fill(note, width, subsequent_indent="  ") for note in notes))
     return "\n\n".join(blocks)
@@ -184,7 +184,7 @@ def _lacking(cell: Parts) -> list[str]:
     if cell.images is None:
         lacking.append("layers.json (probe size)")
     if cell.empty is None or cell.update is None:
-        lacking.append("pulls to an empty node and to one with the version before (probe pull)")
+        lacking.append("pulls to an empty node and to a node with the previous version (probe pull)")
     if cell.start is None:
         lacking.append("deploys or warm starts (probes deploy, start)")
     if cell.cold is None or cell.source is None:
@@ -196,7 +196,7 @@ def render_checks(checks: Sequence[Check], question: Question) -> str:
     """Formulas beside what really happened, and the error of each."""
     wire = question.wire
     heading = (
-        f"Scenarios by formula and for real: {wire.bits_per_second / 1e6:g} Mbit/s of payload, "
+        f"Scenarios by formula and measured: {wire.bits_per_second / 1e6:g} Mbit/s of payload, "
         f"{wire.rtt * 1e3:g} ms round-trip time, {question.nodes} nodes, {question.versions} versions"
     )
     rows = []

@@ -10,6 +10,7 @@ from typing import Literal
 
 from tabulate import tabulate
 
+from harness.decision.choice import listed
 from harness.decision.figures import FLOOR, Figures, apps, figures, select, successes
 from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
@@ -162,10 +163,11 @@ class _Page:
         if ratios:
             lines.append("× is the ratio to the first row, within blocks.")
         if any(item.verdict is Verdict.SAME and item.p is not None for item in ratios):
-            lines.append(f"≈ no practical difference (within {PRACTICAL:.0%}).")
+            lines.append(f"≈ means no practical difference (within {PRACTICAL:.0%}).")
         if open_:
             span = f"{min(open_)}" if min(open_) == max(open_) else f"{min(open_)} to {max(open_)}"
-            lines.append(f"? undecided: about {span} more blocks would tell.")
+            need = "block is" if max(open_) == 1 else "blocks are"
+            lines.append(f"? means undecided: about {span} more {need} needed.")
         return self._wrap(" ".join(lines))
 
     def help(self, metrics: Sequence[Metric]) -> str:
@@ -299,9 +301,9 @@ class _Page:
         lines = []
         if outliers:
             named = ", ".join(outliers) if self.apart else counted(found, "sample")
-            lines.append(self._wrap(f"Outliers, kept in the figures: {named}."))
+            lines.append(self._wrap(f"Outliers (they are kept): {named}."))
         if changing:
-            lines.append(self._wrap("Should always be equal and was not: " + ", ".join(changing)))
+            lines.append(self._wrap("Should be the same in every block, but is not: " + ", ".join(changing)))
         return "\n".join(lines)
 
     def _items(self, title: str, items: Sequence[str]) -> str:
@@ -318,14 +320,14 @@ class _Page:
 
 
 def contents_text(cells: Sequence[CellInfo]) -> str:
-    """Which images of an app carry what it needs, and beside which it runs: rows are only alike with that said."""
+    """Which images of an app contain its services, and which do not. Without this, the rows do not compare."""
     phrases: dict[str, list[str]] = {}
     for cell in cells:
         phrase = [f"{title} is in the image" for title in cell.inside]
-        phrase += [f"{title} runs beside it, in no figure" for title in cell.beside]
+        phrase += [f"{title} runs in a separate container and is not included in any number" for title in cell.beside]
         if phrase:
-            phrases.setdefault(", ".join(phrase), []).append(cell.strategy)
-    return " ".join(f"{', '.join(strategies)}: {phrase}." for phrase, strategies in phrases.items())
+            phrases.setdefault("; ".join(phrase), []).append(cell.strategy)
+    return " ".join(f"With {listed(strategies)}, {phrase}." for phrase, strategies in phrases.items())
 
 
 def _header(metric: Metric, measure: Scale, counts: Sequence[int]) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from harness.nights.stale import STOPPED_WITHIN
 from harness.nights.watch import Watch, Watched
 from harness.stats.changepoints import ChangeKind, LevelChange
 from harness.stats.intervals import Ratio, Verdict
-from harness.text.units import Scale, scale
+from harness.text.units import Scale, counted, scale
 
 _MOST_CAUSES = 5
 _TRIFLE = 1024  # B: what dates in a layer make of its size
@@ -102,20 +102,24 @@ def _place(difference: RunDifference) -> tuple[int, int]:
 
 
 _ANSWERS = {
-    Verdict.WORSE: "its A/B finds it worse, within its budget",
-    Verdict.BETTER: "its A/B finds it better",
-    Verdict.DIFFERENT: "its A/B finds it different",
-    Verdict.SAME: "its A/B finds no practical difference",
-    Verdict.UNDECIDED: "its A/B is undecided",
+    Verdict.WORSE: "the A/B says worse, but within the budget",
+    Verdict.BETTER: "the A/B says better",
+    Verdict.DIFFERENT: "the A/B says different",
+    Verdict.SAME: "the A/B says no practical difference",
+    Verdict.UNDECIDED: "the A/B is undecided",
 }
 
 
 def answered(item: Watched) -> str:
-    """What the A/B of the newest night said of a series that has no alarm; "" where there was none."""
+    """The result of the newest night's A/B for a series without an alarm; "" if there was no A/B."""
     if not item.answer:
         return ""
     ratio = item.answer.ratio
-    more = f"; about {ratio.more} more would decide" if ratio.verdict is Verdict.UNDECIDED and ratio.more else ""
+    more = (
+        f"; about {ratio.more} more pair{'s' * (ratio.more != 1)} needed"
+        if ratio.verdict is Verdict.UNDECIDED and ratio.more
+        else ""
+    )
     return f"{_ANSWERS[ratio.verdict]} ({_pairs(ratio)}{more})"
 
 
@@ -173,8 +177,11 @@ def _heading(found: Watch) -> str:
     for item in found.series:
         if item.urgency[0] < 5:
             counts[told(item)[0]] += 1
-    names = {"ALARM": "alarms", "warning": "warnings", "suspect": "suspects", "drift": "drifts", "changed": "changed"}
-    said = [f"{count} {names[word]}" for word, count in counts.items() if count]
+    said = [
+        f"{count} changed" if word == "changed" else counted(count, word.lower())
+        for word, count in counts.items()
+        if count
+    ]
     said += [f"{len(found.stale)} stale"] if found.stale else []
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(last.started))
     state = ", ".join(said) if said else "nothing needs attention"
@@ -207,4 +214,4 @@ def _entry(item: Watched, results: Path) -> Iterator[str]:
     if len(found) > _MOST_CAUSES:
         yield f"        … and {len(found) - _MOST_CAUSES} more differences"
     if word in ("ALARM", "warning"):
-        yield f'        If it is meant: tare accept {item.key.cell} {item.key.metric} --reason "…"'
+        yield f'        If the change is intended: tare accept {item.key.cell} {item.key.metric} --reason "…"'

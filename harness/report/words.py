@@ -1,4 +1,4 @@
-"""A choice in words that need no statistics: what is gained, how sure that is. For decision.md and report.html."""
+"""A choice in words that need no statistics: the gain, and how sure it is. For decision.md and report.html."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.decision.choice import Choice, Confidence
+from harness.decision.choice import Choice, Confidence, Lead
 from harness.decision.figures import Figure, Figures
 from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import Ratio, Verdict
@@ -27,11 +27,11 @@ WORD = {
     Confidence.WITHHELD: "no conclusion",
 }
 MEANING = {
-    Confidence.DECIDED: "the lead over the runner-up is beyond its error and large enough to matter",
-    Confidence.TIE: "the two best do not differ by more than 3 %, surely; the simpler is named",
-    Confidence.LEANING: "the numbers point there, and too few blocks stand behind them to promise it",
-    Confidence.OPEN: "nothing can be recommended: what a constraint asks for was not measured, or nothing meets it",
-    Confidence.WITHHELD: "the data are stale, or come from environments that must not be joined",
+    Confidence.DECIDED: "the lead over the runner-up is larger than its error and large enough to matter",
+    Confidence.TIE: "the two best strategies surely differ by less than 3 %; the simpler one is named first",
+    Confidence.LEANING: "the numbers favor one strategy, but more blocks are needed to be sure",
+    Confidence.OPEN: "nothing can be recommended, because a constraint could not be checked or no strategy meets it",
+    Confidence.WITHHELD: "the data is stale, or comes from environments that must not be joined",
 }
 
 
@@ -158,10 +158,10 @@ def brief(choice: Choice) -> str:
     ahead = f"{_ahead(choice.lead.estimate)} {choice.rival.strategy}"
     match choice.confidence:
         case Confidence.LEANING:
-            more = f"about {choice.lead.more} more blocks needed" if choice.lead.more else "; ".join(choice.reasons)
+            more = f"about {_more_blocks(choice.lead)} needed" if choice.lead.more else "; ".join(choice.reasons)
             return f"leaning: {ahead}, {more}"
         case Confidence.TIE:
-            return f"sure that it hardly matters: within 3 % of {choice.rival.strategy}"
+            return f"either will do: surely within 3 % of {choice.rival.strategy}"
     interval = span(choice.lead.low, choice.lead.high, choice.lead.estimate)
     return f"**decided**{_at_these(choice)}: {ahead} [{interval}]{_held(choice)}"
 
@@ -179,22 +179,25 @@ def sureness(choice: Choice) -> str:
         case Confidence.OPEN:
             return f"Nothing can be recommended: {'; '.join(choice.reasons)}."
         case Confidence.WITHHELD:
-            return f"No conclusion may be drawn: {', '.join(choice.reasons)}."
+            return f"No conclusion: {', '.join(choice.reasons)}."
     if choice.rival is None or choice.lead is None or choice.take is None:
-        return f"Decided: {'; '.join(choice.reasons)}." if choice.confidence is Confidence.DECIDED else "Leaning."
-    lead, rival = choice.lead, choice.rival.strategy
-    ahead = f"{_ahead(lead.estimate)} {rival} all in all"
+        word = "Decided" if choice.confidence is Confidence.DECIDED else "Leaning"
+        return f"{word}: {'; '.join(choice.reasons)}." if choice.reasons else f"{word}."
+    lead, rival, take = choice.lead, choice.rival.strategy, choice.take.strategy
+    ahead = f"{take} is {_ahead(lead.estimate)} {rival} over all criteria"
     match choice.confidence:
         case Confidence.DECIDED:
             interval = span(lead.low, lead.high, lead.estimate)
-            return f"Sure{_at_these(choice)}: {ahead} (95 % interval {interval}){_held(choice)}."
+            return f"Decided{_at_these(choice)}: {ahead} (95 % interval {interval}){_held(choice)}."
         case Confidence.TIE:
-            return (
-                f"Sure that it hardly matters: {rival} is within 3 % all in all; {choice.take.strategy} is named first."
-            )
+            return f"Either will do: {take} and {rival} surely differ by less than 3 % over all criteria."
         case _:
-            more = f"; about {lead.more} more {'block' if lead.more == 1 else 'blocks'} would tell" if lead.more else ""
-            return f"Leaning, not decided: {ahead}, but {' and '.join(choice.reasons)}{more}."
+            more = f" About {_more_blocks(lead)} would decide." if lead.more else ""
+            return f"Leaning, not decided: {ahead}, but {'; '.join(choice.reasons)}.{more}"
+
+
+def _more_blocks(lead: Lead) -> str:
+    return f"{lead.more} more {'block' if lead.more == 1 else 'blocks'}"
 
 
 def _ahead(factor: float) -> str:
@@ -204,7 +207,7 @@ def _ahead(factor: float) -> str:
 def span(low: float, high: float, estimate: float) -> str:
     """An interval of factors: `2.0–2.3×`, or `4–9 %` for small ones."""
     if estimate < 1.5:
-        return f"{(low - 1) * 100:.0f} to {(high - 1) * 100:.0f} %"
+        return f"{(low - 1) * 100:.0f} to {(high - 1) * 100:.0f} %".replace("-", "−")
     return f"{number(low)}–{number(high)}×"
 
 
@@ -216,27 +219,27 @@ def _held(choice: Choice) -> str:
 
 
 def robust(choice: Choice) -> str:
-    """How the choice hangs on the weights, in words."""
+    """How the choice depends on the weights, in words."""
     if not choice.sensitivity or not choice.take or choice.rival is None:
         return ""
     take = choice.take.strategy
     near, anyhow = (found.get(take, 0.0) for found in (choice.sensitivity.near, choice.sensitivity.anyhow))
-    hold = "does not hang on the weights" if near > 0.95 else "hangs on the weights" if near < 0.8 else "mostly holds"
+    hold = "does not depend" if near > 0.95 else "depends" if near < 0.8 else "depends a little"
     if near == anyhow == 1:
-        return f"The choice does not hang on the weights: {take} is first under all 10 000 random weightings."
+        return f"The choice does not depend on the weights: {take} is first under all 10 000 random weightings."
     text = (
-        f"The choice {hold}: with every weight anywhere between half and double, {take} is first in {share(near)} of"
-        f" 10 000 random weightings; with any weights at all, in {share(anyhow)}."
+        f"The choice {hold} on the weights. If each weight is changed to between half and double, {take} is first in"
+        f" {share(near)} of 10 000 random weightings. With any weights at all, it is first in {share(anyhow)}."
     )
-    if others := [f"by {name} alone, {strategy}" for name, strategy in choice.sensitivity.alone.items()]:
-        text += f" First would be, {listed(others, '; ')}."
+    if others := [f"by {name} alone, {strategy} would win" for name, strategy in choice.sensitivity.alone.items()]:
+        text += f" Judged {listed(others, '; ')}."
     flips = [
-        f"{flip.strategy} with {flip.criterion} {'above' if flip.limit > flip.given else 'below'} {number(flip.limit)}"
-        f" (now {flip.given:g})"
+        f"if the weight of {flip.criterion} were {'above' if flip.limit > flip.given else 'below'}"
+        f" {number(flip.limit)} (now {flip.given:g}), {flip.strategy} would win"
         for flip in choice.sensitivity.flips
         if flip.given / _FAR <= flip.limit <= flip.given * _FAR
     ]
-    return text + (f" It would tip to {listed(flips[:3], '; ')}." if flips else "")
+    return text + (f" I{listed(flips[:3], '; ')[1:]}." if flips else "")
 
 
 def listed(items: Sequence[str], joint: str = ", ") -> str:

@@ -112,7 +112,7 @@ def test_durations_are_compared_by_block_and_no_practical_difference_is_not_less
     run = write({"go-full": {"pull.empty.total": full}, "go-slim": {"pull.empty.total": slim}})
     judged = verdict([run], Less(than=("*-full",)), "pull.empty.total", ("*-slim",))
     assert judged.answer is answer
-    assert ("would tell" in judged.findings[0].numbers) == (answer is UNDECIDED)
+    assert ("more block" in judged.findings[0].numbers) == (answer is UNDECIDED)
 
 
 def followers(write, seconds):
@@ -181,7 +181,7 @@ def test_what_is_not_measured_is_undecided_and_says_what_would_decide_it(write):
     assert (judged.answer, judged.findings, judged.environment) == (UNDECIDED, (), "")
     assert verdict([], NEAR_TEN).answer is UNDECIDED
     (judgement,) = judge([Claim(name="so", says="So it is.", interpretations=(judged.interpretation,))], [])
-    assert "this would decide it: tox -e bench -- -m surface -k go-slim" in render([judgement])
+    assert "this command decides it: tox -e bench -- -m surface -k go-slim" in render([judgement])
     assert "no probe gives surface.shells" in render([judgement], metrics=["size.transfer"])
 
 

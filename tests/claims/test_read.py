@@ -90,7 +90,7 @@ GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
 @pytest.mark.parametrize(
     ("interpretation", "line", "what", "fix"),
     [
-        (GOOD, 4, "there is no test", "Add one of about, "),
+        (GOOD, 4, "the test is missing", "Add one of about, "),
         (GOOD + "same = 0\nequals = 1", 8, "equals and same together", "an interpretation of each"),
         (GOOD + 'about = "400 MB"', 4, "tolerance is missing", "Add tolerance = "),
         (GOOD + 'about = "400 elephants"\ntolerance = 0.1', 8, "elephants", "a number and a unit (B, kB, KB, MB"),
@@ -98,14 +98,24 @@ GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
         (GOOD + "equals = 400", 8, "size.transfer is in B", 'Write "400 MB"'),
         (GOOD + "equals = true", 8, "equals is true", "text in quotes or a number"),
         (GOOD + "equals = nan", 8, "equals is nan", "Use a number"),
-        (GOOD + 'at_least = "2 GB"\nat_most = "1 GB"', 8, "at_least is above at_most", "Exchange"),
+        (GOOD + 'at_least = "2 GB"\nat_most = "1 GB"', 8, "at_least is above at_most", "Swap"),
         (GOOD + 'about = "1 MB"\ntolerance = -1', 9, "tolerance is -1", "Use 0 to 10"),
-        (GOOD + 'follows = "pull.empty.totl"', 8, "no metric pull.empty.totl", "Did you mean pull.empty.total?"),
+        (
+            GOOD + 'follows = "pull.empty.totl"',
+            8,
+            "no metric has the name pull.empty.totl",
+            "Did you mean pull.empty.total?",
+        ),
         (GOOD + 'less_than = "full"', 8, 'less_than is "full"', "a list of texts"),
         (GOOD + "less_than = []", 8, "less_than is empty", "patterns of cell ids"),
         (GOOD + "same = 0\napart = 2", 9, "unknown key apart", "Known keys"),
         ('metric = "size.transfer"\nsame = 0', 4, "cells is missing", "Add cells"),
-        ('metric = "size.transfr"\ncells = ["*"]\nsame = 0', 6, "no metric size.transfr", "size.transfer?"),
+        (
+            'metric = "size.transfr"\ncells = ["*"]\nsame = 0',
+            6,
+            "no metric has the name size.transfr",
+            "size.transfer?",
+        ),
         ('cells = ["*"]\nsame = 0', 4, "metric is missing", "Add metric"),
         ('metric = "size.transfer"\ncells = ["*"]\noutcome = "works"', 6, "unknown key metric", "Known keys"),
         ('cells = ["*"]\noutcome = "maybe"', 7, 'outcome is "maybe"', "works, fails, timeout, exited"),
@@ -125,7 +135,7 @@ def test_the_older_name_of_an_interpretation_still_reads(tmp_path):
 
 
 def test_two_claims_of_one_name_and_claims_without_interpretations(tmp_path):
-    with pytest.raises(CatalogueError, match="twice is a claim already"):
+    with pytest.raises(CatalogueError, match="twice is already the name of a claim"):
         one = f'[[claim]]\nname = "twice"\nsays = "."\n[[claim.interpretation]]\ntitle = "."\n{GOOD}same = 0\n'
         read(tmp_path, head=one * 2)
     with pytest.raises(CatalogueError, match="interpretation is missing"):
@@ -137,5 +147,5 @@ def test_two_claims_of_one_name_and_claims_without_interpretations(tmp_path):
 
 
 def test_every_mistake_of_a_file_is_named_at_once(tmp_path):
-    with pytest.raises(CatalogueError, match=r"Also line 9 \(there is no test\)"):
+    with pytest.raises(CatalogueError, match=r"Also line 9 \(the test is missing\)"):
         read(tmp_path, GOOD + "same = -1", GOOD)

@@ -39,7 +39,7 @@ def test_the_first_screen_answers(twelve: Run) -> None:
     assert re.search(r"\*\*8\.\d+× faster\*\* \[\d\.\d+–\d\.\d+×\]", go)
     assert "**decided**" in go
     assert "instead of" in go
-    assert "One strategy for all: **distroless**" in screen
+    assert "One strategy for all apps: **distroless**" in screen
     assert len(screen.splitlines()) < 20
 
 
@@ -59,7 +59,7 @@ def test_every_measured_number_leads_to_samples(twelve: Run) -> None:
 
 def test_stale_data_are_not_concluded_from(twelve: Run) -> None:
     document = text(twelve, days=40)
-    assert document.splitlines()[4].startswith("> **No conclusion: stale.** Measured 40 days ago")
+    assert document.splitlines()[4].startswith("> **No conclusion: stale.** The data was measured 40 days ago")
     assert "no conclusion (ahead: distroless)" in first_screen(document)
     assert "**decided**" not in first_screen(document)
     assert "- **distroless** (go" not in document  # no consequences of what is not concluded
@@ -69,14 +69,14 @@ def test_mixed_environments_are_not_concluded_from(twelve: Run, tmp_path: Path) 
     other = run(tmp_path, apps=FEW, blocks=2, kernel="9.9")
     screen = first_screen(text(twelve, other))
     assert "> **No conclusion: mixed environments.**" in screen
-    assert "kernel: absent / 9.9" in screen
+    assert "kernel: absent → 9.9" in screen
     assert "**decided**" not in screen
 
 
 def test_thin_data_lean(tmp_path: Path) -> None:
     document = text(run(tmp_path, apps=FEW, blocks=1))
     screen = first_screen(document)
-    assert "> **Too thin.** 1 block of any duration" in screen
+    assert "> **Too few blocks.** Every duration has 1;" in screen
     assert "distroless, leaning" in screen
     assert "about 5 more blocks needed" in screen
     assert "**decided**" not in screen
@@ -86,14 +86,14 @@ def test_thin_data_lean(tmp_path: Path) -> None:
 def test_constraints_and_what_is_not_a_candidate_are_said(twelve: Run) -> None:
     document = text(twelve, constraints=[need("shell")])
     assert "Constraints: needs a shell." in first_screen(document)
-    assert "Not a candidate:" in document
+    assert "Excluded:" in document
     assert "scratch (needs a shell: surface.shells 0)" in document
 
 
-def test_what_hangs_on_the_weights_is_said(twelve: Run) -> None:
+def test_what_depends_on_the_weights_is_said(twelve: Run) -> None:
     spring = text(twelve).split("### spring:")[-1]
-    assert re.search(r"with any weights at all, in \d+ %", spring)
-    assert re.search(r"It would tip to scratch with \w+ (?:above|below) \d", text(twelve))
+    assert re.search(r"With any weights at all, it is first in \d+ %", spring)
+    assert re.search(r"[Ii]f the weight of \w+ were (?:above|below) \d+.* scratch would win", text(twelve))
 
 
 def test_failed_cells_are_said(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_command_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["report", str(folder), "--out", str(out), "--weight", "build=9", "--need", "non-root"]) == 0
     assert {path.name for path in out.iterdir()} == {"decision.md", "report.html"}
     assert "| build | 9 |" in (out / "decision.md").read_text(encoding="utf-8")
-    assert "too thin" in capsys.readouterr().err
+    assert "too few blocks" in capsys.readouterr().err
     assert main(["report", str(folder)]) == 0
     assert "━━ go" in capsys.readouterr().out
 
@@ -129,8 +129,8 @@ def test_the_command_writes_both(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("options", "says"),
     [
         (["--weight", "deploy"], "not NAME=NUMBER"),
-        (["--need", "beauty"], "no such need"),
-        (["--at-most", "size.transfer=many"], "is no value"),
+        (["--need", "beauty"], "no need has this name"),
+        (["--at-most", "size.transfer=many"], "is not a value"),
     ],
 )
 def test_mistakes_are_one_message(

@@ -132,10 +132,10 @@ def test_a_constraint_that_was_not_measured_leaves_it_open(tmp_path: Path) -> No
     ("text", "says"),
     [
         ("size.transfer", "not METRIC=VALUE"),
-        ("size.nothing=1", "no metric is called"),
-        ("size.transfer=ten", "is no value"),
-        ("size.transfer=1s", "Give a number with B, kB"),
-        ("start.warm.total=100MB", "is no value"),
+        ("size.nothing=1", "no metric has the name"),
+        ("size.transfer=ten", "is not a value"),
+        ("size.transfer=1s", "Use a number with B, kB"),
+        ("start.warm.total=100MB", "is not a value"),
     ],
 )
 def test_limits_that_make_no_sense(twelve: Run, text: str, says: str) -> None:
@@ -150,7 +150,7 @@ def test_weights_that_make_no_sense(twelve: Run) -> None:
             weighted(wrong, metrics)
     with pytest.raises(UsageError, match="every weight is 0"):
         weighted(dict.fromkeys((item.name for item in CRITERIA), 0.0), metrics)
-    with pytest.raises(UsageError, match="no such need"):
+    with pytest.raises(UsageError, match="no need has this name"):
         need("beauty")
 
 
@@ -239,10 +239,10 @@ def test_thin_data_are_said_to_be(tmp_path: Path) -> None:
     thin = run(tmp_path, apps=FEW, blocks=2)
     (doubt,) = doubts([thin], now=thin.manifest.started)
     assert doubt.kind is DoubtKind.THIN
-    assert doubt.text.startswith("As few as 1 block of any duration")  # builds have half as many
+    assert doubt.text.startswith("Every duration has 1 to ")  # builds have half as many
     mostly = run(tmp_path, apps=FEW, blocks=8)
     (doubt,) = doubts([mostly], now=mostly.manifest.started)
-    assert doubt.text.startswith("4 blocks of build.cold, build.source, and 6 are needed")
+    assert doubt.text.startswith("build.cold and build.source have 4 each; at least 6 blocks are needed")
 
 
 def test_an_unknown_criterion_metric_is_dropped(twelve: Run) -> None:

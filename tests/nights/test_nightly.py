@@ -231,7 +231,7 @@ def test_a_suspicion_that_the_a_b_does_not_confirm_is_no_alarm(fleet, tmp_path):
     assert len(slow.compared) == 1
     assert slow.exit_code == 0
     said = " ".join(render(slow.found, fleet.results).split())
-    assert "one night jumped; its A/B finds no practical difference (" in said
+    assert "one night jumped; the A/B says no practical difference (" in said
 
 
 def test_a_night_without_an_engine_could_not_measure(fleet, tmp_path):

@@ -60,4 +60,4 @@ def test_what_cannot_be_compared(base: Path, results: Path, capsys: pytest.Captu
     assert main(["compare", base.name, other.name, "--results", str(results)]) == 2
     assert "kernel: absent / 9.9" in capsys.readouterr().err
     assert main(["compare", "go-full", "go-none", "--run", base.name, "--results", str(results)]) == 2
-    assert "no such cell" in capsys.readouterr().err
+    assert "no cell of this name" in capsys.readouterr().err

@@ -37,13 +37,13 @@ def test_what_is_known_is_shown_and_what_is_not_is_said(run):
     text = render(run, parts, QUESTION)
     expected = first_deploy(parts["go-full"], QUESTION).value
     assert f"{expected:.1f} s" in text and "3 nodes" in text
-    assert "Not measured of go-slim: layers.json (probe size), pulls" in text
+    assert "Not measured for go-slim: layers.json (probe size), pulls" in text
     assert "new version to a node" not in text and "CI rebuild " not in text  # columns that nothing is known of
 
 
 def test_a_run_without_anything_says_what_would_measure_it(run):
     text = render(run, measured_parts(run), QUESTION, style="markdown")
-    assert "Not measured of go-full, go-slim: layers.json (probe size)" in text
+    assert "Not measured for go-full, go-slim: layers.json (probe size)" in text
 
 
 def test_the_small_image_that_starts_slowly_wins_on_slow_wires_only():

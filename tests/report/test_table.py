@@ -133,7 +133,7 @@ def test_metrics_are_chosen_by_pattern(run: Run) -> None:
     text = render(run, metrics=["start.*"])
     assert "start.warm.total" in text
     assert "size.transfer" not in text
-    with pytest.raises(UsageError, match=r"no metric is called 'strat\.\*'"):
+    with pytest.raises(UsageError, match=r"no metric has the name 'strat\.\*'"):
         render(run, metrics=["strat.*"])
 
 
@@ -167,7 +167,7 @@ def test_a_deterministic_metric_that_changes_is_told(tmp_path: Path) -> None:
                 cell="go-full", probe="size", state="", block=block, order=0, at=0.0, seconds=1.0, status=Status.OK
             )
             writer.append(replace(base, values={"size.transfer": 1e6 + block}))
-    assert "Should always be equal and was not: full size.transfer" in render(read_run(writer.folder))
+    assert "Should be the same in every block, but is not: full size.transfer" in render(read_run(writer.folder))
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ class Body(DocumentView):
                 lines.append(text)
             outs = [f"{option.cell.strategy} ({option.out})" for option in choice.options if option.out]
             if outs:
-                lines.append(f"Not a candidate: {'; '.join(outs)}.")
+                lines.append(f"Excluded: {'; '.join(outs)}.")
             if choice.dropped:
                 reasons = "; ".join(f"{name}: {why}" for name, why in choice.dropped.items())
                 lines.append(f"Not counted: {reasons}.")
@@ -108,22 +108,22 @@ class Body(DocumentView):
             if not other or not part:
                 continue
             factor = other / part
-            text = f"{name} {times(max(factor, 1 / factor))}{'' if self._apart(choice, name) else ' (not sure)'}"
+            text = f"{name} ({times(max(factor, 1 / factor))}{'' if self._apart(choice, name) else ', not sure'})"
             if abs(factor - 1) <= PRACTICAL:
                 same.append(name)
             else:
                 (better if factor > 1 else worse).append(text)
         texts = []
         if better:
-            texts.append(f"{choice.take.strategy} is better in {', '.join(better)}")
+            texts.append(f"better in {', '.join(better)}")
         if worse:
             texts.append(f"worse in {', '.join(worse)}")
         if same:
             texts.append(f"the same in {', '.join(same)}")
         lead = choice.lead
         return (
-            f"Why not {choice.rival.strategy}, the runner-up: {'; '.join(texts)}. All in all a lead of"
-            f" {times(lead.estimate)}, 95 % interval {span(lead.low, lead.high, lead.estimate)}."
+            f"Why not {choice.rival.strategy}, the runner-up? {choice.take.strategy} is {'; '.join(texts)}. Its lead"
+            f" over all criteria is {times(lead.estimate)} (95 % interval {span(lead.low, lead.high, lead.estimate)})."
         )
 
     def _apart(self, choice: Choice, name: str) -> bool:
@@ -159,9 +159,10 @@ class Body(DocumentView):
             lines.append(" ".join(filter(None, (text, *more))))
         worse = list(self._worse())
         if worse:
-            lines.append("What gets worse than with the first strategy:\n\n" + "\n".join(f"- {text}" for text in worse))
+            said = "These metrics are worse than with the first strategy:"
+            lines.append(f"{said}\n\n" + "\n".join(f"- {text}" for text in worse))
         elif taken:
-            lines.append("Nothing measured gets worse than with the first strategy, beyond what matters.")
+            lines.append("No measured metric is worse than with the first strategy by an amount that matters.")
         return "\n\n".join(lines) if len(lines) > 1 else ""
 
     def _traits(self, app: str) -> list[str]:
@@ -182,16 +183,18 @@ class Body(DocumentView):
         lines = []
         for app, choice in self.decision.choices.items():
             if app and choice.confidence in (Confidence.LEANING, Confidence.OPEN):
-                lines.append(f"- Which strategy for {app}: {sureness(choice)}")
+                lines.append(f"- The strategy for {app}: {sureness(choice)}")
         open_: dict[str, list[int]] = {}
         once = planned_once(self.run)
         for (_, name), figure in self.decision.shown.items():
             if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED and name.partition(".")[0] not in once:
                 open_.setdefault(name, []).append(figure.ratio.more)
         for name, blocks in open_.items():
+            are = "is" if len(blocks) == 1 else "are"
+            need = "block is" if max(blocks) == 1 else "blocks are"
             lines.append(
-                f"- `{name}`: {counted(len(blocks), 'comparison')} with the first strategy;"
-                f" about {_blocks(blocks)} more blocks."
+                f"- `{name}`: {counted(len(blocks), 'comparison')} with the first strategy {are} undecided;"
+                f" about {_blocks(blocks)} more {need} needed."
             )
         missing = [metric.name for metric in self.decision.metrics if not self._any(metric.name)]
         if missing:
@@ -200,8 +203,8 @@ class Body(DocumentView):
         if not lines:
             return "## Undecided\n\nNothing that counts is undecided."
         if command := self._more():
-            lines.append(f"\nWhat it takes: `{command}` goes on with the same cells.")
-        return "\n".join(["## Undecided, and what it would take", "", *lines])
+            lines.append(f"\nTo decide more, run `{command}`. It measures more blocks of the same cells.")
+        return "\n".join(["## Undecided, and what would decide it", "", *lines])
 
     def _failures(self) -> Iterator[str]:
         counts: dict[tuple[str, str, Status], list[str]] = {}
@@ -215,8 +218,8 @@ class Body(DocumentView):
         if not self.decision.claims:
             return ""
         lines = [f"- **{each.answer}**: {each.claim.says}{_interpretations(each)}" for each in self.decision.claims]
-        said = "Held against this run; the interpretations and their numbers are in the page and in `tare claims`."
-        return "\n".join(["## What people say", "", said, "", *lines])
+        said = "Tested against this run. The page and `tare claims` show every interpretation with its numbers."
+        return "\n".join(["## Common claims", "", said, "", *lines])
 
     def evidence(self) -> str:
         manifest = self.run.manifest
@@ -224,11 +227,11 @@ class Body(DocumentView):
         versions = ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
         lines = [
             "## Evidence",
-            f"- All charts, samples, scenarios: [{PAGE}]({PAGE}); every number above links to its samples there.",
+            f"- [{PAGE}]({PAGE}) has all charts, samples and scenarios. Every number above links to its samples there.",
             f"- {samples} samples and {len(self.run.failures)} failed tries in `samples.jsonl` of run `{self.run.id}`"
             f" (seed {manifest.seed}{f', git {manifest.git[:12]}' if manifest.git else ''}).",
             f"- Versions: {versions}." if versions else "",
-            f"- Written again by `tare report {self.run.id} --decision decision.md`.",
+            f"- `tare report {self.run.id} --decision decision.md` writes this document again.",
         ]
         return "\n".join([lines[0], "", *filter(None, lines[1:])])
 
@@ -251,4 +254,4 @@ def _blocks(counts: Sequence[int]) -> str:
 
 
 def _legend() -> str:
-    return f"≈ no practical difference (within {PRACTICAL:.0%}), ? undecided.".replace("3%", "3 %")
+    return f"≈ means no practical difference (within {PRACTICAL:.0%}), ? means undecided.".replace("3%", "3 %")

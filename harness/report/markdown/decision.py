@@ -51,7 +51,7 @@ class Head(DocumentView):
     """The answer, which fits the first screen, and what it was found with."""
 
     def title(self) -> str:
-        return f"# Which image strategy to take\n\nStatus: {self._status()}. From run `{self.run.id}`, " + (
+        return f"# Which image strategy to take\n\n{self._status()}. From run `{self.run.id}`, " + (
             f"{when(self.run.manifest.started)}, environment `{self.run.manifest.environment.fingerprint}`."
         )
 
@@ -59,7 +59,7 @@ class Head(DocumentView):
         found = [choice.confidence for app, choice in self.decision.choices.items() if app]
         counts = {confidence: found.count(confidence) for confidence in Confidence if confidence in found}
         said = ", ".join(f"{count} {WORD[confidence]}" for confidence, count in counts.items())
-        return f"of {len(found)} {'app' if len(found) == 1 else 'apps'}, {said}" if said else "nothing measured"
+        return f"Status of {counted(len(found), 'app')}: {said}" if said else "Status: nothing measured"
 
     def banner(self) -> str:
         lines = []
@@ -78,13 +78,13 @@ class Head(DocumentView):
             rows.append([name, *cells, brief(choice), *self._holds_on(app)])
         lines = [markdown(self._headers(), rows), *self._flips()]
         if command := self._more():
-            said = "“Ahead” is of the weighted score over all criteria. Surer with"
-            lines.append(f"{said} `{command}`: so many blocks in all.")
+            said = "“Ahead” compares the weighted scores over all criteria. To be surer, run"
+            lines.append(f"{said} `{command}`, which measures up to this number of blocks.")
         if text := self._one_for_all():
             lines.append(text)
         for app, alternatives in self.apps.items():
             if text := contents_text(alternatives):
-                lines.append(f"Images of {app} are not alike: {text[0].lower()}{text[1:]}")
+                lines.append(f"The images of {app} do not contain the same things. {text}")
         if self.decision.constraints:
             lines.append(f"Constraints: {'; '.join(item.text for item in self.decision.constraints)}.")
         return "\n\n".join(lines)
@@ -92,7 +92,7 @@ class Head(DocumentView):
     def _headers(self) -> list[str]:
         words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
         before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
-        heads = [f"{words.get(metric.name, metric.name)} (instead of with {before})" for metric in self._heads()]
+        heads = [f"{words.get(metric.name, metric.name)} (compared with {before})" for metric in self._heads()]
         return ["app", "take", *heads, "how sure", *(["holds on"] if self.decision.engines else [])]
 
     def _holds_on(self, app: str) -> list[str]:
@@ -149,6 +149,8 @@ class Head(DocumentView):
         reference = self._reference_part(choice, criterion)
         if part is None or reference is None:
             return "–"
+        if choice.options[0].cell.rank == min(option.cell.rank for option in choice.options):
+            return "the reference itself"
         factor = part / reference
         word = ("smaller", "larger") if metric.unit == "B" else ("faster", "slower")
         return f"{times(max(factor, 1 / factor))} {word[factor > 1]} in the geometric mean"
@@ -173,10 +175,10 @@ class Head(DocumentView):
         app, loss = max(losses.items(), key=lambda item: item[1])
         if loss <= 1 + PRACTICAL:
             name = whole.take.strategy
-            return f"One strategy for all: **{name}**, by these weights first in every app, or as good as the first."
+            return f"One strategy for all apps: **{name}**. With these weights it is the best in every app, within 3 %."
         return (
-            f"One strategy for all: **{whole.take.strategy}**. Against each app's own best it gives away most in {app},"
-            f" {times(loss)} all in all."
+            f"One strategy for all apps: **{whole.take.strategy}**. Compared with each app's own best, it loses most in"
+            f" {app}: {times(loss)} over all criteria."
         )
 
     def context(self) -> str:
@@ -184,13 +186,13 @@ class Head(DocumentView):
         facts = "; ".join(f"{key} {value}" for key, value in environment.facts.items())
         lines = [
             "## Context",
-            f"{matrix(self.run)}, {counted(count, 'cell')}; each built, pulled and started again and again"
-            " on a real engine, one at a time, in randomly ordered blocks. Strategies of an app are compared within"
-            " blocks: × is the middle of the ratios of pairs, not the ratio of two medians. Pulls and deployments are"
-            " over a local link as fast as it is; slower ones are what `link.*` and the scenarios tell of.",
+            f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
+            " a real engine, one cell at a time, in randomly ordered blocks. Strategies of an app are compared within"
+            " blocks: × is the middle of the ratios of pairs and not the ratio of the two medians. Pulls and"
+            " deployments use the local network at full speed. For slower links see `link.*` and the scenarios.",
             f"Environment: {facts}.",
             sentence(self.run),
-            "What counts, and how much:",
+            "The criteria and their weights:",
             markdown(
                 ["criterion", "weight", "metric", "meaning"],
                 [
@@ -198,9 +200,10 @@ class Head(DocumentView):
                     for item in self.decision.criteria
                 ],
             ),
-            "An option's score is the weighted geometric mean of its ratios to the first strategy: 0.25× is a quarter,"
-            f" all in all; of counts, which may be 0, each plus {RAISED}. Change weights with `--weight deploy=5`,"
-            " ask for what an image must have with `--need shell`, `--at-most size.transfer=100MB`.",
+            "The score of a strategy is the weighted geometric mean of its ratios to the first strategy. 0.25× means a"
+            f" quarter of the first strategy, over all criteria. Counts may be 0, so {RAISED} is added to each count."
+            " `--weight deploy=5` changes a weight. `--need shell` and `--at-most size.transfer=100MB` exclude images"
+            " that do not fit.",
         ]
         return "\n\n".join(lines)
 
@@ -212,7 +215,7 @@ class Head(DocumentView):
         cells = {cell.strategy: cell for cell in sorted(self.run.manifest.cells, key=lambda cell: cell.rank)}
         lines = []
         for cell in cells.values():
-            said = " ".join(filter(None, (cell.summary, cell.trades and f"Trades: {cell.trades}")))
+            said = " ".join(filter(None, (cell.summary, cell.trades and f"Trade-off: {cell.trades}")))
             lines.append(f"- **{cell.strategy}** ({cell.strategy_title}){': ' + said if said else ''}")
         return "\n\n".join(["## Options", "\n".join(lines)])
 

@@ -28,13 +28,13 @@ class Notes(PageView):
             f"{esc(self._stands_for(item.metrics))}</td><td class='wrap'>{esc(item.meaning)}</td></tr>"
             for item in self.decision.criteria
         )
-        return f"""<section id="weigh"><h2>If you weigh otherwise</h2>
-<p class="soft">The ranking rests on these weights. Move them, and set constraints, to see which strategy comes first
-then; <code>tare report --weight deploy=5 --need shell</code> writes the documents so.</p>
+        return f"""<section id="weigh"><h2>Change the weights</h2>
+<p class="soft">The ranking uses these weights. Change the weights or set constraints to see which strategy comes first.
+<code>tare report --weight deploy=5 --need shell</code> writes the documents with other weights and constraints.</p>
 <div class="scroll"><table><thead><tr><th scope="col">criterion</th><th scope="col">weight</th>
 <th scope="col" class="text">metric</th><th scope="col" class="text">meaning</th></tr></thead><tbody>{rows}</tbody>
 </table></div><div class="controls screen" id="weights"></div>
-<p class="row screen"><button type="button" id="weights-reset">As given</button></p>
+<p class="row screen"><button type="button" id="weights-reset">Reset</button></p>
 <div id="weights-outcome" aria-live="polite"></div></section>"""
 
     def _stands_for(self, names: Iterable[str]) -> str:
@@ -54,8 +54,8 @@ then; <code>tare report --weight deploy=5 --need shell</code> writes the documen
             )
         counts = {answer: sum(each.answer is answer for each in self.decision.claims) for answer in Answer}
         total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
-        return f"""<section id="claims"><h2>What people say</h2><p class="soft">{len(self.decision.claims)} claims held
-against this run: {esc(total)}. <code>tare claims</code> tells the same.</p>{"".join(parts)}</section>"""
+        return f"""<section id="claims"><h2>Common claims</h2><p class="soft">{len(self.decision.claims)} claims, tested
+against this run: {esc(total)}. <code>tare claims</code> prints the same.</p>{"".join(parts)}</section>"""
 
     def _interpretation(self, judged: Judged) -> str:
         rows = "".join(
@@ -98,7 +98,7 @@ against this run: {esc(total)}. <code>tare claims</code> tells the same.</p>{"".
             if failures
             else ""
         )
-        return f"""<section id="environment"><h2>Where and with what</h2>
+        return f"""<section id="environment"><h2>Environment</h2>
 <p class="soft">{samples} samples and {len(self.run.failures)} failed tries in samples.jsonl of run {esc(self.run.id)},
 environment {esc(manifest.environment.fingerprint)}, seed {manifest.seed}{esc(git)}.</p>
 <dl class="facts">{items}</dl><h3>Calibration</h3>{self.calibration()}<h3>Versions and sessions</h3>
@@ -109,8 +109,8 @@ environment {esc(manifest.environment.fingerprint)}, seed {manifest.seed}{esc(gi
         folder = newest(self.run.folder.parent, self.run.manifest.environment.fingerprint)
         if folder is None:
             return (
-                '<p class="wait">No calibration of this environment is stored: how well known effects come back here is'
-                " not known. <code>tox -e calibrate</code> measures it.</p>"
+                '<p class="wait">No calibration of this environment is stored. <code>tox -e calibrate</code> measures'
+                " how exactly known effects come back.</p>"
             )
         found = effects(read_run(folder))
         head = "".join(f"<th scope='col' class='text'>{esc(name)}</th>" for name in HEADERS)

@@ -64,12 +64,12 @@ def render(decision: Decision) -> str:
 <style>{_asset("page.css")}</style>
 </head>
 <body>
-<a class="skip" href="#verdict">To the verdict</a>
+<a class="skip" href="#verdict">Skip to the verdict</a>
 <nav aria-label="Sections"><div>{nav}<span class="tools"><button id="theme" type="button">Theme</button>
 <button id="print" type="button">Print</button></span></div></nav>
 <header><div>{cards.title()}</div></header>
 <main>{"".join(sections)}</main>
-<footer>Written by Tare from run {esc(decision.run.id)}. Nothing in this page is fetched from anywhere.</footer>
+<footer>Written by Tare from run {esc(decision.run.id)}. This page works offline and loads nothing.</footer>
 <script type="application/json" id="data">{embedded}</script>
 {scripts}
 </body>
@@ -81,14 +81,15 @@ def _asset(name: str) -> str:
     return files("harness.report.page").joinpath("assets", *name.split("/")).read_text(encoding="utf-8")
 
 
-_PARETO = """<section id="pareto"><h2>Size against deploy time</h2><p class="soft">Further left fetches less, further
-down answers sooner; both axes are logarithmic. Outlined marks are on the front: nothing else is better in both.</p>
+_PARETO = """<section id="pareto"><h2>Size against deploy time</h2><p class="soft">Further left means fewer
+bytes to fetch. Further down means an earlier answer. Both axes are logarithmic. If a mark is outlined, no other cell is
+better in both.</p>
 <div class="plot legend-plot" id="pareto-legend"></div><div class="charts small" id="pareto-charts"></div></section>"""
 
 
-_SCENARIOS = """<section id="scenarios"><h2>Scenarios</h2><p class="soft">Nobody deploys a “pull time”. Computed in this
-page from the measured parts of this run and the pull model, by the same formulas as <code>tare scenarios</code>;
-whiskers are 95 % intervals.</p><div id="scenarios-body"><div class="controls screen">
+_SCENARIOS = """<section id="scenarios"><h2>Scenarios</h2><p class="soft">How long a deployment takes on
+your network. This page computes it from the measured parts of this run and the pull model, with the formulas of
+<code>tare scenarios</code>. Whiskers are 95 % intervals.</p><div id="scenarios-body"><div class="controls screen">
 <label>App <select id="sc-app"></select></label>
 <label>Curve <select id="sc-curve" style="max-width:13rem"></select></label>
 <label for="sc-speed">Bandwidth <output id="sc-speed-out" for="sc-speed"></output>
@@ -106,8 +107,8 @@ whiskers are 95 % intervals.</p><div id="scenarios-body"><div class="controls sc
 _COMPARE = """<section id="compare"><h2>Compare two cells</h2><p class="row screen">
 <label>First <select id="cmp-a"></select></label> <label>Second <select id="cmp-b"></select></label></p>
 <div id="cmp-table" aria-live="polite"></div><div class="charts" id="cmp-charts"></div><div id="cmp-packages"></div>
-<p class="note">Down to packages and files: <code>tare why FIRST SECOND</code>; of two runs: <code>tare compare</code>.
-</p></section>"""
+<p class="note"><code>tare why FIRST SECOND</code> shows packages and files. <code>tare compare</code> compares two
+runs.</p></section>"""
 
 
 _SAMPLES = """<section id="samples"><h2 id="samples-title" tabindex="-1">Samples</h2><p class="row screen">

@@ -41,8 +41,9 @@ class Tables(PageView):
                     f'<td data-v="{"" if score is None else score}"{why}>{shown}</td>{texts}</tr>'
                 )
         return f"""<section id="matrix"><h2>The matrix at a glance</h2>
-<p class="soft">★ is what to take. The score is the weighted mean of all ratios to the app's first strategy. Bars are
-relative to the largest of the app. Sort by any column; every figure leads to its samples.</p>
+<p class="soft">★ marks the strategy to take. The score is the weighted geometric mean of all ratios to the app's first
+strategy; smaller is better. Bars are relative to the app's largest value. Click a column's title to sort by it, or a
+number to see its samples.</p>
 <p class="row screen"><label>Only app <select id="only"><option value="">all</option>{options}</select></label></p>
 <div class="scroll"><table id="matrix-table"><thead><tr><th scope="col"><button type="button">cell</button></th>
 <th scope="col"><button type="button">score</button></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>
@@ -71,7 +72,7 @@ relative to the largest of the app. Sort by any column; every figure leads to it
         outs = "; ".join(f"{option.cell.strategy} ({option.out})" for option in choice.options if option.out)
         dropped = "; ".join(f"{name}: {why}" for name, why in choice.dropped.items())
         notes = [sureness(choice), robust(choice)]
-        notes += [f"Not a candidate: {outs}."] if outs else []
+        notes += [f"Excluded: {outs}."] if outs else []
         notes += [f"Not counted: {dropped}."] if dropped else []
         notes.append(contents_text(cells))
         take = f"{WORD[choice.confidence]}: {choice.take.strategy}" if choice.take else WORD[choice.confidence]
@@ -98,7 +99,8 @@ relative to the largest of the app. Sort by any column; every figure leads to it
                 f'<tr><th scope="row" title="{esc(metric.help)}">{esc(metric.name)}{esc(unit)}</th>{texts}</tr>'
             )
         return f"""<div class="scroll"><table><caption>Medians with 95 % intervals; × is the ratio to the first
-strategy, paired by block; ≈ no practical difference (within {PRACTICAL:.0%}), ? undecided</caption><thead><tr>
+strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:.0%}), ? means undecided</caption>
+<thead><tr>
 <th scope="col">metric</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>"""
 
     def _full(self, cell: CellInfo, metric: Metric, measure: Scale) -> str:
@@ -150,7 +152,7 @@ strategy, paired by block; ≈ no practical difference (within {PRACTICAL:.0%}),
                 f'<tr><th scope="row" style="{self.colour(cell.strategy)}"><span class="swatch"></span> {esc(cell.id)}'
                 f"</th>{''.join(texts)}</tr>"
             )
-        return f"""<section id="inside"><h2>What is inside</h2><p class="soft">Counts from the images' own layers;
-<b>intruder</b>: yes where the command ran; <b>harden</b>: yes where the app still works.</p><div class="scroll">
+        return f"""<section id="inside"><h2>What is inside</h2><p class="soft">Counts come from the images' layers.
+<b>intruder</b>: yes if the command ran. <b>harden</b>: yes if the app still works.</p><div class="scroll">
 <table><thead><tr><th scope="col"><button type="button">cell</button></th>{head}</tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div></section>"""

@@ -70,7 +70,7 @@ def render(found: Watch, results: Path, *, link: str = ".") -> str:
 <style>{_asset("page.css")}{_asset("trends.css")}</style>
 </head>
 <body>
-<a class="skip" href="#attention">To what needs attention</a>
+<a class="skip" href="#attention">Skip to what needs attention</a>
 <nav aria-label="Sections"><div>{nav}
 <span class="tools"><button id="theme" type="button">Theme</button></span></div></nav>
 <header><div>{_title(found)}</div></header>
@@ -165,7 +165,7 @@ def _card(chart: _Chart, results: Path) -> str:
     found = causes(item, index, results)
     said = "".join(f"<li>{_h(cause.text)}</li>" for cause in found[:_MOST_CAUSES])
     more = f"<li>and {len(found) - _MOST_CAUSES} more differences</li>" if len(found) > _MOST_CAUSES else ""
-    because = f"<ul>{said}{more}</ul>" if found else '<p class="soft">No input is known to differ.</p>'
+    because = f"<ul>{said}{more}</ul>" if found else '<p class="soft">No known input differs.</p>'
     return (
         f'<article class="card {kind}"><header><span class="app">{_h(chart.name)}</span>'
         f'<span class="badge {badge}">{_h(badge)}</span></header>'
@@ -182,7 +182,7 @@ def _how(item: Watched) -> str:
         if alarm.confirmation:
             answer = alarm.confirmation.ratio
             said += f": {answer.estimate:.3f}× in {answer.n} pairs"
-        return f'{said}. If it is meant: tare accept {item.key.cell} {item.key.metric} --reason "…"'
+        return f'{said}. If the change is intended: tare accept {item.key.cell} {item.key.metric} --reason "…"'
     if item.suspicion and item.urgency[0] == 2:
         nights = item.suspicion.nights
         since = "One night jumped" if nights == 1 else f"The last {nights} nights"
@@ -190,9 +190,9 @@ def _how(item: Watched) -> str:
     change = told(item)[1]
     kinds = {c.index: c.kind for c in item.changes}
     return {
-        ChangeKind.EXACT: "Exactly compared.",
-        ChangeKind.DRIFT: "A drift: a little every night.",
-        ChangeKind.STEP: "A step, found looking back.",
+        ChangeKind.EXACT: "This metric is exact, so any change counts.",
+        ChangeKind.DRIFT: "A drift: the metric changes a little every night.",
+        ChangeKind.STEP: "A step, found in the history.",
     }[kinds.get(change, ChangeKind.STEP)]
 
 
@@ -267,7 +267,8 @@ def _environments(found: Watch) -> str:
         '<div class="scroll"><table><thead><tr><th>environment</th><th>nights</th><th>runs</th>'
         f'<th class="text">facts, or what is new</th></tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
     )
-    return f'<section id="environments"><h2>Environments</h2><p class="soft">Never joined.</p>{table}</section>'
+    said = '<p class="soft">Values of different environments are never compared.</p>'
+    return f'<section id="environments"><h2>Environments</h2>{said}{table}</section>'
 
 
 def _news(before: Mapping[str, str] | None, facts: Mapping[str, str]) -> list[str]:
