@@ -214,14 +214,15 @@ class BuildContext:
         return [entry.path for entry in self.entries() if entry.is_file]
 
     def digest(self) -> str:
-        """Stands for all that a build is made from: contents, names, modes, links and times."""
+        """Stands for all that a build is made from: contents, names, modes and links.
+
+        Times do not count, as in BuildKit's own cache keys: a fresh clone builds what another clone has built.
+        """
         total = hashlib.sha256()
         for part in (self.name.encode(), self.dockerfile, "\n".join(self.patterns()).encode()):
             total.update(b"%d:" % len(part) + part)
         for entry in self.entries():
-            # an edit is as old as its text: two builds of the same edit are one
-            age = 0 if isinstance(entry.content, bytes) else entry.modified
-            total.update(os.fsencode(f"{entry.path}\0{entry.mode:o}\0{entry.size}\0{age}\0{entry.link}\0"))
+            total.update(os.fsencode(f"{entry.path}\0{entry.mode:o}\0{entry.size}\0{entry.link}\0"))
             for piece in entry.read() if entry.is_file else ():
                 total.update(piece)
         return total.hexdigest()

@@ -44,6 +44,7 @@ class Engine:
         self.asked: list[tuple[str, bytes, dict[str, str]]] = []
         self.secret = b""
         self.solve = 0
+        self.waits = False  # to end the build until the secret has come, as an engine that uses it does
         self.wire, self.inner = grpc.GrpcWire(client=False), grpc.GrpcWire(client=True)
         self.calls: dict[int, tuple[str, dict[str, str]]] = {}
         self.tunnel = 0
@@ -80,6 +81,8 @@ class Engine:
                 for inside in self.inner.receive(BytesMessage.FromString(data).data):
                     if isinstance(inside, grpc.Message):
                         self.secret = GetSecretResponse.FromString(inside.data).data
+                        if self.waits:
+                            self.end()
             case grpc.Message(stream, data):
                 method, metadata = self.calls[stream]
                 self.asked.append((method, data, metadata))
@@ -109,6 +112,9 @@ class Engine:
             self.end()
 
     def end(self) -> None:
+        if self.tunnel and not self.secret:
+            self.waits = True
+            return
         answer = BuildResponse(exporter_response={"containerimage.digest": "sha256:1"}).SerializeToString()
         self.wire.answer(self.solve, [] if self.failing else [answer])
         self.wire.finish(self.solve, grpc.UNKNOWN if self.failing else grpc.OK, self.failing)

@@ -130,7 +130,7 @@ def test_an_edit_is_laid_over_the_folder_and_never_written(folder: Path) -> None
     assert plain.digest() == of(folder).digest()
 
 
-def test_the_digest_stands_for_all_that_gets_into_an_image(folder: Path) -> None:
+def test_the_digest_stands_for_all_but_the_times_that_get_into_an_image(folder: Path) -> None:
     seen = {of(folder).digest()}
 
     def changes() -> bool:
@@ -139,7 +139,6 @@ def test_the_digest_stands_for_all_that_gets_into_an_image(folder: Path) -> None
 
     for change in (
         lambda: (folder / "main.go").chmod(0o755),
-        lambda: os.utime(folder / "main.go", ns=(1, 1)),
         lambda: (folder / "empty").mkdir(),
         lambda: (folder / "link").symlink_to("sub"),
         lambda: (folder / "slim.Dockerfile").write_text("FROM y\n"),
@@ -149,6 +148,7 @@ def test_the_digest_stands_for_all_that_gets_into_an_image(folder: Path) -> None
         change()
         assert changes()
     (folder / "README.md").write_text("ignored")
+    os.utime(folder / "main.go", ns=(1, 1))  # as old as a fresh clone makes it
     assert of(folder).digest() in seen
 
 
