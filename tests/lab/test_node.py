@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness.engine.docker import DockerEngine
+from harness.engine.fake.engine import FakeEngine
 from harness.errors import EngineUnavailable
 from harness.host.keeper import Keeper
 from harness.host.network import Network
@@ -153,3 +155,18 @@ def test_dind_falls_back_where_its_image_has_no_dockerd(live_endpoint, tmp_path,
         assert [record.kind for record in keeper._lease.records.values()] == ["link"]
     assert engine.containers() == []
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ""),
+        ({"version": "20.10.24"}, "fake 20.10.24, memory, classic image store"),
+        ({"storage_driver": "overlay2"}, "fake 1, overlay2, classic image store"),
+        ({"image_store": "containerd"}, "fake 1, memory, containerd image store"),
+        ({"origin": "node", "endpoint": "elsewhere"}, ""),
+    ],
+)
+def test_a_node_that_is_another_engine_says_what_it_is(changes, expected):
+    run = replace(FakeEngine().info, version="1", storage_driver="memory", image_store="classic")
+    assert node_module._difference(replace(run, **changes), run) == expected
