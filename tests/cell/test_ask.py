@@ -63,7 +63,7 @@ def test_an_answer_of_unstated_length_ends_with_the_connection():
 
 def test_what_is_not_http_is_said():
     with served(b"SSH-2.0\r\n", close=True) as port:
-        assert "no HTTP answer" in mismatch(Request("/"), ask("127.0.0.1", port, Request("/")))
+        assert "not an HTTP answer" in mismatch(Request("/"), ask("127.0.0.1", port, Request("/")))
 
 
 @given(st.text(max_size=30), st.text(max_size=30))

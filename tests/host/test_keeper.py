@@ -150,7 +150,7 @@ def test_folders_go_and_what_was_there_stays(tmp_path):
     with Keeper(tmp_path) as keeper:
         ours = keeper.folder(tmp_path / "ours" / "deep")
         (ours / "file").write_text("x")
-        with pytest.raises(LabError, match="there already"):
+        with pytest.raises(LabError, match="already exists"):
             keeper.folder(theirs)
         keeper.shared_folder(theirs)
         keeper.shared_folder(tmp_path / "empty")

@@ -381,7 +381,7 @@ def test_all_layers_of_a_registry_together_have_a_limit(monkeypatch: pytest.Monk
     one = tar([entry("a"), entry("b")])
     config = {"rootfs": {"diff_ids": [digest(one)] * 2}}
     monkeypatch.setattr("harness.image.read.MAX_ENTRIES", 3)
-    with pytest.raises(LayerError, match="layer 1: more entries"):
+    with pytest.raises(LayerError, match="layer 1: the archive has more entries"):
         read_layers(config, [[one], [one]])
 
 

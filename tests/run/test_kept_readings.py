@@ -125,4 +125,4 @@ def test_a_spoilt_note_is_read_anew(folder, shelf):
 
 
 def test_nothing_with_a_clock_or_a_container_is_kept():
-    assert {probe.name for probe in all_probes() if isinstance(probe, ImageProbe)} == {"size", "surface"}
+    assert {probe.name for probe in all_probes() if isinstance(probe, ImageProbe)} == {"care", "size", "surface"}

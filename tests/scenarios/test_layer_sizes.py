@@ -49,7 +49,7 @@ def test_a_record_comes_back_as_it_was(parts):
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"schema": 1, "current": {"config": 1}}', b'{"schema": "1"}'])
 def test_what_is_no_record_is_said_with_its_place(data):
-    with pytest.raises(StoreError, match=r"layers\.json.*no record"):
+    with pytest.raises(StoreError, match=r"layers\.json.*not a record"):
         CellLayers.from_json(data, where="artefacts/go-slim/layers.json")
 
 

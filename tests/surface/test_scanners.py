@@ -145,7 +145,7 @@ def test_docker_scouts_results_are_told_by_their_rules() -> None:
 @pytest.mark.parametrize("scanner", ["grype", "trivy", "docker scout"])
 @pytest.mark.parametrize("said", [{}, [], {"runs": []}, {"matches": 1, "descriptor": {"version": 1}}])
 def test_what_a_scanner_does_not_document_is_an_error(scanner: str, said: object) -> None:
-    with pytest.raises(ScannerError, match="does not document"):
+    with pytest.raises(ScannerError, match="not in the documented format"):
         scan(scanner, Path("a"), Path("b"), lambda command: json.dumps(said).encode())
 
 
