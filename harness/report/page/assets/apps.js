@@ -115,7 +115,7 @@ globalThis.Apps = (() => {
     const known = cells.some(cell => data.layers[cell]);
     return chart(
       "Size by layer",
-      "Compressed bytes, lowest layer first; grey are the base's.",
+      "Compressed bytes, lowest layer first. The layers of the base are grey.",
       width => Charts.layers(cells, width),
       known ? () => layerTable(cells) : null,
     );
@@ -136,29 +136,29 @@ globalThis.Apps = (() => {
     }
     add(
       "Pull, as download and unpack",
-      "Downloads above, unpacking below: the try whose total is the median.",
+      "The try whose total is the median: downloads above, unpacking below.",
       withPhases(cells, /^(pull|link)\..*total$|^link\.total$/),
       Charts.pull,
       PULL,
     );
     add(
       "Deploy and start, by phase",
-      "The try whose total is the median, so that its phases add up.",
+      "The try whose total is the median, so its phases add up.",
       [...withPhases(cells, /^deploy\./), ...withPhases(cells, /^start\./)],
       Charts.stacked,
       DEPLOY,
     );
     add(
       "Build steps",
-      "BuildKit's own trace; steps that run side by side lie below one another, grey ones came from the cache.",
+      "BuildKit's own trace. Steps in parallel are below one another. Grey steps came from the cache.",
       withPhases(cells, /^build\./),
       Charts.steps,
     );
     return el("div", { class: "charts wide" }, ...found);
   }
   const HOW_TO_READ =
-    "Dots are samples, the first block on top; the band is the 95 % interval of the median, the tick the median. " +
-    "Figures lead to their samples.";
+    "Each dot is a sample; the first block is on top. The tick is the median, and the band is its 95 % interval. " +
+    "Click a number to see its samples.";
 
   // Draws the section of an app once.
   function open(details) {

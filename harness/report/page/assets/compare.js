@@ -18,7 +18,7 @@
     return [1 / x, inverse(high), inverse(low), OTHER_WAY_ROUND[verdict] ?? verdict, more, n];
   }
   function verdictText(ratio) {
-    if (!ratio) return "not of one app: no verdict";
+    if (!ratio) return "no verdict, because the cells belong to different apps";
     const [, , , verdict, more] = ratio;
     return verdict === "undecided" && more ? `${verdict}, about ${more} more blocks` : verdict;
   }
@@ -45,7 +45,7 @@
     const inBoth = ({ name }) => [first, second].every(cell => median(cell, name) !== null);
     const shown = data.metrics.filter(metric => inBoth(metric) && (metric.headline || pairs[metric.name]));
     return table(
-      `What ${second} is to ${first}; × is second ÷ first, paired by block`,
+      `${second} compared with ${first}; × is second ÷ first, paired by block`,
       ["metric", first, second, "×", "95 %", "the second is"],
       shown.map(metric => row(first, second, metric)),
     );

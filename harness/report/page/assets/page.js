@@ -39,7 +39,7 @@
   const days = (Date.now() / 1000 - started) / 86400;
   if (days > staleDays && !document.querySelector("[data-kind=stale]")) {
     const words =
-      `This was measured ${Math.floor(days)} days ago; after ${staleDays} days the images people pull are others. ` +
+      `This was measured ${Math.floor(days)} days ago. After ${staleDays} days, people pull different images. ` +
       "Measure again before you decide.";
     byId("banners").append(el("div", { class: "banner", role: "alert" }, el("p", {}, el("b", {}, "Stale. "), words)));
   }

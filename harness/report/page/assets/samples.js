@@ -15,7 +15,7 @@ globalThis.Samples = (() => {
   function keptText(stored) {
     const shown = stored.v.length;
     if (shown === stored.n) return `all ${stored.n} samples`;
-    return `${shown} of ${stored.n} samples: extremes, and of the rest an even choice; figures are of all`;
+    return `${shown} of ${stored.n} samples: the extremes and an even selection of the others; numbers use all`;
   }
   function figureText(found, unit) {
     if (!found) return "";
@@ -24,7 +24,7 @@ globalThis.Samples = (() => {
   function caption(cell, metric, stored) {
     const unit = metrics.get(metric)?.unit ?? "s";
     const said = figureText(figure(cell, metric), unit) + keptText(stored);
-    const where = `Run ${data.run.id}; "order" finds the line in its samples.jsonl.`;
+    const where = `Run ${data.run.id}; "order" identifies the line in its samples.jsonl.`;
     return `${cell || "engine"}, ${metric}: ${said}. ${where} Unit: ${unit}.`;
   }
   function show() {

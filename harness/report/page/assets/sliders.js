@@ -83,7 +83,7 @@
     return Scenarios.breakEven(parts[one], parts[two], chosenCurve(), asked).map(crossing => {
       const [below, above] = (crossing.below ? [one, two] : [two, one]).map(strategy);
       const speed = `${digits(crossing.bits_per_second / 1e6)} Mbit/s`;
-      return `below ${speed} ${below} is faster than ${above}, above it ${above}`;
+      return `below ${speed} ${below} is faster than ${above}, above ${speed} ${above} is faster`;
     });
   }
   function crossingsText() {
@@ -91,7 +91,7 @@
     const list = cells();
     const found = list.flatMap((one, i) => list.slice(i + 1).flatMap(two => crossingsOf(one, two, asked)));
     if (found.length) return `Break-even: ${found.join("; ")}.`;
-    return "No break-even between 1 Mbit/s and 10 Gbit/s: the order of the strategies does not hang on bandwidth.";
+    return "No break-even between 1 Mbit/s and 10 Gbit/s: the order of the strategies does not depend on bandwidth.";
   }
 
   // ── when a control moves ─────────────────────────────────────────────────────────────────────────────────────────
@@ -125,12 +125,12 @@
     byId("sc-charts").append(...Object.entries(titles).map(scenarioChart));
     if (Object.keys(storage).length) byId("sc-charts").append(storageChart());
     const caption =
-      "The dashed line is the speed chosen above; where lines cross, another strategy becomes the faster one.";
+      "The dashed line is the speed chosen above. Where lines cross, another strategy becomes the fastest.";
     byId("sc-over").append(chart("Over bandwidth", caption, curves));
     for (const id of CONTROLS) byId(id).addEventListener("input", soon);
     update();
   }
-  const missing = "Scenarios need pulls with the layers they fetched; this run has none.";
+  const missing = "Scenarios need pulls with the layers they fetched, but this run has no such pulls.";
   if (Object.keys(parts).length) start();
   else byId("scenarios-body").replaceChildren(el("p", { class: "wait" }, missing));
 })();

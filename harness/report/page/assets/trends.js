@@ -57,7 +57,7 @@
   }
   function changeText({ kind, text, causes }) {
     const what = kind === "drift" ? `drift from here: ${text}` : text;
-    return what + (bullets(causes) || "\nno input is known to differ");
+    return what + (bullets(causes) || "\nno known input differs");
   }
   const mark = (at, text, colour, dash) => ({ at, text: `${day(at)}\n${text}`, colour, dash });
   function markRows(part) {

@@ -41,7 +41,7 @@
     min: 0,
     step: 10,
     placeholder: "any",
-    "aria-label": "at most so many MB to fetch",
+    "aria-label": "upper limit of MB to fetch",
     style: "width:6rem",
     oninput: weigh,
   });
@@ -80,7 +80,7 @@
   }
   function row(choice) {
     const [first, second] = ranked(choice);
-    if (!first) return [choice.app, "none fits", "–", "–", ""];
+    if (!first) return [choice.app, "no strategy fits", "–", "–", ""];
     return [
       choice.app,
       firstText(first, second),
@@ -90,8 +90,8 @@
     ];
   }
   const CAPTION =
-    "First under these weights and constraints. The score is relative to the first strategy; how sure it is stands " +
-    "in the verdict above, for the weights given there.";
+    "The best strategy under these weights and constraints. The score is relative to the app's first strategy. " +
+    "The verdict above shows how sure the choice is with the weights of the document.";
   function weigh() {
     const rows = data.choices.filter(choice => choice.app).map(row);
     byId("weights-outcome").replaceChildren(table(CAPTION, ["app", "first", "score", "next", "changed"], rows));
