@@ -115,7 +115,8 @@ class Request:
     is the request for it, whose own path stands for nothing.
 
     Exactly one of `equals` (whole body), `contains` (part of it) and `json` (a JSON object whose members must
-    all be in the answer with these values) may be given; without any, the status code alone must match.
+    all be in the answer with these values) may be given; without any, the status code alone must match. `headers` are
+    sent in addition, or instead of what would be sent: Host, Content-Type.
     """
 
     path: str
@@ -127,6 +128,7 @@ class Request:
     body: str = ""
     follow: str = ""
     then: Request | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

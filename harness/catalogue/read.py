@@ -26,6 +26,7 @@ from harness.tomlfile import Document, Table, read_text, shown, suggest
 
 RECIPES = ("full", "slim", "layer", "distroless")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NAME_RULE = "Use lower-case letters, digits and single hyphens."
@@ -222,10 +223,25 @@ def _service(table: Table, bases: Mapping[str, Base], known: Sequence[str]) -> S
 
 
 def _env(root: Table) -> dict[str, str]:
-    values = root.plain("env") or {}
+    return _texts(root, "env")
+
+
+def _texts(table: Table, key: str) -> dict[str, str]:
+    """A table of texts by name."""
+    values = table.plain(key) or {}
     for name, value in values.items():
         if not isinstance(value, str):
-            root.problem(f"env.{name} is not text", key="env", fix=f'Write {name} = "…".')
+            table.problem(f"{key}.{name} is not text", key=key, fix=f'Write {name} = "…".')
+    return values
+
+
+def _headers(table: Table) -> dict[str, str]:
+    values = _texts(table, "headers")
+    for name, value in values.items():
+        if not _HEADER.fullmatch(name) or any(sign in str(value) for sign in "\r\n\0"):
+            table.problem(
+                f"headers.{name} is not a header", key="headers", fix='Write headers = { Host = "shop.example" }.'
+            )
     return values
 
 
@@ -243,6 +259,7 @@ def _request(table: Table | None, *, followed: bool = False) -> Request:
         body=table.text("body", default="", empty=True),
         follow=table.text("follow", default=""),
         then=_request(table.table("then"), followed=True) if "then" in table else None,
+        headers=_headers(table),
     )
     table.close()
     _check_follow(request, table)

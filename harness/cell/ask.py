@@ -6,11 +6,13 @@ microseconds, and the poll interval (0.5 ms) bounds the error (facts-engine.md: 
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -34,14 +36,8 @@ class HttpAnswer:
 def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> HttpAnswer:
     """Send one request and read the whole answer. Raises OSError where nobody listens or the time runs out."""
     deadline = time.monotonic() + timeout
-    payload = request.body.encode()
-    # no "Connection: close": the side that closes first keeps the port in TIME_WAIT, which must not be the app's,
-    # or the next container could not listen there
-    head = f"{request.method} {request.path} HTTP/1.1\r\nHost: {address}:{port}\r\n"
-    if payload:
-        head += f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\n"
     with socket.create_connection((address, port), timeout=timeout) as connection:
-        connection.sendall(head.encode() + b"\r\n" + payload)
+        connection.sendall(_message(request, f"{address}:{port}"))
         received = bytearray()
         while len(received) < _ANSWER_LIMIT:
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -49,49 +45,77 @@ def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> H
             if not piece:
                 break
             received += piece
-            if _complete(received):
+            if _read(received, request.method)[1]:
                 break
-    return _parse(bytes(received))
+    return _read(received, request.method)[0]
 
 
-def _complete(received: bytearray) -> bool:
-    """Whether the answer is whole by its own account; otherwise the end of the connection ends it."""
-    end = received.find(b"\r\n\r\n")
-    if end < 0:
-        return False
-    for line in bytes(received[:end]).lower().split(b"\r\n"):
-        name, _, value = line.partition(b":")
-        if name == b"content-length" and value.strip().isdigit():
-            return len(received) - end - 4 >= int(value)
-        if name == b"transfer-encoding" and value.strip() == b"chunked":
-            return received.endswith(b"\r\n0\r\n\r\n") or received[end:] == b"\r\n\r\n0\r\n\r\n"
-    return False
+def _message(request: Request, host: str) -> bytes:
+    # no "Connection: close": the side that closes first keeps the port in TIME_WAIT, which must not be the app's,
+    # or the next container could not listen there
+    payload = request.body.encode()
+    headers = {"host": host}
+    if payload:
+        headers |= {"content-type": "application/json", "content-length": str(len(payload))}
+    headers |= {name.lower(): value for name, value in request.headers.items()}
+    lines = [f"{request.method} {request.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + payload
 
 
-def _parse(received: bytes) -> HttpAnswer:
-    head, _, body = received.partition(b"\r\n\r\n")
+def _read(received: bytes | bytearray, method: str) -> tuple[HttpAnswer, bool]:
+    """The answer as far as it has come, and whether it is whole by its own account (RFC 9112, 6.3); otherwise the end
+    of the connection ends it. Interim answers (1xx) are passed over."""
+    head, end, body = bytes(received).partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     words = lines[0].split(b" ", 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return HttpAnswer(0, received)
-    if any(line.lower().replace(b" ", b"") == b"transfer-encoding:chunked" for line in lines[1:]):
-        body = _dechunk(body)
-    return HttpAnswer(int(words[1]), body)
+        return HttpAnswer(0, bytes(received)), False
+    status = int(words[1])
+    if not end:
+        return HttpAnswer(status, b""), False
+    if 100 <= status < 200 and status != 101:
+        return _read(body, method)
+    if method == "HEAD" or status in (101, 204, 304):
+        return HttpAnswer(status, b""), True
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
+    length, coding = headers.get(b"content-length", b""), headers.get(b"transfer-encoding", b"").lower()
+    whole = False
+    if coding.endswith(b"chunked"):
+        body, whole = _dechunk(body)
+    elif length.isdigit():
+        whole = len(body) >= int(length)
+        body = body[: int(length)]
+    return HttpAnswer(status, _decoded(body, headers.get(b"content-encoding", b""))), whole
 
 
-def _dechunk(body: bytes) -> bytes:
-    whole = bytearray()
-    while body:
-        size, _, rest = body.partition(b"\r\n")
+def _dechunk(body: bytes) -> tuple[bytes, bool]:
+    """The content of the chunks that have come, and whether the last one and its trailers are among them."""
+    content = bytearray()
+    position = 0
+    while True:
+        end = body.find(b"\r\n", position)
+        if end < 0:
+            return bytes(content), False
         try:
-            length = int(size.split(b";")[0], 16)
+            length = int(body[position:end].split(b";")[0], 16)
         except ValueError:
-            break
+            return bytes(content), False
+        position = end + 2
         if length == 0:
-            break
-        whole += rest[:length]
-        body = rest[length + 2 :]
-    return bytes(whole)
+            trailers = body[position:]
+            return bytes(content), trailers.startswith(b"\r\n") or b"\r\n\r\n" in trailers
+        content += body[position : position + length]
+        position += length + 2
+
+
+def _decoded(body: bytes, coding: bytes) -> bytes:
+    """A body that came compressed, although nobody asked for that; as it is if it is not whole."""
+    if coding.lower() not in (b"gzip", b"x-gzip"):
+        return body
+    try:
+        return gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        return body
 
 
 def mismatch(request: Request, answer: HttpAnswer) -> str:

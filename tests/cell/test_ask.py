@@ -1,3 +1,4 @@
+import gzip
 import http.server
 import socket
 import threading
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.cell.ask import HttpAnswer, Poller, ask, mismatch, verify
+from harness.cell.ask import HttpAnswer, Poller, _read, ask, mismatch, verify
 from harness.errors import EngineError, TryFailed
 from harness.model import Request, Status
 
@@ -54,6 +55,63 @@ def test_a_chunked_answer_is_put_together():
     reply = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n1\r\n!\r\n0\r\n\r\n"
     with served(reply) as port:
         assert ask("127.0.0.1", port, Request("/")) == HttpAnswer(200, b"ok!")
+
+
+@pytest.mark.parametrize(
+    ("method", "reply", "status", "body"),
+    [
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", 204, b""),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, b""),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 200, b""),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, b""),
+        ("GET", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + OK, 200, b"ok"),
+        ("GET", b"HTTP/1.1 200\r\ncontent-length:0\r\n\r\n", 200, b""),
+        ("GET", b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 1\r\n\r\nx", 301, b"x"),
+        (
+            "GET",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n2;a=b\r\nok\r\n00\r\nTrailer: x\r\n\r\n",
+            200,
+            b"ok",
+        ),
+        (
+            "GET",
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 22\r\n\r\n" + gzip.compress(b"ok", mtime=0),
+            200,
+            b"ok",
+        ),
+    ],
+)
+def test_an_answer_that_is_whole_is_taken_at_once(method, reply, status, body):
+    """The server keeps the connection open: only the answer itself says that it is whole (RFC 9112, 6.3)."""
+    for pieces in (reply, *(reply[:end] for end in range(len(reply)))):
+        answer, whole = _read(pieces, method)
+        assert whole == (pieces is reply)
+    assert answer.status in (0, status)
+    with served(reply) as port:
+        assert ask("127.0.0.1", port, Request("/", method=method), timeout=30) == HttpAnswer(status, body)
+
+
+def test_headers_are_sent_and_take_the_place_of_those_that_would_be():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            seen.append(self.headers.items())
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    seen = []
+    request = Request(
+        "/", "POST", 204, body="a", headers={"Host": "shop.example", "Content-Type": "text/plain", "X-A": "b"}
+    )
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert mismatch(request, ask("127.0.0.1", server.server_port, request)) == ""
+        thread.join()
+    assert seen == [[("host", "shop.example"), ("content-type", "text/plain"), ("content-length", "1"), ("x-a", "b")]]
 
 
 def test_an_answer_of_unstated_length_ends_with_the_connection():

@@ -294,3 +294,13 @@ def test_artefacts_are_kept(bench):
     run = bench.run(blocks=1)
     assert (run.folder / "artefacts" / "a-slim" / "Dockerfile").read_text() == "FROM scratch\nCOPY . /slim\n"
     assert json.loads((run.folder / "manifest.json").read_text())["seed"] == 3
+
+
+def test_an_ignore_file_that_cannot_be_read_fails_its_cell_alone(bench):
+    (bench.cells[1].app.path / ".dockerignore").write_bytes("Entwürfe\n".encode("latin-1"))
+    run = bench.run(blocks=1)
+    (failure,) = run.failures
+    assert (failure.cell, failure.probe) == ("b-slim", PREPARE)
+    assert "UTF-8" in failure.reason
+    assert ".dockerignore:1" in failure.reason
+    assert {cell for cell, metric in run.series() if metric == "count.first"} == {"a-slim", "c-slim"}
