@@ -189,5 +189,14 @@ class EngineBench:
 
 def of_archive(cell: Cell, suffix: str, archive: Path | None) -> Cell:
     """The cell under another name, its image loaded from an archive instead of built."""
-    strategy = replace(cell.strategy, name=cell.strategy.name + suffix)
-    return replace(cell, strategy=strategy, archive=archive)
+    return replace(renamed(cell, suffix), archive=archive)
+
+
+def renamed(cell: Cell, suffix: str) -> Cell:
+    """The cell under another name. Services that its image carries stay in it."""
+    name = cell.strategy.name
+    services = tuple(
+        replace(service, inside=(*service.inside, name + suffix)) if name in service.inside else service
+        for service in cell.app.services
+    )
+    return replace(cell, app=replace(cell.app, services=services), strategy=replace(cell.strategy, name=name + suffix))

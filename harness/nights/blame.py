@@ -26,6 +26,9 @@ _MOST_NAMED = 6
 _MOST_LINES = 8  # of a Dockerfile's difference
 
 
+_Sides = tuple[tuple[Path, str], tuple[Path, str]]  # folder and cell, before and after
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunDifference:
     """One thing that differs: `kind` groups (base, package, layer …), `text` is for people, `bytes` its weight."""
@@ -35,19 +38,22 @@ class RunDifference:
     bytes: int = 0
 
 
-def differences(before: Path, after: Path, cell: str) -> tuple[RunDifference, ...]:
+def differences(before: Path, after: Path, cell: str, *, after_cell: str = "") -> tuple[RunDifference, ...]:
     """What differs between two run folders for a cell; for the engine itself (cell "") only its environment.
+
+    `after_cell` is the name of the cell in the second folder, if it has another one there.
 
     Raises StoreError where a folder holds no run.
     """
     old, new = read_manifest(before), read_manifest(after)
     found = [*_environment(old, new)]
     if cell:
-        found += _bases(before, after, cell)
-        found += _dockerfile(before, after, cell)
-        found += _source(before, after, cell, old, new)
-        found += _packages(before, after, cell)
-        found += _layers(before, after, cell)
+        sides = (before, cell), (after, after_cell or cell)
+        found += _bases(sides)
+        found += _dockerfile(sides)
+        found += _source(sides, old, new)
+        found += _packages(sides)
+        found += _layers(sides)
     return tuple(found)
 
 
@@ -82,9 +88,9 @@ def _environment(old: Manifest, new: Manifest) -> Iterator[RunDifference]:
         yield from (RunDifference(kind=kind, text=text) for text in differing(ours, theirs))
 
 
-def _bases(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
-    old, new = (_json(folder, "run", BASES) for folder in (before, after))
-    dockerfile = _text(after, cell, "Dockerfile") or ""
+def _bases(sides: _Sides) -> Iterator[RunDifference]:
+    old, new = (_json(folder, "run", BASES) for folder, _ in sides)
+    dockerfile = _text(*sides[1], "Dockerfile") or ""
     for role in sorted(old.keys() & new.keys()):
         named = f"BASE_{role.upper().replace('-', '_')}" in dockerfile
         if named and _identity(old[role]) != _identity(new[role]):
@@ -99,8 +105,8 @@ def _identity(base: Any) -> str:
     return digest[: len("sha256:") + 12] or str(base.get("name"))
 
 
-def _dockerfile(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
-    old, new = (_text(folder, cell, "Dockerfile") for folder in (before, after))
+def _dockerfile(sides: _Sides) -> Iterator[RunDifference]:
+    old, new = (_text(folder, cell, "Dockerfile") for folder, cell in sides)
     if old is None or new is None or old == new:
         return
     lines = [
@@ -112,8 +118,8 @@ def _dockerfile(before: Path, after: Path, cell: str) -> Iterator[RunDifference]
     yield RunDifference(kind="Dockerfile", text="Dockerfile: " + "; ".join(lines[:_MOST_LINES]) + more)
 
 
-def _source(before: Path, after: Path, cell: str, old: Manifest, new: Manifest) -> Iterator[RunDifference]:
-    ours, theirs = (_json(folder, cell, SOURCE) for folder in (before, after))
+def _source(sides: _Sides, old: Manifest, new: Manifest) -> Iterator[RunDifference]:
+    ours, theirs = (_json(folder, cell, SOURCE) for folder, cell in sides)
     if ours and theirs:
         names = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
         if not names:
@@ -125,8 +131,8 @@ def _source(before: Path, after: Path, cell: str, old: Manifest, new: Manifest) 
         yield RunDifference(kind="source", text=f"git: {old.git[:12] or 'none'} → {new.git[:12] or 'none'}")
 
 
-def _packages(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
-    old, new = (_installed(folder, cell) for folder in (before, after))
+def _packages(sides: _Sides) -> Iterator[RunDifference]:
+    old, new = (_installed(folder, cell) for folder, cell in sides)
     if old is None or new is None:
         return
     for name in sorted(old.keys() | new.keys()):
@@ -157,9 +163,9 @@ def _installed(folder: Path, cell: str) -> dict[str, tuple[str, int]] | None:
     return {key: (" ".join(sorted(versions)), size) for key, (versions, size) in found.items()}
 
 
-def _layers(before: Path, after: Path, cell: str) -> Iterator[RunDifference]:
+def _layers(sides: _Sides) -> Iterator[RunDifference]:
     """Layers by the step that made them where the image says, else by position."""
-    old, new = (_steps(folder, cell) for folder in (before, after))
+    old, new = (_steps(folder, cell) for folder, cell in sides)
     if old is None or new is None:
         return
     for name in dict.fromkeys((*old, *new)):

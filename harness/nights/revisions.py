@@ -1,0 +1,234 @@
+"""Two revisions of a checkout, built and measured side by side until every budgeted metric is decided.
+
+Both revisions are unpacked by `git archive`; the cells that something changed for are measured twice in every block, as
+`go-slim.base` and `go-slim.head`. After each round the open metrics go on, until all are decided or the time is over.
+Bases and equipment are those of the head: a changed `variants/bases.toml` applies to both.
+"""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from harness.catalogue.read import read
+from harness.errors import TareError, UsageError
+from harness.model import Cell, Direction, Metric
+from harness.nights.alarms import growth_of, is_broken
+from harness.nights.bench import Measure, renamed
+from harness.nights.budgets import OF_THE_MACHINE, Budget, Severity, budget_for
+from harness.probes.base import Probe
+from harness.run.job import Job, Part, measure
+from harness.settings import Settings
+from harness.stats.intervals import Ratio, compared
+from harness.store.run import Run, read_run
+from harness.text.display import Display
+
+GATE = "gate"  # purpose of such a run: it is no night of the history
+BASE, HEAD = ".base", ".head"
+BLOCKS, ROUNDS = 12, 3  # of each round, and at most
+_LEAST = 60.0  # s that must be left for another round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevisionRow:
+    """One budgeted metric of one cell in both revisions; the values are medians. `answer` is None for what is exact."""
+
+    cell: str
+    metric: Metric
+    budget: Budget
+    before: float
+    after: float
+    answer: Ratio | None
+    broken: bool
+    open: bool  # could not be decided: the interval holds both sides of the budget
+
+    @property
+    def fails(self) -> bool:
+        return self.broken and self.budget.severity is Severity.HARD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revisions:
+    """What the gate found. `run` is None if no cell has to be measured."""
+
+    base: str
+    head: str
+    run: Path | None
+    rows: tuple[RevisionRow, ...]
+    missing: tuple[str, ...]  # what should have been measured and was not
+    gone: tuple[str, ...]  # cells that only one revision has
+    same: int  # cells for which nothing changed
+
+    @property
+    def exit_code(self) -> int:
+        """0 passes, 1 a hard budget is broken, 2 could not be decided or measured."""
+        if any(row.fails for row in self.rows):
+            return 1
+        return 2 if self.missing or any(row.open and row.budget.severity is Severity.HARD for row in self.rows) else 0
+
+
+def resolve(root: Path, name: str) -> str | None:
+    """The commit of a git revision, or None if the folder is no checkout or has no such revision."""
+    return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}").strip() or None
+
+
+def measure_revisions(
+    root: Path,
+    base: str,
+    head: str,
+    *,
+    results: Path,
+    probes: Sequence[Probe],
+    budgets: Callable[[Sequence[str], Sequence[Metric]], Sequence[Budget]],
+    settings: Settings,
+    display: Display,
+    seconds: float,
+    measuring: Measure = measure,
+) -> Revisions:
+    """Measure the cells that differ between two commits. Raises TareError if a revision cannot be read or measured."""
+    began = time.monotonic()
+    with TemporaryDirectory(prefix="tare-gate-") as place:
+        folders = [_unpack(root, commit, Path(place) / name) for commit, name in ((base, "base"), (head, "head"))]
+        old, new = (read(folder) for folder in folders)
+        ours, theirs = ({cell.id: cell for cell in one.cells if _is_on(cell)} for one in (old, new))
+        paths = _git(root, "diff", "--name-only", "-z", base, head).split("\0")
+        both = [name for name in theirs if name in ours]
+        wanted = [name for name in both if _differs(theirs[name], ours[name], folders, paths)]
+        known = budgets(both, [metric for probe in probes for metric in probe.metrics])
+        judged = [probe for probe in probes if any(_budgets_of(known, wanted, metric) for metric in probe.metrics)]
+        run, rows, missing = None, (), ()  # type: tuple[Path | None, tuple[RevisionRow, ...], tuple[str, ...]]
+        if wanted and judged:
+            cells = [renamed(of[name], suffix) for name in wanted for of, suffix in ((ours, BASE), (theirs, HEAD))]
+            job = Job(
+                root=folders[1],
+                results=results,
+                catalogue=new,
+                cells=cells,
+                probes=judged,
+                budget=seconds,
+                blocks=BLOCKS,
+                note={"purpose": GATE, "base": base, "head": head},
+            )
+            for number in range(1, ROUNDS + 1):
+                run = measuring(job, settings, display)
+                stored = read_run(run)
+                rows, missing = judge(stored, wanted, judged, known)
+                still = {row.metric.taken_by for row in rows if row.open}
+                left = seconds - (time.monotonic() - began)
+                if not still or left < _LEAST:
+                    break
+                done = {probe.name: Part(blocks=BLOCKS * number) for probe in judged if probe.name not in still}
+                job = replace(job, resume=stored, blocks=BLOCKS * (number + 1), budget=left, parts=done)
+        gone = tuple(sorted(set(ours) ^ set(theirs)))
+        same = len(both) - len(wanted)
+        return Revisions(base=base, head=head, run=run, rows=rows, missing=missing, gone=gone, same=same)
+
+
+def judge(
+    run: Run, cells: Sequence[str], probes: Sequence[Probe], budgets: Sequence[Budget]
+) -> tuple[tuple[RevisionRow, ...], tuple[str, ...]]:
+    """Every budgeted metric of both revisions, and what is missing of them."""
+    rows, missing = [], []
+    series = run.series()
+    for cell in cells:
+        for metric in (metric for probe in probes for metric in probe.metrics):
+            budget = _budget_of(budgets, cell, metric)
+            if budget is None:
+                continue
+            one, other = series.get((cell + BASE, metric.name)), series.get((cell + HEAD, metric.name))
+            if one is None or other is None:
+                if one is not None or not metric.deterministic:  # what neither revision has is no loss
+                    missing.append(f"{cell} {metric.name}")
+                continue
+            before, after = (sorted(found.value)[len(found.value) // 2] for found in (one, other))
+            answer = None if metric.deterministic else compared(metric, one, other)
+            broken, is_open = _verdict(metric, budget, float(before), float(after), answer)
+            rows.append(
+                RevisionRow(
+                    cell=cell,
+                    metric=metric,
+                    budget=budget,
+                    before=float(before),
+                    after=float(after),
+                    answer=answer,
+                    broken=broken,
+                    open=is_open,
+                )
+            )
+    return tuple(rows), tuple(missing)
+
+
+def _verdict(metric: Metric, budget: Budget, before: float, after: float, answer: Ratio | None) -> tuple[bool, bool]:
+    """Whether the budget is broken, and whether that could not be decided."""
+    smaller = metric.direction is Direction.SMALLER
+    broken = budget.limit is not None and (after > budget.limit if smaller else after < budget.limit)
+    if metric.deterministic:
+        if budget.growth is not None:
+            allowed = 1 + budget.growth if smaller else 1 - budget.growth
+            broken |= after > before * allowed if smaller else after < before * allowed
+        return broken, False
+    if answer is None or budget.growth is None:
+        return broken, answer is None and not broken
+    if is_broken(metric, answer, budget):
+        return True, False
+    if answer.low is None or answer.high is None:
+        return broken, True
+    worst = answer.high if smaller else answer.low
+    return broken, growth_of(metric, replace(answer, estimate=worst)) > budget.growth
+
+
+def _budget_of(budgets: Sequence[Budget], cell: str, metric: Metric) -> Budget | None:
+    """The budget that holds, of metrics that say whether a revision is worse."""
+    from fnmatch import fnmatchcase
+
+    if metric.direction is Direction.NEITHER or any(fnmatchcase(metric.name, name) for name in OF_THE_MACHINE):
+        return None
+    return budget_for(budgets, cell, metric)
+
+
+def _budgets_of(budgets: Sequence[Budget], cells: Sequence[str], metric: Metric) -> bool:
+    return any(_budget_of(budgets, cell, metric) for cell in cells)
+
+
+def _is_on(cell: Cell) -> bool:
+    return cell.app.default and cell.strategy.default
+
+
+def _differs(new: Cell, old: Cell, folders: Sequence[Path], paths: Sequence[str]) -> bool:
+    """Whether a changed file belongs to the app, to the Dockerfile's folder, or to what all cells share."""
+    shared = ("variants/bases.toml",)
+    own = [
+        path.resolve().relative_to(folder.resolve()).as_posix() + "/"
+        for cell, folder in ((old, folders[0]), (new, folders[1]))
+        for path in (cell.app.path, cell.strategy.path)
+    ]
+    return any(path in shared or any(path.startswith(one) for one in own) for path in paths)
+
+
+def _unpack(root: Path, commit: str, folder: Path) -> Path:
+    folder.mkdir()
+    done = subprocess.run(["git", "-C", str(root), "archive", "--format=tar", commit], capture_output=True, check=False)
+    if done.returncode:
+        raise UsageError(
+            done.stderr.decode(errors="replace").strip(), where=commit, fix="Name a commit of this checkout."
+        )
+    try:
+        with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError) as error:
+        raise TareError(f"cannot be unpacked: {error}", where=commit, fix="Free space in TMPDIR.") from error
+    return folder
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,87 @@
+"""The comment of a gate that measured two revisions: verdict, table of changes with intervals, what is to blame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.nights.blame import differences
+from harness.nights.revisions import BASE, HEAD, RevisionRow, Revisions
+from harness.report.trends import amount, percent
+
+MARK = "<!-- tare-gate -->"  # by which a workflow finds its comment again
+_MOST_BLAMED = 3
+_MOST_ROWS = 40
+_WORDS = {0: "passed", 1: "failed", 2: "could not decide"}
+
+
+def render(found: Revisions) -> str:
+    """The comment as Markdown; its first line is `MARK`."""
+    shown = [row for row in found.rows if row.broken or row.open or _is_changed(row)]
+    shown.sort(key=lambda row: (not row.fails, not row.broken, not row.open, row.cell, row.metric.name))
+    lines = [MARK, f"**Gate: {_WORDS[found.exit_code]}**: {found.head[:12]} against {found.base[:12]}.", ""]
+    lines.append(f"{len(found.rows)} budgeted metrics were measured in interleaved blocks; {_same(found.same)}.")
+    if shown:
+        lines += ["", "| | cell | metric | base | head | change | 95 % interval | budget | because |"]
+        lines += ["|---|---|---|--:|--:|--:|---|---|---|"]
+        lines += [_line(row, found.run) for row in shown[:_MOST_ROWS]]
+        if len(shown) > _MOST_ROWS:
+            lines.append(f"\n… and {len(shown) - _MOST_ROWS} more rows.")
+    lines += ["", *_notes(found)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _same(count: int) -> str:
+    return f"nothing changed for {count} {'cell' if count == 1 else 'cells'}, which were not measured"
+
+
+def _notes(found: Revisions) -> Iterator[str]:
+    if still := [row for row in found.rows if row.open]:
+        more = max((row.answer.more if row.answer else 0) for row in still)
+        need = f"about {more} more blocks" if more else "more blocks"
+        yield f"Undecided: {len(still)} metrics. It would take {need}: give a longer --budget."
+    if found.missing:
+        yield f"Not measured: {', '.join(found.missing[:8])}{' …' if len(found.missing) > 8 else ''}."
+    if found.gone:
+        yield f"Only one revision has: {', '.join(found.gone)}."
+    if found.run:
+        yield f"Run folder: `{found.run}`"
+
+
+def _is_changed(row: RevisionRow) -> bool:
+    if row.answer is None:
+        return row.before != row.after
+    return row.answer.verdict.value in ("better", "worse")
+
+
+def _line(row: RevisionRow, run: Path | None) -> str:
+    answer = row.answer
+    interval = f"{answer.low:.3f}–{answer.high:.3f}×" if answer and answer.low and answer.high else "exact"
+    if answer and not answer.low:
+        interval = "too few blocks"
+    share = percent(1.0, answer.estimate) if answer else percent(row.before, row.after)
+    word = "**fail**" if row.fails else "warn" if row.broken else "undecided" if row.open else "ok"
+    allowed = [f"+{100 * row.budget.growth:g} %"] if row.budget.growth is not None else []
+    allowed += [amount(row.metric, row.budget.limit, row.budget.limit)] if row.budget.limit is not None else []
+    cells = (
+        word,
+        row.cell,
+        f"`{row.metric.name}`",
+        amount(row.metric, row.before, row.after),
+        amount(row.metric, row.after, row.before),
+        share,
+        interval,
+        ", ".join(allowed),
+        "; ".join(_blame(row, run)) or "–",
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;") for cell in cells) + " |"
+
+
+def _blame(row: RevisionRow, run: Path | None) -> list[str]:
+    """The layers and packages that weigh most, then what else differs."""
+    if run is None:
+        return []
+    found = differences(run, run, row.cell + BASE, after_cell=row.cell + HEAD)
+    weighty = sorted((item for item in found if item.bytes), key=lambda item: -abs(item.bytes))
+    plain = [item for item in found if not item.bytes and item.kind != "versions"]
+    return [item.text for item in (*weighty, *plain)][:_MOST_BLAMED]

@@ -1,0 +1,195 @@
+"""Two revisions of a checkout under a gate, with a lab that writes what it is told."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+
+from harness.cli import main
+from harness.model import Environment, Metric, Status, Try, Unit
+from harness.nights.history import History
+from harness.nights.revisions import BASE, HEAD, Revisions, measure_revisions, resolve
+from harness.probes.base import CellProbe
+from harness.report.revisions import MARK, render
+from harness.run.job import Job
+from harness.settings import Settings
+from harness.store.format import CellInfo, Manifest
+from harness.store.run import RunWriter
+from harness.text.display import Display
+from support.checkouts import checkout
+
+WARM = Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="To the first answer.")
+SIZE = Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="Bytes.")
+
+
+class Starts(CellProbe):
+    name = "start"
+    activity = "starts"
+    rank = 1
+    states = ("warm",)
+    reports = {"warm": "start.warm.total"}  # noqa: RUF012
+    guess = 1.0
+    metrics = (WARM,)
+
+    def visit_cell(self, lab, cell):
+        yield from ()
+
+
+class Sizes(Starts):
+    name = "size"
+    metrics = (SIZE,)
+
+
+@dataclass
+class TwoLabs:
+    """Stands for the lab: the image of the head is slower by `slower`, larger by `larger`, and `noise` is relative."""
+
+    slower: float = 1.0
+    larger: int = 0
+    noise: float = 0.01
+    jobs: list[Job] = field(default_factory=list)
+
+    def measure(self, job: Job, settings: Settings, display: Display) -> Path:
+        self.jobs.append(job)
+        random = np.random.default_rng(len(self.jobs))
+        cells = tuple(CellInfo.of(cell) for cell in job.cells)
+        manifest = Manifest(environment=Environment(facts={}), seed=1, metrics=(WARM, SIZE), cells=cells, plan=job.note)
+        first = 0 if not job.resume else 12 * (len(self.jobs) - 1)
+        writer = RunWriter.resume(job.resume.folder) if job.resume else RunWriter.create(job.results, manifest)
+        with writer:
+            for number, cell in enumerate(job.cells):
+                is_head = cell.id.endswith(HEAD)
+                source = (cell.app.path / "main.go").read_text()
+                assert ("changed" in source) == is_head  # each revision is built from its own files
+                writer.artefact(cell.id, "Dockerfile", f"FROM {'new' if is_head else 'old'}\n")
+                for block in range(first, job.blocks or 12):
+                    level = (self.slower if is_head else 1.0) * float(np.exp(random.normal(0, self.noise)))
+                    values = {WARM.name: level, **({} if block else {SIZE.name: 1e8 + (self.larger if is_head else 0)})}
+                    writer.append(
+                        Try(
+                            cell=cell.id,
+                            probe="start",
+                            state="warm",
+                            block=block,
+                            order=number * 1000 + block,
+                            at=float(block),
+                            seconds=1,
+                            status=Status.OK,
+                            values=values,
+                        )
+                    )
+        return writer.folder
+
+
+def git(folder: Path, *words: str) -> str:
+    identity = ("-c", "user.name=tare", "-c", "user.email=tare@localhost")
+    return subprocess.run(
+        ["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A checkout with two commits: the second changes the app's source."""
+    folder = checkout(tmp_path / "tare", strategies=("slim", "full"))
+    git(folder, "init", "-q", "-b", "main")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "one")
+    path = folder / "apps" / "go" / "main.go"
+    path.write_text(path.read_text() + "// changed\n")
+    git(folder, "commit", "-qam", "two")
+    return folder
+
+
+Gate = Callable[..., Revisions]
+
+
+@pytest.fixture
+def gate(repository: Path) -> Gate:
+    def run(lab: TwoLabs, base: str = "HEAD~1", head: str = "HEAD", seconds: float = 1200.0) -> Revisions:
+        commits = [resolve(repository, name) for name in (base, head)]
+        assert commits[0]
+        assert commits[1]
+        return measure_revisions(
+            repository,
+            commits[0],
+            commits[1],
+            results=repository / "results",
+            probes=[Starts(), Sizes()],
+            budgets=lambda cells, metrics: (),
+            settings=Settings(cache=repository / "cache"),
+            display=mock.create_autospec(Display, instance=True),
+            seconds=seconds,
+            measuring=lab.measure,
+        )
+
+    return run
+
+
+def test_a_revision_without_effect_passes(gate):
+    lab = TwoLabs()
+    found = gate(lab)
+    assert found.exit_code == 0
+    assert len(lab.jobs) == 1
+    assert [cell.id for cell in lab.jobs[0].cells][:2] == [f"go-full{BASE}", f"go-full{HEAD}"]
+    text = render(found)
+    assert text.startswith(f"{MARK}\n**Gate: passed**")
+    assert str(found.run) in text
+
+
+def test_a_slower_and_larger_revision_fails_and_says_what_is_to_blame(gate):
+    found = gate(TwoLabs(slower=1.1, larger=5_000_000))
+    assert found.exit_code == 1
+    rows = [line for line in render(found).splitlines() if line.startswith("| **fail**")]
+    assert len(rows) == 4
+    assert any("`start.warm.total`" in row and "1.1" in row and "×" in row for row in rows)
+    assert any("`size.transfer`" in row and "exact" in row and "+5.0 %" in row for row in rows)
+    assert all("Dockerfile: -FROM old; +FROM new" in row for row in rows)
+
+
+def test_what_is_open_goes_on_in_rounds_and_says_what_it_would_take(gate):
+    lab = TwoLabs(slower=1.02, noise=0.2)
+    found = gate(lab)
+    assert found.exit_code == 2
+    assert [job.blocks for job in lab.jobs] == [12, 24, 36]
+    assert lab.jobs[1].resume is not None
+    assert lab.jobs[1].parts == {"size": mock.ANY}  # what is decided is not measured again
+    text = render(found)
+    assert "**Gate: could not decide**" in text
+    assert "more blocks: give a longer --budget" in text
+    assert len(gate(TwoLabs(slower=1.02, noise=0.2), seconds=30.0).rows) == 4  # no time for another round
+
+
+def test_cells_for_which_nothing_changed_are_not_measured(gate, repository):
+    (repository / "README").write_text("words\n")
+    git(repository, "add", "README")
+    git(repository, "commit", "-qm", "three")
+    lab = TwoLabs()
+    found = gate(lab)
+    assert (found.exit_code, found.run, found.same, lab.jobs) == (0, None, 2, [])
+    dockerfile = repository / "variants" / "slim" / "go.Dockerfile"
+    dockerfile.write_text(dockerfile.read_text() + "# more\n")
+    git(repository, "commit", "-qam", "four")
+    with pytest.raises(AssertionError):  # both have the changed source; what is asked is only which cells are measured
+        gate(lab)
+    assert {cell.id for cell in lab.jobs[0].cells} == {f"go-slim{BASE}", f"go-slim{HEAD}"}
+
+
+def test_a_gate_is_no_night(gate, repository):
+    gate(TwoLabs())
+    with History.open(repository / "results") as history:
+        assert history.nights() == ()
+
+
+def test_what_is_neither_a_run_nor_a_revision_is_an_error(repository, monkeypatch, capsys):
+    monkeypatch.chdir(repository)
+    assert main(["gate", "--base", "nonsense"]) == 2
+    assert "nonsense" in capsys.readouterr().err
+    assert main(["gate", "--base", "HEAD", "--head", "main"]) == 2
+    assert "same revision" in capsys.readouterr().err
