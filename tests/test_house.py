@@ -40,6 +40,7 @@ NO_MIRROR = {
     "test_prose.py": "the words of everything that people read",
     "test_tests.py": "the tests",
     "catalogue/test_dockerfiles.py": "the Dockerfiles of variants/ and apps/",
+    "nights/test_workflow.py": "a workflow of docs/nightly/, its steps run with stand-ins",
     "nights/test_simulation.py": "made-up histories through the whole of nights/",
     "surface/test_worlds.py": "whole images of every world of packages, through all of surface/",
     "probes/test_trials.py": "probes/harden.py and probes/intruder.py, which try things on the same stand-in",
