@@ -7,8 +7,11 @@ Loaded by `python -m harness bench` (which is what `tox -e bench` calls). Collec
 from __future__ import annotations
 
 import argparse
+import math
+import re
+import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +26,8 @@ from harness.model import Cell, Status, Try, Unit
 from harness.probes import all_probes
 from harness.report.documents import write_documents
 from harness.report.table import render
-from harness.run.job import DEFAULT_BUDGET, Job, measure
+from harness.run.deadline import Terminated
+from harness.run.job import DEFAULT_BUDGET, Job, Reporter, measure
 from harness.run.plan import parse_budget
 from harness.run.workers import PREPARE
 from harness.settings import EngineChoice, Settings
@@ -33,6 +37,8 @@ from harness.text.display import Display
 if TYPE_CHECKING:
     pass
 
+_INTERRUPTED, _TERMINATED = 128 + 2, 128 + 15  # exit codes, as shells have them
+_SILENT = -2  # pytest's verbosity at which it prints no summary of its own
 _STATE = pytest.StashKey["BenchmarkSession"]()
 
 
@@ -127,6 +133,7 @@ class BenchmarkSession:
         self._apps = self._added("--app", [app.name for app in self.catalogue.apps])
         self._strategies = self._added("--strategy", [strategy.name for strategy in self.catalogue.strategies])
         self.run: Run | None = None
+        self.ending = Ending()
 
     def cells(self) -> list[Cell]:
         """Cells that are on: of default strategies, of those added, or of the run that is resumed."""
@@ -156,6 +163,7 @@ class BenchmarkSession:
         probes = [probe for probe in self.probes if {probe.name, probe.beside} & wanted]
         budget, blocks = self._config.getoption("--budget"), self._config.getoption("--blocks")
         word = self._config.getoption("--together")
+        self.ending.display = display
         job = Job(
             root=self.root,
             results=self.results,
@@ -167,8 +175,24 @@ class BenchmarkSession:
             seed=self._config.getoption("--seed"),
             resume=self.resume,
             note={TOGETHER: word, ENGINE: self.settings.engine} if word else {},
+            first=named_first(self._config.option.keyword, [cell.app.name for cell in cells.values()]),
+            reporter=self.ending,
         )
-        self.run = read_run(measure(job, self.settings, display))
+        try:
+            measure(job, self.settings, display)
+        except (KeyboardInterrupt, TareError) as error:
+            if self.ending.folder is None:  # nothing could be measured, and there is nothing to show
+                raise
+            self.ending.stopped(error)
+        assert self.ending.folder is not None
+        self.run = read_run(self.ending.folder)
+
+    def reached(self, item: pytest.Item) -> bool:
+        """Whether the run has measured what the item reports, or knows why not."""
+        assert self.run is not None
+        recorded = item.callspec.params["recorded"]  # type: ignore[attr-defined]
+        cell, probe = recorded.cell.id, recorded.probe
+        return probe not in self.ending.missed(recorded.cell.app.name) or any(t.cell == cell for t in self.run.failures)
 
     def why(self, recorded: Recorded) -> str:
         """Why a cell has no samples of a metric."""
@@ -195,6 +219,65 @@ def _settings(engines: Sequence[str]) -> Settings:
     if len(engines) > 1:
         raise UsageError("one run has one engine", where="--engine", fix="Call `tare bench` to measure on several.")
     return replace(settings, engine=str(EngineChoice.parse(engines[0], where="--engine"))) if engines else settings
+
+
+class Ending(Reporter):
+    """Shows each app's table once it is measured, and knows how the run ended, for the last lines on the terminal."""
+
+    def __init__(self) -> None:
+        self.display: Display | None = None
+        self.folder: Path | None = None
+        self.exit_code: int | None = None  # None: what the tests say
+        self.why = ""
+        self._missed: Mapping[str, Sequence[str]] = {}
+        self._seconds = 0.0
+
+    @property
+    def is_early(self) -> bool:
+        """Whether the run was stopped before its end."""
+        return self.exit_code is not None
+
+    def began(self, folder: Path) -> None:
+        self.folder = folder
+
+    def measured(self, folder: Path, app: str) -> None:
+        run = read_run(folder)
+        if self.display:
+            self.display.close()
+            self.display.say("\n" + render(run, width=shutil.get_terminal_size((100, 40)).columns, only=app))
+        write_documents(folder)
+
+    def ended(self, missed: Mapping[str, Sequence[str]], seconds: float) -> None:
+        self._missed, self._seconds = missed, seconds
+
+    def missed(self, app: str) -> Sequence[str]:
+        """The probes that have measured nothing of an app."""
+        return self._missed.get(app, ())
+
+    def stopped(self, error: BaseException) -> None:
+        """The run was stopped by this."""
+        if isinstance(error, TareError):
+            self.exit_code, self.why = error.exit_code, str(error)
+        else:
+            terminated = isinstance(error, Terminated)
+            self.exit_code = _TERMINATED if terminated else _INTERRUPTED
+            self.why = "The run was ended (SIGTERM)." if terminated else "The run was interrupted."
+
+    def lines(self, run: Run) -> list[str]:
+        """What was not reached, how the run ended, and how to go on."""
+        found = [f"not reached: {app or 'all cells'}: {', '.join(names)}" for app, names in self._missed.items()]
+        if self.why:
+            found.append(self.why)
+        if not self._missed and not self.why:
+            return [*found, f"Stored in {run.folder}; `tare report {run.id}` shows this again."]
+        budget = f" --budget {max(math.ceil(1.2 * self._seconds / 60), 1)}m" if self._missed else ""
+        return [*found, f"Every sample is kept in {run.folder}. To continue: tox -e bench -- --resume {run.id}{budget}"]
+
+
+def named_first(keyword: str, apps: Sequence[str]) -> list[str]:
+    """The apps that a -k expression names, in its order."""
+    words = re.findall(r"[\w-]+", keyword or "")
+    return list(dict.fromkeys(word for word in words if word in apps))
 
 
 def _reason(try_: Try) -> str:
@@ -260,17 +343,27 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
                 raise pytest.UsageError(str(error)) from error
             finally:
                 display.close()
+        if state.ending.is_early:
+            session.items.clear()  # the tables say what there is
+            config.option.verbose = _SILENT
+        else:
+            session.items[:] = [item for item in session.items if not _is_ours(item) or state.reached(item)]
     return (yield)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    run = config.stash[_STATE].run
-    if run is None:
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    state = session.config.stash.get(_STATE, None)
+    if state and state.ending.exit_code is not None:
+        session.exitstatus = state.ending.exit_code
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The last lines on the terminal: the tables, what was not reached, and how to go on."""
+    state = config.stash.get(_STATE, None)
+    if state is None or state.run is None:
         return
-    terminalreporter.ensure_newline()
-    terminalreporter.write_line("")
-    terminalreporter.write(render(run, width=terminalreporter._tw.fullwidth))
-    terminalreporter.ensure_newline()
+    run = state.run
+    print("\n" + render(run, width=shutil.get_terminal_size((100, 40)).columns).rstrip("\n"))
     for path in write_documents(run.folder):
-        terminalreporter.write_line(f"written: {path}")
-    terminalreporter.write_line(f"Stored in {run.folder}; `tare report {run.id}` shows this again.")
+        print(f"written: {path}")
+    print("\n".join(state.ending.lines(run)), flush=True)

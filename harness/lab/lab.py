@@ -59,7 +59,7 @@ class Lab:
     shelf: Shelf | None  # None where every image is to be built
     nodes: Nodes
     store: Bases
-    bases: Mapping[str, BaseImage | BaseUnavailable]
+    bases: dict[str, BaseImage | BaseUnavailable]  # those that were made or found so far, by role
     test_bed: TestBed
     services: Services
     security: Security
@@ -69,6 +69,14 @@ class Lab:
     monitor: Monitor
     bind: str
     notes: dict[str, str]
+
+    def have_bases(self, cells: Iterable[Cell], state: RunState) -> None:
+        """Make or find the bases of the cells that are missing. One that cannot be had is kept as its reason."""
+        missing = sorted(_roles(cells) - self.bases.keys())
+        if missing:
+            self.bases.update(self.store.ensure(missing, self.engine))
+            if self.shelf:
+                state.keep_images(*(base.name for base in _had(self.bases, *missing)))
 
     @property
     def may_prune(self) -> bool:
@@ -114,14 +122,14 @@ def open_lab(
     cells: Iterable[Cell],
     state: RunState,
     *,
-    roles: Iterable[str] = (),
+    lazily: bool = False,
     track: str = "",
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
-    """Open everything the cells need, and the bases of `roles` beside it. Raises EngineUnavailable or LabError; a base
-    that cannot be had is kept as its reason and fails only the cells that name it. Track "pinned" goes on
-    with the bases there are; "floating" takes today's, and keeps them apart from those that other runs go on with."""
+    """Open everything the cells need. Raises EngineUnavailable or LabError; a base that cannot be had is kept as its
+    reason and fails only the cells that name it. `lazily`: the bases of cells come with Lab.have_bases. Track "pinned"
+    goes on with the bases there are; "floating" takes today's, and keeps them apart from the bases of other runs."""
     cells = tuple(cells)
     notes: dict[str, str] = {}
     with ExitStack() as stack:
@@ -159,13 +167,17 @@ def open_lab(
                 announce=say,
                 registry=registry.push,
             )
-            wanted = {TOOL_BASE, *roles, *(role for cell in cells for role in (*cell.roles, cell.base) if role)}
+            wanted = {TOOL_BASE}
             # a node in a container is only needed where namespaces of our own cannot be had
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 wanted.add(_DIND_BASE)
             # an A/B of kept images goes on with the bases of its night: only services still stand on one
             anew = track == "floating" and not all(cell.archive for cell in cells)
+            if anew or not lazily:  # bases that are made anew on one day must be made at once, to fit together
+                wanted |= _roles(cells)
             bases = store.ensure(sorted(wanted), engine, refresh=anew)
+            if not isinstance(bases[TOOL_BASE], BaseImage):  # any other base may stand in for it
+                bases |= store.ensure(sorted(_roles(cells) - bases.keys()), engine)
             # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
@@ -276,6 +288,11 @@ def _shelf(settings: Settings, registry: Registry, depot: Depot | None) -> Shelf
     if settings.images == "anew" or depot is None:
         return None
     return Shelf(settings.cache / "shelf", registry.storage)
+
+
+def _roles(cells: Iterable[Cell]) -> set[str]:
+    """The roles of all bases that the cells and their services stand on."""
+    return {role for cell in cells for role in (*cell.roles, cell.base) if role}
 
 
 def _had(bases: Mapping[str, BaseImage | BaseUnavailable], *roles: str) -> list[BaseImage]:

@@ -26,7 +26,13 @@ _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def render(
-    run: Run, *, style: Style = "terminal", width: int = 100, metrics: Sequence[str] = (), full: bool = False
+    run: Run,
+    *,
+    style: Style = "terminal",
+    width: int = 100,
+    metrics: Sequence[str] = (),
+    full: bool = False,
+    only: str | None = None,
 ) -> str:
     """The run as text, `width` columns wide: heading, a table per app with notes, and what each metric means.
 
@@ -38,7 +44,9 @@ def render(
     page = _Page(run, shown, style, width, apart=full)
     measured = [metric for metric in chosen if page.has(metric, run.manifest.cells)]
     parts = [page.heading([metric for metric in chosen if metric not in measured])]
-    for cells in apps(run).values():
+    for app, cells in apps(run).items():
+        if only not in (None, app):
+            continue
         here = [metric for metric in measured if page.has(metric, cells)]
         parts.append(page.app(cells, here))
     parts += [page.floor(chosen), page.legend(), page.help(measured)]

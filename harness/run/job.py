@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +16,14 @@ from harness.lab.lab import Lab, open_lab
 from harness.lab.state import RunState
 from harness.ledger import Ledger
 from harness.model import Cell, differing
-from harness.probes.base import CellProbe, EngineProbe, Probe, When
+from harness.probes.base import CellProbe, EngineProbe, Probe
+from harness.run.deadline import Deadline, OutOfTime, closing_time, working_time
+from harness.run.effort import effort, in_order
 from harness.run.environment import environment, git_revision, versions
 from harness.run.plan import Plan, ProbePlan
 from harness.run.progress import Progress
-from harness.run.provenance import bases_record
 from harness.run.runner import PREPARE_GUESS, RUN, Runner
 from harness.settings import Settings
-from harness.store.documents import BASES
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
 from harness.text.display import Display, clock
 
@@ -57,17 +58,53 @@ class Job:
     track: str = ""  # of bases: pinned, floating, or "" for what there is
     note: Mapping[str, object] = field(default_factory=dict)  # kept with the plan
     after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
+    first: Sequence[str] = ()  # apps that are measured before the others, in this order
+    reporter: Reporter = field(default_factory=lambda: Reporter())
+
+
+class Reporter:
+    """Is told how a run gets on. This one does nothing."""
+
+    def began(self, folder: Path) -> None:
+        """The run has a folder."""
+
+    def measured(self, folder: Path, app: str) -> None:
+        """There is something new to show of an app."""
+
+    def ended(self, missed: Mapping[str, Sequence[str]], seconds: float) -> None:
+        """The run has ended, however it did. `missed` are the probes that have measured nothing of an app, by app;
+        `seconds` is about what one block of them takes."""
 
 
 def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | None = None) -> Path:
-    """Run the job and return its run folder. Ctrl-C passes through as KeyboardInterrupt, with every sample stored."""
+    """Run the job and return its run folder. Ctrl-C passes through as KeyboardInterrupt, with every sample stored.
+
+    A budget is kept whatever happens. Raises UsageError if it ends before anything can be measured.
+    """
     ledger = ledger or Ledger()
+    job = replace(job, cells=in_order(job.cells, job.first))
     plan = make_plan(job)
-    display.say(describe(plan, job.probes))
+    display.say(describe(plan, job))
     if not job.resume and (left := unfinished(job.results)):
         display.say(f"run {left.name} was interrupted; `--resume {left.name}` continues it")
+    with Deadline(None if plan.budget is None else closing_time(plan.budget)) as deadline:
+        try:
+            return _measure(job, plan, settings, display, ledger, deadline)
+        except OutOfTime:
+            raise UsageError(
+                f"the budget of {clock(plan.budget or 0.0)} ended before anything could be measured",
+                where="--budget",
+                fix=f"Use at least {_as_budget(first_seconds(plan, job) + ledger.elapsed)}: what was prepared is kept.",
+            ) from None
+
+
+def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger: Ledger, deadline: Deadline) -> Path:
     state = RunState()
-    with open_lab(settings, job.catalogue, job.cells, state, track=job.track, say=display.say, ledger=ledger) as lab:
+    # a night must be able to say which bases it stood on, so it has all of them from the start
+    lazily = not job.track
+    with open_lab(
+        settings, job.catalogue, job.cells, state, lazily=lazily, track=job.track, say=display.say, ledger=ledger
+    ) as lab:
         where = environment(lab)
         with _writer(job, Manifest(
             environment=where,
@@ -78,11 +115,15 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
             versions=versions(),
             git=git_revision(job.root),
         )) as writer:  # fmt: skip
+            job.reporter.began(writer.folder)
             display.say(f"run {writer.folder.name}, environment {where.fingerprint}, seed {plan.seed}")
             for warning in writer.warnings:
                 display.say(warning)
-            writer.artefact(RUN, BASES, bases_record(lab.bases))
             possible = _possible(job.probes, plan, lab, display)
+            if possible.budget is not None:
+                possible = replace(possible, budget=working_time(possible.budget))
+            efforts = {cell.id: effort(cell.app) for cell in job.cells}
+            before = job.resume.tries() if job.resume else ()
             runner = Runner(
                 lab=lab,
                 state=state,
@@ -92,18 +133,22 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
                 writer=writer,
                 display=display,
                 ledger=ledger,
-                progress=Progress(possible, job.probes, job.resume.tries() if job.resume else ()),
-                spent=spent(job.resume) if job.resume else 0.0,
+                progress=Progress(possible, job.probes, before, efforts=efforts),
+                report=lambda app: job.reporter.measured(writer.folder, app),
             )
             try:
                 runner.run()
-                if job.after:
-                    job.after(lab, runner.prepared)
+            except OutOfTime:
+                display.say(f"{clock(ledger.elapsed)}: the budget is spent")
             except KeyboardInterrupt:
                 display.say(f"stopped; every sample is kept. To continue: --resume {writer.folder.name}")
                 raise
             finally:
+                deadline.cancel()
+                job.reporter.ended(runner.missed(), runner.missed_seconds())
                 writer.artefact(RUN, "time.txt", ledger.line() + "\n")
+            if job.after:
+                job.after(lab, runner.prepared)
             display.say(f"time: {ledger.line()}")
             if lab.depot:
                 display.say(f"depot: {lab.depot.stats()}")
@@ -135,22 +180,44 @@ def _probe_plan(probe: Probe, part: Part) -> ProbePlan:
     )
 
 
-def describe(plan: Plan, probes: Sequence[Probe]) -> str:
+def first_seconds(plan: Plan, job: Job) -> float:
+    """What the first app is expected to take, before anything is seen; without bases that have to be made."""
+    first = plan.app_order()[0]
+    return _app_seconds(plan, job, [cell for cell in job.cells if cell.app.name == first])
+
+
+def _app_seconds(plan: Plan, job: Job, cells: Sequence[Cell]) -> float:
+    images = any(isinstance(probe, CellProbe) for probe in job.probes)
+    guesses = sum(probe.guess for probe in plan.probes if not probe.of_engine)
+    engine = sum(probe.guess for probe in plan.probes if probe.of_engine)
+    return engine + sum((guesses + PREPARE_GUESS * images) * effort(cell.app) for cell in cells)
+
+
+def describe(plan: Plan, job: Job) -> str:
     """What the plan expects, before anything is seen."""
-    cells = len(plan.cells)
-    late = {probe.name for probe in probes if probe.when is When.AFTER_FIRST_BLOCK}
-    first = PREPARE_GUESS * cells if any(isinstance(probe, CellProbe) for probe in probes) else 0.0
-    first += sum(p.guess * (1 if p.of_engine else cells) for p in plan.probes if p.name not in late)
+    cells, apps = len(plan.cells), plan.app_order()
     bounds = []
     if plan.budget is not None:
         bounds.append(f"a budget of {clock(plan.budget)}")
     if plan.blocks is not None:
         bounds.append(f"at most {plan.blocks} blocks")
-    names = ", ".join(probe.name for probe in probes)
-    return (
+    names = ", ".join(probe.name for probe in job.probes)
+    first, whole = first_seconds(plan, job), _app_seconds(plan, job, job.cells)
+    when = f"{apps[0]} after about {clock(first)}"
+    if len(apps) > 1:
+        when += f", all {len(apps)} apps after about {clock(whole)}"
+    text = (
         f"{cells} cell{'s' * (cells != 1)}, probes {names}; {' and '.join(bounds)}. "
-        f"The first complete answer is expected after about {clock(first)} (longer if bases must be made first)."
+        f"Expected to be complete: {when} (longer if bases must be made first)."
     )
+    if plan.budget is not None and plan.budget < first:
+        text += f" The budget may be too small for one app: --budget {_as_budget(first)} would be enough."
+    return text
+
+
+def _as_budget(seconds: float) -> str:
+    """A budget as one writes it, rounded up to whole minutes."""
+    return f"{max(math.ceil(seconds / 60), 1)}m"
 
 
 def unfinished(results: Path) -> Path | None:
@@ -163,17 +230,6 @@ def unfinished(results: Path) -> Path | None:
     except StoreError:
         return None
     return runs[-1] if sessions and sessions[-1].outcome in ("", "interrupted", "failed") else None
-
-
-def spent(run: Run) -> float:
-    """Seconds that earlier sessions of the run took, by what they left on the disk."""
-    last: dict[int, float] = {}
-    for try_ in run.tries():
-        last[try_.session] = max(last.get(try_.session, 0.0), try_.at + try_.seconds)
-    return sum(
-        max((session.ended or last.get(session.number, session.started)) - session.started, 0.0)
-        for session in run.sessions
-    )
 
 
 def _writer(job: Job, manifest: Manifest) -> RunWriter:

@@ -1,9 +1,9 @@
 """What a run does, and in which order: cells, blocks, seeds and the time budget. Pure: no clock, no engine.
 
 A row is what is compared with each other: the cells of one app under one probe. A block is every cell of a row once,
-in a freshly shuffled order. The first block of every row is always run, so a small budget gives fewer blocks, never
-fewer cells; every further one goes to the row whose undecided comparison has the widest interval per second spent, and
-within a budget visits only the cells that are still undecided, beside the reference.
+in a freshly shuffled order. The first blocks are run app by app, so a small budget gives fewer blocks, and a very small
+one fewer apps. Every further block goes to the row whose undecided comparison has the widest interval per second spent,
+and within a budget visits only the cells that are still undecided, beside the reference.
 """
 
 from __future__ import annotations
@@ -73,9 +73,19 @@ class Plan:
             raise UsageError("either every cell of a plan has an app, or no cell has one")
 
     def rows(self) -> tuple[Row, ...]:
-        """By probe, then app: the order in which first blocks are run."""
-        apps = tuple(dict.fromkeys(self.apps)) or ("",)
-        return tuple(Row(probe.name, app) for probe in self.probes for app in (("",) if probe.of_engine else apps))
+        """By app, then probe: the order in which first blocks are run. A row of the engine comes with the first app."""
+        found = []
+        for number, app in enumerate(self.app_order()):
+            for probe in self.probes:
+                if not probe.of_engine:
+                    found.append(Row(probe.name, app))
+                elif not number:
+                    found.append(Row(probe.name))
+        return tuple(found)
+
+    def app_order(self) -> tuple[str, ...]:
+        """The apps in the order in which they are measured: each is finished before the next one is begun."""
+        return tuple(dict.fromkeys(self.apps)) or ("",)
 
     def members(self, row: Row) -> tuple[str, ...]:
         """The cells of a row; the engine stands as the cell ""."""
@@ -146,14 +156,15 @@ def next_block(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed: floa
 
     First every row once, in the plan's order; then wherever the interval is widest per second: of the rows whose
     comparisons are neither decided nor known to the plan's precision, and can be decided in the time left; when there
-    are none, of all. Rows without progress are left out.
+    are none, of all. Rows without progress are left out, and so is a row whose block would take longer than the time
+    that is left.
     """
+    left = math.inf if plan.budget is None else plan.budget - elapsed
     rows = [row for row in plan.rows() if row in progress and progress[row].done < plan.limit(row)]
-    for row in rows:
+    within = [row for row in rows if progress[row].cost <= left]
+    for row in within:
         if progress[row].done == 0:
             return Block(row, 0)
-    left = math.inf if plan.budget is None else plan.budget - elapsed
-    within = [row for row in rows if progress[row].cost <= left]
     if not within:
         return None
 
@@ -171,10 +182,10 @@ def expected_seconds(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed
     """Seconds until the run ends, as expected now: the first blocks, then what the budget leaves."""
     first = sum(known.cost for known in progress.values() if known.done == 0)
     if plan.budget is not None and plan.blocks is None:
-        return max(first, plan.budget - elapsed)
+        return max(plan.budget - elapsed, 0.0)
     rest = sum(max(plan.limit(row) - max(known.done, 1), 0) * known.cost for row, known in progress.items())
     whole = first + rest
-    return whole if plan.budget is None else max(first, min(whole, plan.budget - elapsed))
+    return whole if plan.budget is None else max(min(whole, plan.budget - elapsed), 0.0)
 
 
 def parse_budget(text: str) -> float:

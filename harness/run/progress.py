@@ -19,8 +19,17 @@ class Progress:
     A visit whose last state is recorded is complete, and so is one in which a state has failed.
     """
 
-    def __init__(self, plan: Plan, probes: Iterable[Probe], tries: Iterable[Try] = ()) -> None:
-        """`tries` are those of earlier sessions."""
+    def __init__(
+        self,
+        plan: Plan,
+        probes: Iterable[Probe],
+        tries: Iterable[Try] = (),
+        *,
+        efforts: Mapping[str, float] | None = None,
+    ) -> None:
+        """`tries` are those of earlier sessions. `efforts` says how long a cell takes compared with others, by its id;
+        without, all are alike."""
+        self._efforts = efforts or {}
         self._plan = plan
         self._probes = {probe.name: probe for probe in probes}
         self._tries: set[tuple[str, str, int, str]] = set()  # cell, probe, block, state
@@ -55,6 +64,10 @@ class Progress:
     def drop(self, cell: str) -> None:
         """A cell could not be prepared: no row waits for it."""
         self._dropped.add(cell)
+
+    def is_dropped(self, cell: str) -> bool:
+        """Whether the cell could not be prepared."""
+        return cell in self._dropped
 
     def begin(self, block: Block) -> None:
         """This block is run now."""
@@ -111,8 +124,25 @@ class Progress:
         return begun - any((cell, row.probe, begun - 1) not in visits for cell in last) if begun else 0
 
     def seconds(self, cell: str, probe: Probe) -> float:
-        """Expected for a visit: the mean of those to this cell, else of those to any, else the probe's guess."""
-        seen = self._seconds.get((cell, probe.name)) or [
-            s for key, each in self._seconds.items() if key[1] == probe.name for s in each
-        ]
-        return sum(seen) / len(seen) if seen else probe.guess
+        """Expected for a visit: the mean of those to this cell; else that of visits to any, by the effort of each; else
+        the probe's guess, made longer or shorter as this machine has turned out to be slower or faster than guessed."""
+        seen = self._seconds.get((cell, probe.name))
+        if seen:
+            return sum(seen) / len(seen)
+        of_probe = {key[0]: each for key, each in self._seconds.items() if key[1] == probe.name}
+        others = [(second, self.effort(other)) for other, each in of_probe.items() for second in each]
+        if others:
+            return self.effort(cell) * sum(second for second, _ in others) / sum(effort for _, effort in others)
+        return probe.guess * self.effort(cell) * self._slowness()
+
+    def effort(self, cell: str) -> float:
+        """How long a cell takes, compared with others."""
+        return self._efforts.get(cell, 1.0)
+
+    def _slowness(self) -> float:
+        """The seconds that visits have taken, over those that were guessed."""
+        taken = guessed = 0.0
+        for (cell, name), each in self._seconds.items():
+            taken += sum(each)
+            guessed += self._probes[name].guess * self.effort(cell) * len(each)
+        return taken / guessed if guessed else 1.0

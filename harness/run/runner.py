@@ -1,13 +1,14 @@
-"""Executing a plan: prepare every cell, then block after block, every try on disk before the next one starts.
+"""Executing a plan, app by app: its cells are prepared, every probe measures its first block, its table is written.
+Then further blocks go to where they are needed. Every try is on disk before the next one starts.
 
 Nothing that goes wrong with one cell stops the others: a failed try is a record with its reason. What was
-recorded before, in this run's earlier sessions, is not measured again.
+recorded before, in this run's earlier sessions, is not measured again. While anything is timed, nothing else runs.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -18,17 +19,16 @@ from harness.ledger import Ledger
 from harness.model import Cell
 from harness.probes.base import CellProbe, EngineProbe, Probe, When
 from harness.run.pace import Pace
-from harness.run.plan import Block, Plan, expected_seconds, next_block
+from harness.run.plan import Block, Plan, Row, RowProgress, expected_seconds, next_block
 from harness.run.progress import Progress
-from harness.run.provenance import source_record
+from harness.run.provenance import bases_record, source_record
 from harness.run.visit import Attempt, Bench, visit
 from harness.run.workers import PREPARE, Crew, Done
-from harness.store.documents import SOURCE
+from harness.store.documents import BASES, SOURCE
 from harness.store.run import RunWriter
 from harness.text.display import Display, clock
 
-PREPARE_GUESS = 20.0  # s for each cell to build, verify, push and look into all of them, before any was seen
-KEPT_GUESS = 5.0  # s for each whose image is kept
+PREPARE_GUESS = 20.0  # s for each cell of effort 1 to build, verify, push and look into, before any was seen
 RUN = "run"  # the name under which documents of the run itself are kept, and of the engine
 
 
@@ -47,9 +47,10 @@ class Runner:
         display: Display,
         ledger: Ledger,
         progress: Progress,
-        spent: float = 0.0,
+        report: Callable[[str], None] | None = None,
     ) -> None:
-        """`progress` and `spent` (s) know the run's earlier sessions."""
+        """`progress` knows the run's earlier sessions. `report` is called with the name of an app once its row is
+        measured, and for the first app already before the probe that takes longest."""
         self._lab = lab
         self._state = state
         self._plan = plan
@@ -59,17 +60,23 @@ class Runner:
         self._display = display
         self._ledger = ledger
         self._progress = progress
-        self._spent = spent
+        self._report = report or (lambda _: None)
         self._workshop = Workshop(lab, state)
         self._bench = Bench(lab=lab, state=state, workshop=self._workshop)
         self._pace = Pace(lab.monitor, ledger)
         self._prepared: dict[str, Prepared] = {}
         self._planned = [self._probes[plan.name] for plan in plan.probes]
-        self._to_prepare = len(cells) if any(isinstance(probe, CellProbe) for probe in self._planned) else 0
-        self._prepare_guess = PREPARE_GUESS
-        self._resumed = False  # with a first answer that an earlier session had completed
-        self._settled = False
-        self._preparing = 0.0  # s spent on the cells that are no longer to be prepared
+        self._needs_images = any(isinstance(probe, CellProbe) for probe in self._planned)
+        self._apps = plan.app_order()
+        names = plan.apps or ("",) * len(plan.cells)
+        self._cells_of = {
+            app: [self._cells[c] for c, of in zip(plan.cells, names, strict=True) if of == app] for app in self._apps
+        }
+        self._to_prepare = dict.fromkeys(self._cells) if self._needs_images else {}
+        self._opened: set[str] = set()  # apps whose cells were prepared, as far as they could be
+        self._finished: set[str] = set()  # apps whose first block is complete, and what follows it
+        self._preparing = 0.0  # s spent on preparing cells …
+        self._prepared_effort = 0.0  # … of this effort in all
 
     @property
     def prepared(self) -> Mapping[str, Prepared]:
@@ -77,51 +84,104 @@ class Runner:
         return self._prepared
 
     def run(self) -> None:
-        """Returns when the plan is done or the budget spent. KeyboardInterrupt passes through, nothing is lost."""
-        if self._to_prepare:
-            self._prepare()
-            if not self._prepared:
-                return  # every cell failed, and every reason is recorded
-        for probe in self._probes.values():
-            probe.begin(self._state, list(self._prepared.values()))
-        rows = self._progress.rows().values()
-        self._resumed = bool(rows) and all(row.done for row in rows)
-        while block := next_block(self._plan, self._progress.rows(), elapsed=self._elapsed):
-            if block.index and not self._settled:
-                self._settle()
+        """Returns when the plan is done or no further step fits the budget. OutOfTime and KeyboardInterrupt pass
+        through, nothing is lost."""
+        for number, app in enumerate(self._apps):
+            if self._is_complete(app):
+                self._finished.add(app)
+                continue
+            if number and not self._fits(self._least_seconds(app)):
+                continue  # a smaller app may still fit
+            self._open(app)
+            if not any(self._is_there(cell.id) for cell in self._cells_of[app]):
+                continue  # every cell failed, and every reason is recorded
+            self._first_blocks(app)
+            self._after_first_block(app)
+            self._finished.add(app)
+            self._display.say(f"{clock(self._elapsed)}: the first block of {app or 'every probe'} is done")
+            self._report_on(app)
+        while block := next_block(self._plan, self._reached(), elapsed=self._elapsed):
+            if block.row.app not in self._opened and block.row.app in self._cells_of:
+                self._open(block.row.app)
                 continue  # which took time
-            self._run_block(block)
-        if not self._settled:
-            self._settle()
+            if not self._run_block(block):
+                break
 
     def _at(self, when: When) -> list[Probe]:
         """The probes of the plan that are measured then."""
         return [probe for probe in self._planned if probe.when is when]
 
+    # ── one app ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _is_complete(self, app: str) -> bool:
+        """Whether an earlier session has measured the app's row: all probes, one block."""
+        known = self._progress.rows()
+        rows = [known[row] for row in self._rows_of(app) if row in known]
+        untimed = [probe for probe in self._planned if probe.when is not When.TIMED]
+        wanted = any(self._progress.wanted(probe, cell.id) for probe in untimed for cell in self._cells_of[app])
+        return bool(rows or untimed) and all(row.done for row in rows) and not wanted
+
+    def _rows_of(self, app: str) -> list[Row]:
+        """The rows that are measured with an app; the engine's come with the first app."""
+        return [row for row in self._plan.rows() if row.app == app or (app == self._apps[0] and not row.app)]
+
+    def _is_there(self, cell: str) -> bool:
+        """Whether a cell can be measured."""
+        return cell in self._prepared or not self._needs_images
+
+    def _open(self, app: str) -> None:
+        """Have the app's bases and prepare its cells, as far as that is possible."""
+        self._opened.add(app)
+        cells = self._cells_of[app]
+        with self._ledger.spend("bases"):
+            self._lab.have_bases(cells, self._state)
+            self._writer.artefact(RUN, BASES, bases_record(self._lab.bases))
+        if not self._needs_images:
+            return
+        self._prepare(cells)
+        prepared = [self._prepared[cell.id] for cell in cells if cell.id in self._prepared]
+        if prepared:
+            for probe in self._planned:
+                probe.begin(self._state, prepared)
+
+    def _first_blocks(self, app: str) -> None:
+        """The first block of every timed probe, as far as the budget allows."""
+        first = app == self._apps[0]
+        rows = [row for row in self._rows_of(app) if row in self._progress.rows()]
+        costs = {row: self._progress.rows()[row].cost for row in rows}
+        for row in rows:
+            known = self._progress.rows()[row]
+            if known.done:
+                continue
+            if first and row != rows[0] and row == max(costs, key=costs.__getitem__):
+                self._report_on(app)  # whoever waits for the first numbers need not wait for the longest probe
+            if self._fits(known.cost) or (first and row == rows[0]):
+                self._run_block(Block(row, 0))
+
+    def _report_on(self, app: str) -> None:
+        with self._ledger.spend("tables"):
+            self._report(app)
+
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _prepare(self) -> None:
-        """Every cell, side by side, and what of it is measured without a clock."""
-        began = time.monotonic()
-        cells = list(self._cells.values())
+    def _prepare(self, cells: Sequence[Cell]) -> None:
+        """Cells side by side, and what of them is measured without a clock."""
+        began = self._elapsed
         if kept := sum(self._workshop.is_kept(cell) for cell in cells):
-            self._prepare_guess += (KEPT_GUESS - PREPARE_GUESS) * kept / len(cells)
-            sooner = clock(kept * (PREPARE_GUESS - KEPT_GUESS))
             self._display.say(
-                f"images kept from earlier runs: {kept} of {len(cells)}, so the first complete answer comes "
-                f"about {sooner} sooner (TARE_IMAGES=anew builds every image)"
+                f"images kept from earlier runs: {kept} of {len(cells)} (TARE_IMAGES=anew builds every image)"
             )
-        rebuilds = any(probe.activity == "builds" for probe in self._probes.values())
+        rebuilds = any(probe.activity == "builds" for probe in self._planned)
         at_once = self._at(When.PREPARING)
         crew = Crew(self._lab, self._state, cells, at_once, self._progress.wanted, rebuilds=rebuilds)
         with self._ledger.spend("preparing"), closing(crew.work()) as work:
             for done in work:
                 if done:
                     self._take(done)
-                    self._preparing = time.monotonic() - began
-                doing = ", ".join(crew.under_way)
-                self._display.now(f"prepare, {self._to_prepare} to go: {doing}", self._left())
+                self._now(f"prepare {', '.join(crew.under_way)}")
         self._ledger.divide("preparing", crew.spent)
+        self._preparing += self._elapsed - began
+        self._prepared_effort += sum(self._progress.effort(cell.id) for cell in cells)
 
     def _take(self, done: Done) -> None:
         """Record what a worker has done."""
@@ -129,7 +189,7 @@ class Runner:
         self._record(done.made)
         if done.made.try_.probe != PREPARE:
             return
-        self._to_prepare -= 1
+        self._to_prepare.pop(cell.id, None)
         prepared = done.prepared
         if prepared is None:
             self._progress.drop(cell.id)
@@ -148,17 +208,20 @@ class Runner:
 
     # ── blocks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run_block(self, block: Block) -> None:
+    def _run_block(self, block: Block) -> bool:
+        """False if the time ended before every cell of the block was visited."""
         probe, row = self._probes[block.row.probe], block.row
         self._progress.begin(block)
         title = f"{row.probe} {row.app}".strip()
-        began = time.monotonic()
+        began = self._elapsed
         order = [name for name in self._plan.order(block) if not isinstance(probe, CellProbe) or name in self._prepared]
         for number, name in enumerate(order, 1):
-            where = f"{title}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})"
-            self._display.now(where, self._left())
+            if number > 1 and not self._fits(self._progress.seconds(name, probe) / 2):
+                return False
+            self._now(f"{title}, block {block.index + 1}: {name or 'engine'} ({number}/{len(order)})")
             self._visit(probe, name, block.index)
-        self._display.block(f"{title}: block {block.index + 1}, {time.monotonic() - began:.0f} s", self._left())
+        self._display.block(f"{title}: block {block.index + 1}, {self._elapsed - began:.0f} s", self._left())
+        return True
 
     def _visit(self, probe: Probe, name: str, block: int) -> None:
         progress = self._progress
@@ -167,7 +230,7 @@ class Runner:
         if progress.is_given_up(name, probe.name):
             progress.visited(name, probe.name, block)
             return
-        began = time.monotonic()
+        began = self._elapsed
         subject = None if isinstance(probe, EngineProbe) else self._prepared.get(name) or self._cells[name]
         wanted = progress.wanted(probe, name, block)
         succeeded = True
@@ -178,24 +241,26 @@ class Runner:
             for made in tries:
                 self._record(made)
                 succeeded = succeeded and made.succeeded
-        progress.visited(name, probe.name, block, time.monotonic() - began, succeeded=succeeded)
+        progress.visited(name, probe.name, block, self._elapsed - began, succeeded=succeeded)
 
-    def _settle(self) -> None:
-        """The first answer is complete; now what takes long and no clock, of cells side by side."""
-        if not self._resumed:
-            self._display.say(f"{clock(self._elapsed)}: the first answer is complete")
+    def _after_first_block(self, app: str) -> None:
+        """What takes long and no clock, of an app's cells side by side."""
         probes = self._at(When.AFTER_FIRST_BLOCK)
-        cells = [c.cell for c in self._prepared.values() if any(self._progress.wanted(p, c.cell.id) for p in probes)]
-        self._settled = True
-        if not cells:
+        wanted = self._progress.wanted
+        cells = [
+            cell
+            for cell in self._cells_of[app]
+            if cell.id in self._prepared and any(wanted(probe, cell.id) for probe in probes)
+        ]
+        if not cells or not self._fits(sum(self._progress.seconds(cell.id, p) for cell in cells for p in probes) / 2):
             return
         names = " and ".join(probe.name for probe in probes)
-        crew = Crew(self._lab, self._state, cells, probes, self._progress.wanted, ready=self._prepared)
+        crew = Crew(self._lab, self._state, cells, probes, wanted, ready=self._prepared)
         with self._ledger.spend("late"), closing(crew.work()) as work:
             for done in work:
                 if done:
                     self._take(done)
-                self._display.now(f"{names}: {', '.join(crew.under_way)}", self._left())
+                self._now(f"{names}: {', '.join(crew.under_way)}")
         self._ledger.divide("late", crew.spent)
 
     def _record(self, made: Attempt) -> None:
@@ -208,15 +273,67 @@ class Runner:
         if not made.succeeded:
             self._display.say(f"{try_.cell or 'engine'}: {try_.probe} {try_.state}: {try_.status}: {try_.reason}")
 
-    # ── what is known ──────────────────────────────────────────────────────────────────────────────────────────
+    # ── what was not reached ───────────────────────────────────────────────────────────────────────────────────
+
+    def missed(self) -> Mapping[str, Sequence[str]]:
+        """The probes that have measured nothing of an app, by app. Cells that cannot be prepared are left out."""
+        found: dict[str, list[str]] = {}
+        for app in self._apps:
+            alive = [cell.id for cell in self._cells_of[app] if not self._progress.is_dropped(cell.id)]
+            for probe in self._planned:
+                if isinstance(probe, EngineProbe):
+                    continue
+                cells = [cell for cell in self._plan.members(Row(probe.name, app)) if cell in alive]
+                if cells and all(len(self._progress.wanted(probe, cell)) == len(probe.states) for cell in cells):
+                    found.setdefault(app, []).append(probe.name)
+        return found
+
+    def missed_seconds(self) -> float:
+        """About what it takes to measure what was not reached: one block of it."""
+        apps = self.missed()
+        cells = [cell.id for app in apps for cell in self._cells_of[app]]
+        rows = self._progress.rows()
+        blocks = sum(rows[row].cost for app, names in apps.items() for n in names if (row := Row(n, app)) in rows)
+        late = sum(probe.guess for probe in self._at(When.AFTER_FIRST_BLOCK)) * len(cells)
+        return (self._preparing_seconds(cells) if self._needs_images else 0.0) + blocks + late
+
+    # ── the clock ──────────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def _elapsed(self) -> float:
-        return self._spent + self._ledger.elapsed
+        """s of this session."""
+        return self._ledger.elapsed
+
+    def _fits(self, seconds: float) -> bool:
+        return self._plan.budget is None or self._elapsed + seconds <= self._plan.budget
+
+    def _reached(self) -> Mapping[Row, RowProgress]:
+        """The rows that may get further blocks: those of apps whose first block is done."""
+        reached = {"", *self._finished}
+        return {row: known for row, known in self._progress.rows().items() if row.app in reached}
+
+    def _preparing_seconds(self, cells: Iterable[str]) -> float:
+        """Expected for preparing these cells, as long as those before have taken."""
+        effort = sum(self._progress.effort(cell) for cell in cells)
+        each = self._preparing / self._prepared_effort if self._prepared_effort else PREPARE_GUESS
+        return each * effort
+
+    def _least_seconds(self, app: str) -> float:
+        """What it takes to measure anything of an app: preparing its cells, and the shortest first block."""
+        rows = [known.cost for row, known in self._progress.rows().items() if row.app == app and not known.done]
+        cells = [cell.id for cell in self._cells_of[app] if cell.id in self._to_prepare]
+        return self._preparing_seconds(cells) + min(rows, default=0.0)
 
     def _left(self) -> float:
-        ready = len(self._cells) - self._to_prepare
-        to_prepare = (self._preparing / ready if ready else self._prepare_guess) * self._to_prepare
-        late = 0.0 if self._settled else sum(p.guess for p in self._at(When.AFTER_FIRST_BLOCK)) * len(self._cells)
-        before = to_prepare + late
-        return expected_seconds(self._plan, self._progress.rows(), elapsed=self._elapsed + before) + before
+        late = self._at(When.AFTER_FIRST_BLOCK)
+        unfinished = [cell.id for app in self._apps if app not in self._finished for cell in self._cells_of[app]]
+        before = self._preparing_seconds(self._to_prepare) + sum(p.guess for p in late) * len(unfinished)
+        left = expected_seconds(self._plan, self._progress.rows(), elapsed=self._elapsed + before) + before
+        return left if self._plan.budget is None else max(min(left, self._plan.budget - self._elapsed), 0.0)
+
+    def _now(self, what: str) -> None:
+        """Show what is being done, and how far the whole run has got."""
+        left = self._left()
+        whole = self._elapsed + left
+        apps = f"{len(self._finished)} of {len(self._apps)} apps" if len(self._apps) > 1 else ""
+        self._display.now(what, left, share=self._elapsed / whole if whole else 0.0, apps=apps)

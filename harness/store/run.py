@@ -221,7 +221,7 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close("complete" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed")
+        self.close("complete" if kind is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
 
     def _event(self, event: str, **more: object) -> None:
         record = {"session": self.session, "event": event, "at": time.time(), **more}

@@ -13,6 +13,7 @@ from rich.status import Status
 _EVERY = 20.0  # s between plain lines about what is going on
 _PACE = 3.0  # s between lines about blocks: sixty of the floor take half a minute, and would push all else away
 _REFRESH = 4  # a second; tox passes on what has no line end only after a tenth of a second of silence
+_BAR = 20  # characters of the bar of the whole run
 _SILENCE = 0.2  # s after the living line is erased, so that tox passes that on before what others write
 
 
@@ -29,9 +30,12 @@ class Display:
     def say(self, text: str) -> None:
         self._console.print(escape(text))
 
-    def now(self, what: str, left: float | None = None) -> None:
-        """`left` is the seconds the run is still expected to take."""
+    def now(self, what: str, left: float | None = None, *, share: float | None = None, apps: str = "") -> None:
+        """`left` is the seconds the run is still expected to take, `share` how much of the whole run is done (0…1), and
+        `apps` how many apps are done and to go."""
         line = self._with_times(what, left)
+        if share is not None:
+            line = f"{self._bar(share)} {apps + ': ' if apps else ''}{line}"
         if self._console.is_terminal:
             if self._status is None:
                 self._status = self._console.status(escape(line), refresh_per_second=_REFRESH)
@@ -49,6 +53,12 @@ class Display:
             return
         self._block = self._last = time.monotonic()
         self.say(self._with_times(what, left))
+
+    def _bar(self, share: float) -> str:
+        """A bar of the whole run, of characters that the terminal can show."""
+        done = round(_BAR * min(max(share, 0.0), 1.0))
+        full, empty = ("█", "░") if self._console.encoding.lower().startswith("utf") else ("#", ".")
+        return f"{full * done}{empty * (_BAR - done)} {min(max(share, 0.0), 1.0):4.0%}"
 
     def _with_times(self, what: str, left: float | None) -> str:
         line = f"[{clock(time.monotonic() - self._began)}] {what}"

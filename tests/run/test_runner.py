@@ -10,7 +10,6 @@ import pytest
 from harness.errors import EngineError, LabError, TryFailed
 from harness.model import Metric, Status, Unit
 from harness.probes.base import CellProbe, EngineProbe, Reading, SourceProbe, When
-from harness.run.job import spent
 from harness.run.progress import GIVE_UP_AFTER
 from harness.run.visit import EngineLost
 from harness.run.workers import PREPARE
@@ -279,7 +278,6 @@ def test_a_resumed_run_repeats_nothing(bench):
     assert (folder / "samples.jsonl").read_bytes().startswith(before)
     keys = [(t.cell, t.probe, t.state, t.block) for t in run.tries() if t.probe != PREPARE]
     assert len(keys) == len(set(keys)) == 18
-    assert spent(run) >= 0
     assert [session.outcome for session in run.sessions] == ["interrupted", "complete"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +29,6 @@ from harness.lab.test_bed import Holder, TestBed
 from harness.ledger import Ledger
 from harness.model import App, Cell, Edit, Environment, Request, Strategy
 from harness.probes.base import EngineProbe, Probe
-from harness.run.job import spent
 from harness.run.plan import Plan, ProbePlan
 from harness.run.progress import Progress
 from harness.run.runner import Runner
@@ -200,6 +200,10 @@ class FakeRun:
         self.engine = FakeEngine(self.behaviour, origin="private", addresses=True)
         self.lab = fake_lab(folder, self.cells, self.engine)
         self.out = io.StringIO()
+        self.display = Display(self.out)
+        self.clock = time.monotonic
+        self.efforts: dict[str, float] = {}
+        self.reported: list[str] = []  # apps, as their tables could be written
 
     def close(self) -> None:
         self.engine.close()
@@ -225,19 +229,20 @@ class FakeRun:
         )
         writer = RunWriter.resume(resume) if resume else RunWriter.create(self.results, manifest)
         with writer:
-            runner = Runner(
+            self.ledger = Ledger(self.clock)
+            self.runner = Runner(
                 lab=replace(self.lab),
                 state=RunState(),
                 plan=plan,
                 probes=self.probes,
                 cells=self.cells,
                 writer=writer,
-                display=Display(self.out),
-                ledger=Ledger(),
-                progress=Progress(plan, self.probes, before.tries() if before else ()),
-                spent=spent(before) if before else 0.0,
+                display=self.display,
+                ledger=self.ledger,
+                progress=Progress(plan, self.probes, before.tries() if before else (), efforts=self.efforts),
+                report=self.reported.append,
             )
-            runner.run()
+            self.runner.run()
         return read_run(writer.folder)
 
     def stored(self) -> Path:

@@ -84,6 +84,8 @@ class Bases:
         lane = self._lane
         if lane == "auto":
             lane = "upstream" if engine and self._answers(engine, wanted) else "packages"
+            if engine:
+                self._lane = lane  # all bases of a run come the same way
         if lane == "packages":
             return self._packages(wanted, refresh=refresh)
         found = {role: self._upstream(role, engine) for role in wanted}
