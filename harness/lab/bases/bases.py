@@ -63,6 +63,7 @@ class Bases:
         """
         self._pinned = pinned
         self._lane = settings.lane
+        self._decided: tuple[Engine | None, str] = None, ""  # of `auto`: all bases of an engine come from one lane
         self._bases = bases
         self._release = release
         self._announce = announce
@@ -83,9 +84,9 @@ class Bases:
         wanted = list(dict.fromkeys(roles))
         lane = self._lane
         if lane == "auto":
-            lane = "upstream" if engine and self._answers(engine, wanted) else "packages"
-            if engine:
-                self._lane = lane  # all bases of a run come the same way
+            if engine is None or self._decided[0] is not engine:
+                self._decided = engine, "upstream" if engine and self._answers(engine, wanted) else "packages"
+            lane = self._decided[1]
         if lane == "packages":
             return self._packages(wanted, refresh=refresh)
         found = {role: self._upstream(role, engine) for role in wanted}
