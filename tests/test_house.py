@@ -43,6 +43,7 @@ NO_MIRROR = {
     "nights/test_workflow.py": "a workflow of docs/nightly/, its steps run with stand-ins",
     "nights/test_simulation.py": "made-up histories through the whole of nights/",
     "surface/test_worlds.py": "whole images of every world of packages, through all of surface/",
+    "run/test_budget.py": "run/runner.py by a clock that only measurements move",
     "probes/test_trials.py": "probes/harden.py and probes/intruder.py, which try things on the same stand-in",
 }
 # Folders of tests that run whole commands, and whose modules are named after what a user does.
