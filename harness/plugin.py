@@ -10,6 +10,7 @@ import argparse
 import math
 import re
 import shutil
+import traceback
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     pass
 
 _INTERRUPTED, _TERMINATED = 128 + 2, 128 + 15  # exit codes, as shells have them
+_UNFORESEEN = 3  # exit code, as pytest has it
 _SILENT = -2  # pytest's verbosity at which it prints no summary of its own
 _STATE = pytest.StashKey["BenchmarkSession"]()
 
@@ -180,9 +182,11 @@ class BenchmarkSession:
         )
         try:
             measure(job, self.settings, display)
-        except (KeyboardInterrupt, TareError) as error:
+        except (KeyboardInterrupt, Exception) as error:  # whatever it is, the tables of what there is are worth having
             if self.ending.folder is None:  # nothing could be measured, and there is nothing to show
                 raise
+            if not isinstance(error, KeyboardInterrupt | TareError):
+                traceback.print_exc()
             self.ending.stopped(error)
         assert self.ending.folder is not None
         self.run = read_run(self.ending.folder)
@@ -258,6 +262,8 @@ class Ending(Reporter):
         """The run was stopped by this."""
         if isinstance(error, TareError):
             self.exit_code, self.why = error.exit_code, str(error)
+        elif isinstance(error, Exception):
+            self.exit_code, self.why = _UNFORESEEN, f"An error that nobody foresaw: {type(error).__name__}: {error}"
         else:
             terminated = isinstance(error, Terminated)
             self.exit_code = _TERMINATED if terminated else _INTERRUPTED

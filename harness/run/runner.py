@@ -178,7 +178,7 @@ class Runner:
             for done in work:
                 if done:
                     self._take(done)
-                self._now(f"prepare {', '.join(crew.under_way)}")
+                self._now(f"prepare {', '.join(crew.under_way)}".rstrip())
         self._ledger.divide("preparing", crew.spent)
         self._preparing += self._elapsed - began
         self._prepared_effort += sum(self._progress.effort(cell.id) for cell in cells)
@@ -309,7 +309,7 @@ class Runner:
 
     def _reached(self) -> Mapping[Row, RowProgress]:
         """The rows that may get further blocks: those of apps whose first block is done."""
-        reached = {"", *self._finished}
+        reached = {"", *self._finished} if self._finished else set()
         return {row: known for row, known in self._progress.rows().items() if row.app in reached}
 
     def _preparing_seconds(self, cells: Iterable[str]) -> float:

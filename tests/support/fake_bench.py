@@ -1,0 +1,69 @@
+"""`tare bench` with a lab on the engine in memory: python tests/support/fake_bench.py [SIGNAL] -- OPTION…
+
+With a SIGNAL (SIGINT, SIGTERM) the process sends it to itself before the second block; with "lost" the engine goes away
+then, with "bug" an error comes that nobody foresaw.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from harness.catalogue.catalogue import Catalogue
+from harness.cell.prepare import Workshop
+from harness.cli import main
+from harness.lab.lab import Lab
+from harness.model import Cell, Environment
+from harness.run import job
+from harness.run.runner import Runner
+from harness.run.visit import EngineLost
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.fake_lab import fake_lab
+
+
+@contextmanager
+def open_lab(
+    settings: object, catalogue: Catalogue, cells: Sequence[Cell], *_: object, **more: object
+) -> Iterator[Lab]:
+    roles = {role for cell in cells for role in (*cell.roles, cell.base) if role}
+    with tempfile.TemporaryDirectory() as folder:
+        lab = fake_lab(Path(folder), cells, bases=sorted(roles))
+        try:
+            yield replace(lab, catalogue=catalogue)
+        finally:
+            lab.engine.close()
+
+
+def break_off(how: str) -> None:
+    measure, begun = Runner._run_block, []
+
+    def run_block(self: Runner, block: object) -> bool:
+        begun.append(block)
+        if len(begun) == 2:
+            if how == "lost":
+                raise EngineLost("the engine no longer answers: it has gone")
+            if how == "bug":
+                raise ZeroDivisionError("nobody foresaw this")
+            os.kill(os.getpid(), getattr(signal, how))
+            time.sleep(1)
+        return measure(self, block)
+
+    Runner._run_block = run_block
+
+
+if __name__ == "__main__":
+    before, after = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
+    Workshop.verify = lambda *_: 0.1  # the apps in memory do not answer what those of apps/ do
+    job.open_lab, job.environment = open_lab, lambda lab: Environment(facts={"engine": "fake"})
+    if before:
+        break_off(before[0])
+    sys.exit(main(["bench", *after]))
