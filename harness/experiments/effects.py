@@ -327,5 +327,7 @@ def sentence(run: Run) -> str:
     """What a report of a run says of the calibration of its environment, which lies beside the run."""
     folder = newest(run.folder.parent, run.manifest.environment.fingerprint)
     if folder is None:
-        return "No calibration of this environment is stored. `tox -e calibrate` measures how well effects come back."
+        return (
+            "No calibration of this environment is stored. `tox -e calibrate` measures how exactly effects come back."
+        )
     return f"Calibration {FOLDER}/{folder.name}: {summary(effects(read_run(folder)))}."
