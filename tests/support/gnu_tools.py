@@ -71,16 +71,16 @@ def unpack(layers: Iterable[Path], root: Path) -> int:
     """Unpack layers over each other as an engine does; B of the regular files of all of them. Needs root."""
     content = 0
     for layer in layers:
-        listed = _lines("tar", "-tvzf", layer, "--numeric-owner", "--quoting-style=literal")
+        listed = _lines("tar", "-tvf", layer, "--numeric-owner", "--quoting-style=literal")
         content += sum(int(line.split()[2]) for line in listed if line.startswith("-"))
-        for name in _lines("tar", "-tzf", layer, "--quoting-style=literal"):
+        for name in _lines("tar", "-tf", layer, "--quoting-style=literal"):
             folder, _, last = name.rstrip("/").rpartition("/")
             if last == ".wh..wh..opq":  # of a folder that may be this layer's own
                 for entry in (root / folder).glob("*"):
                     subprocess.run(["rm", "-rf", "--", entry], check=True)
             elif last.startswith(".wh."):
                 subprocess.run(["rm", "-rf", "--", root / folder / last.removeprefix(".wh.")], check=True)
-        tar = ["tar", "-xpzf", layer, "-C", root, "--numeric-owner", "--xattrs", "--xattrs-include=*"]
+        tar = ["tar", "-xpf", layer, "-C", root, "--numeric-owner", "--xattrs", "--xattrs-include=*"]
         subprocess.run([*tar, "--exclude=.wh.*"], check=True)
     return content
 
