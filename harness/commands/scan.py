@@ -16,6 +16,12 @@ PLACE = 6
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
     add_results(parser)
+    parser.add_argument(
+        "--osv",
+        type=Path,
+        metavar="PATH",
+        help="also match vulnerability records in OSV's form: a JSON file, a zip, or a folder of them",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write all findings as JSON")
 
 
@@ -28,12 +34,12 @@ def run(options: argparse.Namespace) -> int:
     from harness.store.documents import CYCLONEDX, SPDX, newest
     from harness.store.format import encode
     from harness.store.run import read_run
-    from harness.surface import scanners
+    from harness.surface import osv, scanners
 
     stored = read_run(find_run(options.run, options.results))
     names = scanners.installed()
-    if not names:
-        fix = "Install grype or trivy; `surface.pending` counts pending security updates without them."
+    if not (names or options.osv):
+        fix = "Install grype or trivy, or use --osv. `surface.pending` counts pending security updates without them."
         raise UsageError("no scanner is installed", where="grype, trivy, docker scout", fix=fix)
     rows: list[tuple[object, ...]] = []
     found: dict[str, list[scanners.Scan]] = {}
@@ -41,10 +47,12 @@ def run(options: argparse.Namespace) -> int:
         bill, spdx = (newest(stored.folder, cell.id, name) for name in (CYCLONEDX, SPDX))
         if not (bill and spdx):
             continue
-        for name in names:
-            result = scanners.scan(name, bill, spdx)
+        results = [scanners.scan(name, bill, spdx) for name in names]
+        results += [osv.scan(bill, options.osv)] if options.osv else []
+        for result in results:
             found.setdefault(cell.id, []).append(result)
-            rows.append((cell.id, f"{name} {result.version}", result.database, *result.counts().values()))
+            who = f"{result.scanner} {result.version}".strip()
+            rows.append((cell.id, who, result.database, *result.counts().values()))
     if not rows:
         raise UsageError(
             "no bill of materials is stored", where=stored.id, fix="`tox -e bench -- -m surface` stores them."

@@ -63,6 +63,9 @@ def purl(package: Package, system: Mapping[str, str]) -> str:
             qualifiers["arch"] = package.architecture
         if package.ecosystem is Ecosystem.RPM and ":" in version:
             qualifiers["epoch"], _, version = version.partition(":")
+        if package.source or package.source_version:  # as syft writes it, and scanners read it
+            source = package.source or package.name
+            qualifiers["upstream"] = f"{source}@{package.source_version}" if package.source_version else source
         if system.get("VERSION_ID"):
             qualifiers["distro"] = f"{namespace}-{system['VERSION_ID']}"
     elif package.ecosystem is Ecosystem.GO:

@@ -57,7 +57,7 @@ def grype(said: Mapping[str, Any]) -> Scan:
         scanner="grype",
         version=str(descriptor["version"]),
         database=str(status.get("built", "")),
-        found=_sorted(
+        found=sorted_(
             Vulnerability(
                 id=str(match["vulnerability"]["id"]),
                 package=str(match["artifact"]["name"]),
@@ -76,7 +76,7 @@ def trivy(said: Mapping[str, Any], about: Mapping[str, Any]) -> Scan:
         scanner="trivy",
         version=str(about["Version"]),
         database=str((about.get("VulnerabilityDB") or {}).get("UpdatedAt", "")),
-        found=_sorted(
+        found=sorted_(
             Vulnerability(
                 id=str(one["VulnerabilityID"]),
                 package=str(one["PkgName"]),
@@ -111,7 +111,7 @@ def scout(said: Mapping[str, Any]) -> Scan:
                     severity=_severity(properties.get("cvssV3_severity")),
                 )
             )
-    return Scan(scanner="docker scout", version=str(driver.get("version", "")), database="", found=_sorted(found))
+    return Scan(scanner="docker scout", version=str(driver.get("version", "")), database="", found=sorted_(found))
 
 
 Run = Callable[[Sequence[str]], bytes]  # a command's standard output
@@ -157,7 +157,7 @@ def _severity(said: object) -> str:
     return name if name in SEVERITIES else "unknown"
 
 
-def _sorted(found: Iterable[Vulnerability]) -> tuple[Vulnerability, ...]:
+def sorted_(found: Iterable[Vulnerability]) -> tuple[Vulnerability, ...]:
     """The gravest first; what is told of several places once."""
     return tuple(sorted(set(found), key=_order))
 

@@ -236,7 +236,7 @@ def test_the_documents_are_the_same_for_the_same_image_and_hold_the_packages() -
     )
     expected = {
         "pkg:deb/debian/bash@5.2.37-2?arch=amd64&distro=debian-13",
-        "pkg:deb/debian/libssl3t64@3.5.1-1%2Bdeb13u1?arch=amd64&distro=debian-13",
+        "pkg:deb/debian/libssl3t64@3.5.1-1%2Bdeb13u1?arch=amd64&distro=debian-13&upstream=openssl%403.5.1-1",
     }
     assert {component["purl"] for component in bom["components"]} == expected
     spdx = json.loads(documents[SPDX])
