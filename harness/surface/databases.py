@@ -17,6 +17,7 @@ from harness.surface import rpm
 from harness.surface.finding import Ecosystem, Listing, Package, Unreadable
 
 CHISEL = "var/lib/chisel/manifest.wall"
+_PLACES = ("var/lib/", "usr/lib/sysimage/", "usr/share/rpm/")  # asked first: an image has tens of thousands of files
 _PACMAN = "var/lib/pacman/local/"
 _MAX_WALL = 64 << 20  # B of a manifest.wall when inflated
 _DPKG_FIELD = re.compile(rb"^(Package|Version|Architecture|Source|Status):[ \t]*(.*)$", re.MULTILINE)
@@ -140,7 +141,9 @@ def conda(path: str, text: bytes) -> tuple[Listing, ...]:
 
 def is_database(path: str) -> bool:
     """Whether a file is a whole database that is read by itself, whatever its size."""
-    return path in rpm.PATHS or path in (rpm.MANIFEST, CHISEL) or (path.endswith(".json") and _is_conda(path))
+    if path.endswith(".json"):
+        return _is_conda(path)
+    return path.startswith(_PLACES) and (path in rpm.PATHS or path in (rpm.MANIFEST, CHISEL))
 
 
 def is_pacman(path: str) -> bool:

@@ -29,6 +29,11 @@ INFO = DPKG + "info/"
 APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _DOCUMENTS = frozenset(("etc/passwd", "etc/os-release", "usr/lib/os-release", *APK))
 _NOTHING = Finding()
+# Asked before all else, because an image has tens of thousands of files and few of them are documents.
+_PLACES = ("var/lib/", "usr/lib/sysimage/", "usr/share/rpm/")
+_ENDINGS = (".json", "/RECORD")
+_LATENT = frozenset((b"{", b"M"))  # how a list of packages under another name begins
+_MAY_BE_ZIP = frozenset((b"PK", b"#!"))  # how a zip begins, or a script in front of one
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
 
 
@@ -62,29 +67,33 @@ class Examiner:
             language = "" if found else language
             said = marks.of_program(path, data, sections)
             return self._kept(Finding(packages=found, program=program, language=language, mark=said))
-        if jars.is_zip(path, data, executable=bool(entry.mode & 0o111)):
+        if data[:2] in _MAY_BE_ZIP and jars.is_zip(path, data, executable=bool(entry.mode & 0o111)):
             found, unread = self._jars.packages(data, path.rpartition("/")[2])
             return self._kept(Finding(packages=found, unread=unread, program=program))
-        if databases.is_database(path):
-            try:
-                return self._kept(Finding(listings=databases.listings(path, data)))
-            except Unreadable as error:
-                return Finding(unread=str(error))
-        if _is_document(path):
-            return self._kept(Finding(text=data))
+        if path.startswith(_PLACES) or path.endswith(_ENDINGS) or path in _DOCUMENTS:
+            if databases.is_database(path):
+                return self._database(path, data)
+            if _is_document(path):
+                return self._kept(Finding(text=data))
         reader = listed(path)
         found = tuple(reader(data)) if reader else ()
         name, other = "", tuple[Package, ...]()
-        if reader is None and (hint := latent(data)):
+        if reader is None and data[:1] in _LATENT and (hint := latent(data)):
             name, read = hint
             other = tuple(read(data))
-        mark = marks.of_release(path, data)
+        mark = marks.of_release(path, data) if path.endswith("/release") else None
         hidden: tuple[Secret, ...] = ()
         if len(data) <= SMALL and b"\0" not in data[:512]:
             hidden = secrets.in_file(path, data)
         if not (found or hidden or program or other or mark):
             return None
         return self._kept(Finding(packages=found, latent=(name, other), secrets=hidden, program=program, mark=mark))
+
+    def _database(self, path: str, data: bytes) -> Finding | None:
+        try:
+            return self._kept(Finding(listings=databases.listings(path, data)))
+        except Unreadable as error:
+            return Finding(unread=str(error))
 
     def _kept(self, finding: Finding) -> Finding | None:
         """The finding, without its documents where they are too many; None where it says nothing."""

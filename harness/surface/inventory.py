@@ -145,7 +145,7 @@ class _Taker:
         owners = Owners(self.tree, texts, self.found)
         tracer = Tracer(owners, self.files, self.found, self.origins, self.base)
         tracer.trace()
-        explained, unexplained = self._explained(owners, tracer.explained)
+        explained, unexplained = self._explained(owners, tracer)
         files, rest, installed = self._sizes(owners)
         config = _mapping(self.image.config.get("config"))
         user = str(config.get("User") or "")
@@ -171,7 +171,7 @@ class _Taker:
             ),
             explained=explained,
             unexplained=unexplained,
-            unlisted=dict(sorted(unlisted(self.files, owners, self.found))),
+            unlisted=dict(sorted(unlisted(owners, self.found))),
             unread={path: finding.unread for path, finding in said if finding.unread},
             files=files,
             rest=rest,
@@ -191,15 +191,15 @@ class _Taker:
             listed_files.append(ListedFile(finding.md5 or sums.get(canonical(path)), path, package))
         return databases.os_release(_os_release(texts)), listed_files
 
-    def _explained(self, owners: Owners, reasons: Mapping[TreeNode, str]) -> tuple[dict[str, int], int]:
+    def _explained(self, owners: Owners, tracer: Tracer) -> tuple[dict[str, int], int]:
         """B of files of no component: by what they are, and of those that nothing explains."""
         explained: dict[str, int] = {}
         unexplained = 0
-        for inode, path in self.files.items():
+        for inode, path in tracer.left.items():
             assert inode.entry is not None
             if owners.of(inode, path) >= 0:
                 continue
-            if reason := reasons.get(inode):
+            if reason := tracer.explained.get(inode):
                 explained[reason] = explained.get(reason, 0) + inode.entry.size
             else:
                 unexplained += inode.entry.size

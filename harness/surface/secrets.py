@@ -79,7 +79,8 @@ def in_file(path: str, data: bytes) -> tuple[Secret, ...]:
     """The secrets of a text file, at most a hundred; `data` is its whole content."""
     # almost every file of an image can have none, and an image has tens of thousands
     folder, _, name = path.rpartition("/")
-    if _KEY not in data and _settings_file(name) not in _NAMES and not _where_people_leave_things(folder):
+    known = name in _NAMES or (".env" in name and _settings_file(name) in _NAMES)
+    if _KEY not in data and not known and not _where_people_leave_things(folder):
         return ()
     return tuple(islice(_in_file(path, data), 100))
 

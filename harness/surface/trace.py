@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 
 from harness.image.tree import TreeNode
 from harness.surface.examine import is_package_document
-from harness.surface.finding import Ecosystem, Finding, Mark, Package
+from harness.surface.finding import Ecosystem, Finding, Mark, Package, Program
 from harness.surface.origins import Origin, Origins, canonical
 from harness.surface.ownership import ComponentEvidence, Owners
 
@@ -32,6 +32,7 @@ _RECORDS = (
     *("var/lib/dpkg/", "var/lib/apt/", "var/cache/", "lib/apk/", "usr/lib/apk/", "var/lib/rpm/", "var/lib/pacman/"),
     *("usr/lib/sysimage/rpm/", "var/log/", "var/lib/chisel/", "var/lib/rpmmanifest/"),
 )
+_PLACES = ("var/", "lib/", "usr/")  # asked first: an image has tens of thousands of files
 # Where installing packages writes files that no list names; not looked up in an image that has a database.
 _WRITTEN = ("etc/", "var/", "run/", "tmp/", "root/")
 
@@ -46,6 +47,7 @@ class Tracer:
     found: Mapping[str, tuple[TreeNode, Finding]]
     origins: Origins | None
     base: int
+    left: dict[TreeNode, str] = field(default_factory=dict)  # the files that no list of the image claims
     explained: dict[TreeNode, str] = field(default_factory=dict)  # files of no component, and what they are
     system: Mapping[str, str] = field(default_factory=dict)  # os-release of where the components came from
     _indices: dict[tuple[str, ...], int] = field(default_factory=dict)
@@ -68,7 +70,8 @@ class Tracer:
         for inode, path in self.files.items():
             if self.owners.of(inode, path) >= 0:
                 continue
-            if is_package_document(path) or path.startswith(_RECORDS):
+            self.left[inode] = path
+            if path.startswith(_PLACES) and (path.startswith(_RECORDS) or is_package_document(path)):
                 self.explained[inode] = RECORDS
             else:
                 (of_base if declared and inode.layer < self.base else left)[inode] = path
@@ -147,10 +150,13 @@ class Tracer:
 
     def _byte_code(self) -> None:
         """Python's byte-code belongs to whatever its source file belongs to."""
+        compiled = {inode: path for inode, path in self.left.items() if path.endswith(".pyc")}
+        if not compiled:
+            return
         by_path = {path: inode for inode, path in self.files.items() if path.endswith(".py")}
-        for inode, path in self.files.items():
+        for inode, path in compiled.items():
             folder, _, name = path.rpartition("/")
-            if not name.endswith(".pyc") or self.owners.of(inode, path) >= 0 or not folder.endswith("__pycache__"):
+            if self.owners.of(inode, path) >= 0 or not folder.endswith("__pycache__"):
                 continue
             source = f"{folder.removesuffix('__pycache__')}{name.partition('.')[0]}.py"
             if (node := by_path.get(source)) is None:
@@ -170,15 +176,12 @@ class Tracer:
         return self._indices[key]
 
 
-def unlisted(
-    files: Mapping[TreeNode, str], owners: Owners, found: Mapping[str, tuple[TreeNode, Finding]]
-) -> Iterator[tuple[str, str]]:
+def unlisted(owners: Owners, found: Mapping[str, tuple[TreeNode, Finding]]) -> Iterator[tuple[str, str]]:
     """Programs that do not say what they are made of and that nothing else tells of, and their language."""
-    for inode, path in files.items():
-        _, finding = found.get(path, (None, None))
-        if finding is None or finding.packages:
+    for path, (inode, finding) in found.items():
+        if finding.packages:
             continue
-        if finding.language or (finding.program == "elf" and owners.of(inode, path) < 0):
+        if finding.language or (finding.program is Program.ELF and owners.of(inode, path) < 0):
             yield path, finding.language or "unknown"
 
 
