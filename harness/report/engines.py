@@ -93,10 +93,12 @@ def _missing(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
         reasons = {f"{try_.cell}: {try_.probe}: {try_.reason.splitlines()[0]}": None for try_ in run.failures}
         lines += [f"- {name}: {reason}" for reason in reasons]
         reasons_of = run.manifest.environment.notes
-        if polled := [metric for metric in absent if metric.startswith("pull.")]:
+        looks = run.manifest.environment.facts.get("image store") == "containerd" and "pull.empty.total" in measured
+        polled = [metric for metric in absent if looks and metric.startswith("pull.")]
+        if polled:
             listed = ", ".join(f"`{metric}`" for metric in polled)
             lines.append(f"- {name}: {listed}: the engine looks at a pull only every 0.1 s")
-        if rest := [metric for metric in absent if not metric.startswith("pull.")]:
+        if rest := [metric for metric in absent if metric not in polled]:
             why = "; ".join(f"{key}: {text}" for key, text in reasons_of.items() if key in ("depot", "network"))
             listed = ", ".join(f"`{metric}`" for metric in rest)
             lines.append(f"- {name}: {listed}{f' ({why})' if why else ''}")
