@@ -1,11 +1,11 @@
 """The error tree.
 
-    TareError                   everything a user can meet; the command line prints it without a traceback
+    TareError                   every error that a user can see; the command line prints it without a traceback
     ├── CatalogueError          a mistake in apps/ or variants/: file, line, fix
     ├── UsageError              a request that cannot be met as asked
     ├── StoreError              a run folder that cannot be read or written
-    ├── LabError                a piece of equipment (base, depot, registry, link, node) cannot be had
-    │   └── BaseUnavailable     a base cannot be had; fails the cells that use it, not the run
+    ├── LabError                a piece of equipment (base, depot, registry, link, node) is not available
+    │   └── BaseUnavailable     a base is not available; the cells that use it fail, and the run continues
     ├── EngineError             the container engine refused or failed
     │   ├── EngineUnavailable   no engine answers and none may or can be started
     │   ├── BuildFailed         a Dockerfile step failed: step, log tail
@@ -62,11 +62,11 @@ class StoreError(TareError):
 
 
 class LabError(TareError):
-    """A piece of equipment cannot be had."""
+    """A piece of equipment is not available."""
 
 
 class BaseUnavailable(LabError):
-    """A base cannot be had in this lane; the cells that use it fail with this reason."""
+    """A base is not available in this lane. The cells that use it fail with this reason."""
 
 
 class EngineError(TareError):

@@ -61,7 +61,7 @@ def _walk(value: object, keys: Keys) -> Iterator[Keys]:
 class Document:
     """A TOML file. Mistakes of meaning are added to `problems` as they are met, so that one reading tells all.
 
-    Raises CatalogueError where the file cannot be read or is not TOML.
+    Raises CatalogueError if the file cannot be read or is not TOML.
     """
 
     def __init__(self, path: Path) -> None:
@@ -172,14 +172,14 @@ class Table:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts; empty where it is not given."""
+        """A list of texts; empty if it is not given."""
         values: list[object] = self._value(key, list, "a list of texts", [], [])
         if not all(isinstance(value, str) for value in values):
             self.problem(f"{key} has an item that is not text", key=key, fix="Put each item in quotes.")
         return tuple(value for value in values if isinstance(value, str))
 
     def plain(self, key: str) -> dict[str, Any] | None:
-        """A table as plain data; None where it is not given."""
+        """A table as plain data; None if it is not given."""
         value: dict[str, Any] | None = self._value(key, dict, "a table", None, None)
         return value
 
@@ -244,7 +244,7 @@ class Table:
 
 
 def read_text(path: Path) -> str:
-    """The file's text. Raises CatalogueError where it cannot be read or is not UTF-8."""
+    """The file's text. Raises CatalogueError if it cannot be read or is not UTF-8."""
     try:
         raw = path.read_bytes()
         return raw.decode()

@@ -29,7 +29,7 @@ WRONG = {
 
 def documents() -> list[Path]:
     """Everything in Markdown that people read first; docs/example is written by the code, from stored words too."""
-    found = [path for path in ROOT.glob("*.md")] + sorted((ROOT / "docs").glob("*.md"))
+    found = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
     found += [ROOT / folder / "README.md" for folder in ("apps", "calibration", "docs/example", "results")]
     return found
 

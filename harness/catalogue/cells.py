@@ -55,7 +55,7 @@ class _Dockerfiles:
         return Cell(app=app, strategy=strategy, dockerfile=path, bases=checked[0], base=checked[1])
 
     def _check(self, path: Path) -> tuple[tuple[str, ...], str] | None:
-        """The roles a Dockerfile names and the one its last stage stands on; None where it has mistakes."""
+        """The roles a Dockerfile names and the one its last stage stands on; None if it has mistakes."""
         try:
             text = read_text(path)
         except CatalogueError as error:

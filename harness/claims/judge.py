@@ -322,7 +322,7 @@ def _is_less(compared: Ratio) -> Answer:
 
 
 def _bound(upper: float | None, lower: float | None) -> float | None:
-    """One bound over another; None where one is unknown."""
+    """One bound over another; None if one is unknown."""
     if upper is None or lower is None:
         return None
     return upper / lower if lower else 1.0 if upper == lower else math.inf

@@ -227,7 +227,7 @@ def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Reads the test of one interpretation, whose metric is None where no probe here has it."""
+    """Reads the test of one interpretation, whose metric is None if no probe here has it."""
 
     table: Table
     metric: Metric | None

@@ -1,9 +1,9 @@
 """A choice of a strategy, and how sure it is. Pure.
 
 How sure: the lead over the runner-up is the weighted sum of paired log ratios. Criteria come from different tries, so
-their 95 % half widths add in quadrature. What rests on fewer than six blocks may be wrong by all of itself, or by a
-half where that is more, and is added in full. A choice is decided where the lead exceeds its error and the practical
-threshold, and at most a fifth of the weight lies on criteria that are thin or were not measured.
+their 95 % half widths add in quadrature. A ratio of fewer than six blocks may be wrong by its full amount, or by a half
+if this is more, and this amount is added in full. A choice is decided if the lead exceeds its error and the practical
+threshold, and if at most a fifth of the weight lies on criteria that are thin or were not measured.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Lead:
     low: float
     high: float
     thin: tuple[str, ...] = ()  # criteria that rest on too few blocks
-    more: int = 0  # about how many blocks more would decide; 0 where decided
+    more: int = 0  # about how many blocks more would decide; 0 if decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Option:
 
     cell: CellInfo
     ratios: Mapping[str, float]
-    score: float | None  # None where it is not ranked
+    score: float | None  # None if it is not ranked
     out: str = ""  # why it is not ranked: a constraint it fails, or a failure
 
 

@@ -15,7 +15,7 @@ from harness.text.units import SYMBOLS, parse_quantity, scale
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """Whether a cell meets a constraint: None where it was not measured. `doubtful`: the limit is in the interval."""
+    """Whether a cell meets a constraint: None if it was not measured. `doubtful`: the limit is in the interval."""
 
     known: bool | None
     because: str = ""

@@ -63,7 +63,7 @@ OPTIONAL = (
 def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Criterion, ...]:
     """The default criteria with the weights given by name of a criterion or metric; weight 0 drops one.
 
-    Raises UsageError for a name that is neither, a negative weight, and where nothing is left.
+    Raises UsageError for a name that is neither, a negative weight, or if nothing is left.
     """
     known = {criterion.name: criterion for criterion in (*CRITERIA, *OPTIONAL)}
     by_name = {metric.name: metric for metric in metrics}

@@ -1,4 +1,4 @@
-"""What keeps stored data from being concluded from: stale, of mixed environments, too thin, unfinished. Pure."""
+"""Reasons to doubt stored data: it is stale, of mixed environments, has too few blocks, or is unfinished. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
 
 
 def fewest(run: Run) -> int:
-    """Blocks of the headline duration that has fewest; 0 where none was measured."""
+    """Blocks of the headline duration that has fewest; 0 if none was measured."""
     return min(blocks(run).values(), default=0)
 
 

@@ -17,7 +17,7 @@ FLOOR = "floor"  # the probe that measures an at-once static binary; its cell is
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One metric of one cell. `summary` is None where no try was ok, `ratio` None for the reference itself."""
+    """One metric of one cell. `summary` is None if no try was ok, `ratio` None for the reference itself."""
 
     summary: Summary | None
     ratio: Ratio | None

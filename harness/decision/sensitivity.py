@@ -1,4 +1,4 @@
-"""How a choice hangs on the weights: how often each strategy is first under others, and which weight turns it."""
+"""How a choice depends on the weights: how often each strategy is first, and at which weight another one wins."""
 
 from __future__ import annotations
 

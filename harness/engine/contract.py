@@ -63,7 +63,7 @@ class BuildResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerPull:
-    """One layer's way through a pull. Times are seconds from the pull's t0; absent where the engine was silent.
+    """One layer's way through a pull. Times are seconds from the pull's t0; absent if the engine was silent.
 
     A layer that was already there has `reused` True and no times.
     """
@@ -124,7 +124,7 @@ class ContainerState:
     exit_code: int | None  # None while running
     oom_killed: bool
     error: str
-    address: str  # on the engine's network; "" where it has none of its own
+    address: str  # on the engine's network; "" if it has none of its own
     ports: Mapping[int, int]  # container port → host port
 
 
@@ -178,7 +178,7 @@ class Engine(Protocol):
         ...
 
     def inspect(self, image: str) -> ImageInfo | None:
-        """None where there is no such image."""
+        """None if there is no such image."""
         ...
 
     def images(self) -> Sequence[str]:

@@ -50,7 +50,7 @@ def compare_runs(
     first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False, engines: bool = False
 ) -> list[ComparedMetric]:
     """Cells that both runs have. Their blocks have nothing in common but the number, so that durations are paired at
-    random: what the pairing cannot tell stays in the interval. Raises UsageError where the environments differ; with
+    random: what the pairing cannot tell stays in the interval. Raises UsageError if the environments differ; with
     `engines`, the facts of the engine may."""
     ours, theirs = first.manifest.environment, second.manifest.environment
     free = _OF_ENGINE if engines else frozenset[str]()

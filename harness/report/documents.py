@@ -27,7 +27,7 @@ CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in
 def write_documents(run_folder: Path) -> list[Path]:
     """Write both documents into the run folder and return their paths. Never fails: a run is worth more than a report.
 
-    What goes wrong is told in one line on standard error, and what could be written is.
+    An error is printed in one line on standard error. Every document that can be written is written.
     """
     try:
         made = make([read_run(run_folder)])
@@ -87,7 +87,7 @@ def together_of(folder: Path) -> str:
 
 
 def _claims() -> tuple[Claim, ...]:
-    """None where the file has a mistake, which `tare claims` explains: a document is worth having without them."""
+    """None if the file has a mistake, which `tare claims` explains: a document is worth having without them."""
     if not CLAIMS.exists():
         return ()
     try:

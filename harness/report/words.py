@@ -45,13 +45,13 @@ class Gain:
     value: str  # 12.3 MB ±0.1
     before: str  # of the reference
     times: str  # 28× smaller
-    interval: str  # 12.1–14.0×, "" where exact or none
+    interval: str  # 12.1–14.0×, "" if exact or none
     sure: bool  # the comparison is decided
     better: bool | None  # None: the same, or unknown
 
 
 def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
-    """What the chosen cell gains on a metric over the app's reference; None where either was not measured."""
+    """What the chosen cell gains on a metric over the app's reference; None if either was not measured."""
     metric = next((metric for metric in run.manifest.metrics if metric.name == name), None)
     if metric is None or choice.take is None:
         return None

@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 class Crossing:
     """Below `bits_per_second` of payload the first of two is faster (`below` True), or above it.
 
-    `low` and `high` bound where it lies; None where that is not known.
+    `low` and `high` bound where it lies; None if that is not known.
     """
 
     bits_per_second: float

@@ -67,9 +67,9 @@ class LinkSpeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A scenario's seconds or bytes. `low` and `high` bound the 95 % interval; None where a part has too few samples.
+    """A scenario's seconds or bytes. `low` and `high` bound the 95 % interval; None if a part has too few samples.
 
-    `n` is the number of samples of the part that has fewest; 0 where nothing in it is a sample (bytes).
+    `n` is the number of samples of the part that has fewest; 0 if nothing in it is a sample (bytes).
     """
 
     value: float
@@ -173,7 +173,7 @@ def _factor(bound: float | None, value: float) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What was measured of a cell; None and empty where it was not."""
+    """What was measured of a cell; None and empty if it was not."""
 
     cell: str
     app: str
@@ -230,7 +230,7 @@ def rebuild_cold(parts: Parts, question: Question) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario of a cell, in seconds. `compute` gives None where a part was not measured."""
+    """A scenario of a cell, in seconds. `compute` gives None if a part was not measured."""
 
     name: str
     title: str
@@ -270,7 +270,7 @@ def _rebuild(parts: Parts, build: Estimate | None, wire: LinkSpeed, *, cached: b
 
 
 def pushed(parts: Parts, *, cached: bool) -> int | None:
-    """Bytes that the next version brings to a registry that has the one before; None where that is not known."""
+    """Bytes that the next version brings to a registry that has the one before; None if that is not known."""
     if parts.images is None:
         return None
     current, changed = parts.images.current, parts.images.changed
@@ -300,7 +300,7 @@ class Storage:
 
 
 def storage(cells: Iterable[Parts], *, cached: bool = True) -> Storage | None:
-    """Of cells of one strategy. Cells whose images are not known are left out; None where that leaves none.
+    """Of cells of one strategy. Cells whose images are not known are left out; None if that leaves none.
 
     `cached` False: every version is built without cache.
     """

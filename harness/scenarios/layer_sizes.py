@@ -36,7 +36,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerSize:
-    """One layer of an image. Bytes; None and "" where nobody has read it."""
+    """One layer of an image. Bytes; None and "" if nobody has read it."""
 
     digest: str  # of the blob, as the manifest says
     packed: int
@@ -63,7 +63,7 @@ class ImageLayers:
     ) -> Self:
         """`diff_ids` and `contents` go with the manifest's layers, one each, or are not given.
 
-        Raises ValueError where their numbers differ.
+        Raises ValueError if their numbers differ.
         """
         count = len(manifest.layers)
         if len(diff_ids) not in (0, count) or len(contents) not in (0, count):
@@ -102,7 +102,7 @@ class CellLayers:
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str = FILE) -> Self:
-        """Raises StoreError where `data` is no such record, or one of a newer Tare."""
+        """Raises StoreError if `data` is no such record, or one of a newer Tare."""
         try:
             record = orjson.loads(data)
             if record["schema"] > SCHEMA:
@@ -150,7 +150,7 @@ def profile_of(pull: Try, seconds: float, image: ImageLayers) -> PullProfile | N
     is that of a pull to whatever the node had. Solved as harness/scenarios/pull_model.py's `profile` does, so that the
     model repeats that pull exactly.
 
-    None where a layer that was fetched is not the image's, or has no `unpack` phase: it is another image's pull, or
+    None if a layer that was fetched is not the image's, or has no `unpack` phase: it is another image's pull, or
     the engine was silent.
     """
     downloads: dict[str, tuple[float, float]] = {}

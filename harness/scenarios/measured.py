@@ -22,7 +22,7 @@ _PULLS = {f"pull.{state}.total": state for state in ("empty", "previous", "base"
 
 
 def measured_parts(run: Run) -> dict[str, Parts]:
-    """Parts of every cell of the run, by its id. Raises StoreError where a layers.json is damaged."""
+    """Parts of every cell of the run, by its id. Raises StoreError if a layers.json is damaged."""
     images = {cell.id: _images(run, cell.id) for cell in run.manifest.cells}
     pulls: dict[tuple[str, str], list[PullProfile]] = {}
     for try_ in run.tries(having=_PULLS):

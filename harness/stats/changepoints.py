@@ -149,7 +149,7 @@ def suspect(
 ) -> Suspicion | None:
     """Whether the last nights got worse than the baseline: `values` since the last change point or accepted change.
 
-    `worse` is 1 where larger values are worse, else -1. With fewer than 8 nights before them, or for one night alone,
+    `worse` is 1 if larger values are worse, else -1. With fewer than 8 nights before them, or for one night alone,
     only a jump is suspect: five standard deviations and 10 %. `error` is the relative standard error of a night's
     median by its own samples, the least noise assumed; where nothing tells the noise, nothing is suspect.
     """

@@ -65,7 +65,7 @@ class Summary:
 
     n: int
     median: float
-    low: float | None  # of the 95 % interval for the median; None where none can be given
+    low: float | None  # of the 95 % interval for the median; None if none can be given
     high: float | None
     method: Method
     minimum: float
@@ -104,7 +104,7 @@ def summarise(values: ArrayLike, *, deterministic: bool = False) -> Summary:
 
 
 def relative_width(summary: Summary) -> float:
-    """Width of the interval as a share of the median: 0 where exact, infinite where there is no interval."""
+    """Width of the interval as a share of the median: 0 if exact, infinite where there is no interval."""
     if summary.low is None or summary.high is None:
         return math.inf
     width = summary.high - summary.low
@@ -114,7 +114,7 @@ def relative_width(summary: Summary) -> float:
 
 
 def interval(ordered: Floats) -> tuple[Floats, Floats, Method]:
-    """Low and high of the 95 % interval for the median, along the last axis of ascending values; NaN where n < 6."""
+    """Low and high of the 95 % interval for the median, along the last axis of ascending values; NaN if n < 6."""
     n = ordered.shape[-1]
     rank = _rank(n)
     if not rank:
@@ -125,7 +125,7 @@ def interval(ordered: Floats) -> tuple[Floats, Floats, Method]:
 
 @lru_cache(maxsize=4096)
 def _rank(n: int) -> int:
-    """The largest k for which [kth smallest, kth largest] covers the median with 95 %; 0 where none does (n < 6).
+    """The largest k for which [kth smallest, kth largest] covers the median with 95 %; 0 if none does (n < 6).
 
     Coverage is 1 − 2·P(B < k) with B binomial(n, ½): David & Nagaraja, Order Statistics, 3rd ed. 2003, § 7.1.
     """
@@ -163,10 +163,10 @@ class Ratio:
     estimate: float
     low: float | None
     high: float | None
-    p: float | None  # two-sided, for "no difference"; None where the values are compared exactly
+    p: float | None  # two-sided, for "no difference"; None if the values are compared exactly
     n: int  # blocks that hold both
     verdict: Verdict
-    more: int = 0  # about how many blocks more would decide; 0 where decided
+    more: int = 0  # about how many blocks more would decide; 0 if decided
 
 
 class ByBlock(Protocol):
@@ -188,7 +188,7 @@ def ratio(
 ) -> Ratio | None:
     """How many times `a` is `b`? The typical ratio over the blocks that hold both.
 
-    None where no block holds both or a value is not positive: there is no ratio then. Deterministic metrics are
+    None if no block holds both or a value is not positive: there is no ratio then. Deterministic metrics are
     compared exactly, by their one value; where the values of a cell differ after all, like any other metric.
     Otherwise `better`, `worse` and `different` need at least six blocks, an interval that excludes 1, p within
     `RATE` and an estimate beyond `practical`; `no practical difference` needs an interval within ±`practical` (two
@@ -237,7 +237,7 @@ class Difference:
 
 
 def difference(a: ByBlock, b: ByBlock) -> Difference | None:
-    """By how much is `b` more than `a`? As `ratio`, for what adds up; None where no block holds both."""
+    """By how much is `b` more than `a`? As `ratio`, for what adds up; None if no block holds both."""
     _, left, right = np.intersect1d(a.block, b.block, return_indices=True)
     if not left.size:
         return None

@@ -94,7 +94,7 @@ class Manifest:
     cells: tuple[CellInfo, ...]
     plan: Mapping[str, object] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)  # of the harness, Python and its packages
-    git: str = ""  # revision of the catalogue, "" where it is not under git
+    git: str = ""  # revision of the catalogue, "" if it is not under git
     started: float = 0.0  # Unix time, s; set by RunWriter.create
     run: str = ""  # run id; set by RunWriter.create
     schema: int = SCHEMA
@@ -102,7 +102,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One invocation that wrote to the run. `ended` is None where it was killed, or is still at work."""
+    """One invocation that wrote to the run. `ended` is None if it was killed, or is still at work."""
 
     number: int
     started: float  # Unix time, s

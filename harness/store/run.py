@@ -314,7 +314,7 @@ def list_runs(results: Path) -> list[Path]:
 
 
 def latest(results: Path) -> Path:
-    """Folder of the newest run. Raises StoreError where there is none."""
+    """Folder of the newest run. Raises StoreError if there is none."""
     runs = list_runs(results)
     if not runs:
         raise StoreError("no run is stored here", where=str(results), fix="Run `tox -e bench` first.")

@@ -99,7 +99,7 @@ def scale(metric: Metric, values: Iterable[float]) -> Scale:
 
 
 def interval_text(summary: Summary, scale: Scale) -> str:
-    """`±1.2` where the interval lies about evenly round the median, else `[72.0–79.9]`; "" where there is none."""
+    """`±1.2` where the interval lies about evenly round the median, else `[72.0–79.9]`; "" if there is none."""
     if summary.low is None or summary.high is None or summary.low == summary.high:
         return ""
     below, above = summary.median - summary.low, summary.high - summary.median

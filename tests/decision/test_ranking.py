@@ -1,4 +1,4 @@
-"""Ranking: scores, how sure they are, how they hang on the weights, and when nothing may be concluded."""
+"""Ranking: scores, how sure they are, how they depend on the weights, and when nothing may be concluded."""
 
 from __future__ import annotations
 

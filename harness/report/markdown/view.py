@@ -36,7 +36,7 @@ class DocumentView:
         return f"**{choice.take.strategy}**"
 
     def _more(self) -> str:
-        """The command that measures what the choices lack; "" where they lack nothing."""
+        """The command that measures what the choices lack; "" if they lack nothing."""
         leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
         more = max((lead.more for lead in leads), default=0)
         return f"tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}" if more else ""

@@ -261,7 +261,7 @@ def _packages(run: Run) -> Json:
 
 
 def _artefact(run: Run, cell: str, name: str) -> object:
-    """A document kept with a cell; None where there is none that can be read: a page does without."""
+    """A document kept with a cell; None if there is none that can be read: a page does without."""
     path = newest(run.folder, cell, name)
     try:
         return orjson.loads(path.read_bytes()) if path else None

@@ -40,7 +40,7 @@ Json = dict[str, object]
 
 
 def write_page(found: Watch, results: Path, path: Path) -> None:
-    """Write the page. Raises StoreError where it cannot be written."""
+    """Write the page. Raises StoreError if it cannot be written."""
     text = render(found, results, link=os.path.relpath(results, path.parent))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
