@@ -1,7 +1,8 @@
 """What tracing costs: the processor time of a whole inspection, as a ratio to the revision before files were traced.
 
-Run by `tox -e selfbench -- -s -k tracing`. Both revisions read the same images of test_inspection_speed.py, each in a process
-of its own. The time to make the images is taken off. Five pairs are measured in turn, and the median of the ratios counts.
+Run by `tox -e selfbench -- -s -k tracing`. Both revisions read the same images of test_inspection_speed.py, each in a
+process of its own. The time to make the images is taken off. Five pairs are measured in turn, and the median of the
+ratios counts.
 """
 
 from __future__ import annotations

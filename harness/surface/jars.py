@@ -42,7 +42,7 @@ _BROKEN = (
     zlib.error,
 )
 _POM = re.compile(r"META-INF/maven/[^/]+/[^/]+/pom\.properties")
-_NAME = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+-]*)")
+_NAME = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+~-]*)")
 
 
 def may_be_zip(path: str, head: bytes, *, executable: bool) -> bool:

@@ -180,6 +180,12 @@ def test_an_executable_jar_is_a_script_and_then_a_jar() -> None:
     assert found.unread == {}
 
 
+def test_a_jar_of_debian_has_a_tilde_in_its_version() -> None:
+    assert listed({"usr/share/java/jsr305-0.1~+svn49.jar": jar({"META-INF/MANIFEST.MF": b""})}) == {
+        "jsr305": "0.1~+svn49"
+    }
+
+
 def test_an_executable_of_python_is_a_line_and_then_a_zip() -> None:
     inside = {".deps/idna-3.10-py3-none-any.whl/idna-3.10.dist-info/METADATA": b"Name: idna\nVersion: 3.10\n"}
     assert listed({"app/server": File(b"#!/usr/bin/env python3\n" + jar(inside), 0o755)}) == {"idna": "3.10"}
