@@ -47,23 +47,16 @@ class Metric:
     direction: Direction = Direction.SMALLER
     deterministic: bool = False
     headline: bool = False  # shown in the summary table of an app
-    given_by: str = ""  # "probe state" of the tries that give it, where its name does not say so
+    group: str = ""  # what tables and `-m` put it under: memory, deploy; a probe gives its own name if it says nothing
+    probe: str = ""  # the probe whose tries give it; filled in by that probe
+    state: str = ""  # the cache state of the tries that give it; "" if every state does
+    phases: bool = False  # it is the whole length of a try, whose phases are parts of it
     help: str
 
     @property
     def has_ratio(self) -> bool:
         """Whether one value ÷ another says something. Answers (yes or no) and shares have no ratio."""
         return self.unit not in (Unit.BOOLEAN, Unit.RATIO)
-
-    @property
-    def probe(self) -> str:
-        """The probe it is named after."""
-        return self.name.partition(".")[0]
-
-    @property
-    def taken_by(self) -> str:
-        """The probe whose tries give it."""
-        return self.given_by.partition(" ")[0] or self.probe
 
 
 class Status(StrEnum):

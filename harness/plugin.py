@@ -296,7 +296,7 @@ def _is_ours(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for name in sorted({metric.probe for probe in all_probes() for metric in probe.metrics}):
+    for name in sorted({metric.group for probe in all_probes() for metric in probe.metrics}):
         config.addinivalue_line("markers", f"{name}: the metrics {name}.…")
     # a cell without samples fails before it can use the fixture, which needs no error of its own
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
@@ -312,13 +312,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parameters = []
     for cell in session.cells():
         for probe in session.probes:
-            units = {metric.name: metric.unit for metric in probe.metrics}
+            metrics = {metric.name: metric for metric in probe.metrics}
             for state, metric in probe.reports.items():
-                if (units[metric] is Unit.SECONDS) == durations:
+                if (metrics[metric].unit is Unit.SECONDS) == durations:
                     timer = Replay()
                     recorded = Recorded(cell, probe.name, state, metric, timer, session)
                     name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
-                    marks = [getattr(pytest.mark, metric.partition(".")[0]), pytest.mark.benchmark(timer=timer)]
+                    marks = [getattr(pytest.mark, metrics[metric].group), pytest.mark.benchmark(timer=timer)]
                     if why := cell.strategy.fails:  # strict: should it work after all, that is the failure
                         marks.append(pytest.mark.xfail(reason=why, strict=True))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))

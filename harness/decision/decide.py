@@ -63,7 +63,7 @@ def decide(
     """
     run = joined(runs)
     found = doubts(runs, now=now)
-    wanted = {metric.name for metric in select(run) if metric.probe != FLOOR}
+    wanted = {metric.name for metric in select(run) if metric.group != FLOOR}
     wanted |= {name for criterion in criteria for name in criterion.metrics}
     metrics = tuple(metric for metric in run.manifest.metrics if metric.name in wanted)
     choices = {app: withheld(choice, found) for app, choice in choose(run, criteria, constraints).items()}

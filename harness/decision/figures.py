@@ -35,7 +35,7 @@ def select(run: Run, patterns: Sequence[str] = (), *, full: bool = False) -> tup
     metrics = run.manifest.metrics
     for pattern in patterns:
         if not any(fnmatchcase(metric.name, pattern) for metric in metrics):
-            known = ", ".join(sorted({metric.probe for metric in metrics}))
+            known = ", ".join(sorted({metric.group for metric in metrics}))
             raise UsageError(
                 f"no metric has the name {pattern!r}",
                 where=run.id,
@@ -101,24 +101,20 @@ def successes(run: Run, try_: Try) -> int:
 
 
 def _states(run: Run) -> dict[str, set[str]]:
-    """The second parts of the metrics' names, by probe: cache states, where a probe has any."""
+    """The cache states that metrics name, by probe."""
     states: dict[str, set[str]] = {}
     for metric in run.manifest.metrics:
-        states.setdefault(metric.probe, set()).add(_second(metric))
+        states.setdefault(metric.probe, set()).add(metric.state)
     return states
-
-
-def _second(metric: Metric) -> str:
-    return metric.name.split(".")[1] if "." in metric.name else ""
 
 
 def _gives(try_: Try, metric: Metric, states: Mapping[str, set[str]]) -> bool:
     """Would this try have given this metric, had it been ok?
 
-    A probe without metrics of its own (making the image, verifying the answer) stands before all others.
+    A probe without metrics of its own (making the image, verifying the answer) stands before all others. A state that
+    no metric names gives every metric of its probe.
     """
     if try_.probe not in states:
         return True
-    if metric.given_by:
-        return metric.given_by == f"{try_.probe} {try_.state}"
-    return try_.probe == metric.probe and (try_.state not in states[try_.probe] or try_.state == _second(metric))
+    own = metric.state in ("", try_.state) or try_.state not in states[try_.probe]
+    return try_.probe == metric.probe and own

@@ -99,10 +99,8 @@ class Ranking:
 
     def _failure(self, cell: CellInfo, metric: Metric) -> str:
         failed = self.failed.get(cell.id, {})
-        own = failed.get(metric.taken_by, "")
-        others = [
-            text for probe, text in failed.items() if probe not in {item.taken_by for item in self.metrics.values()}
-        ]
+        own = failed.get(metric.probe, "")
+        others = [text for probe, text in failed.items() if probe not in {item.probe for item in self.metrics.values()}]
         return own or next(iter(others), "")
 
     def _constrain(self, constraints: Sequence[Constraint]) -> None:

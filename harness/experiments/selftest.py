@@ -94,22 +94,19 @@ def relabelled(samples: Samples, metrics: Iterable[Metric], *, seed: int, tables
         if twin == TWINS[0] and second is not None and any(metric.name == name for metric in wanted):
             blocks, left, right = np.intersect1d(first.block, second.block, return_indices=True)
             pairs[app, name] = first.value[left], second.value[right], blocks
-    visits = {visit: row for row, visit in enumerate(dict.fromkeys(map(_visit, pairs)))}
+    probes = {metric.name: metric.probe for metric in wanted}
+    # what one visit to an app has measured hangs together, and is exchanged together
+    visits = {visit: row for row, visit in enumerate(dict.fromkeys((app, probes[name]) for app, name in pairs))}
     width = 1 + max((int(blocks.max(initial=0)) for _, _, blocks in pairs.values()), default=0)
     total = Count()
     for _ in range(tables):
         tosses = random.random((len(visits), width)) < 0.5
         drawn = []
-        for key, (one, two, blocks) in pairs.items():
-            swap = tosses[visits[_visit(key)], blocks]
-            drawn.append((key, np.where(swap, two, one), np.where(swap, one, two)))
+        for (app, name), (one, two, blocks) in pairs.items():
+            swap = tosses[visits[app, probes[name]], blocks]
+            drawn.append(((app, name), np.where(swap, two, one), np.where(swap, one, two)))
         total += count(_compare(drawn, wanted))
     return total
-
-
-def _visit(key: tuple[str, str]) -> tuple[str, str]:
-    """App and probe: what one visit has measured hangs together, and is exchanged together."""
-    return key[0], key[1].partition(".")[0]
 
 
 def against_itself(
@@ -172,7 +169,7 @@ class _Replay:
 
     def __init__(self, samples: Samples, plan: Plan, metrics: Sequence[Metric], seed: int) -> None:
         self.plan = plan
-        self.metrics = {row: [m for m in compared(metrics) if m.taken_by == row.probe] for row in plan.rows()}
+        self.metrics = {row: [m for m in compared(metrics) if m.probe == row.probe] for row in plan.rows()}
         self._stored = {row: self._complete(samples, row) for row in plan.rows()}
         self._seed = seed
 
@@ -309,7 +306,7 @@ def races(run: Run, *, seeds: Iterable[int], goals: Sequence[float] = GOALS) -> 
         spent.setdefault(try_.probe, []).append(try_.seconds)
         visits.setdefault(try_.probe, set()).add((try_.cell, try_.block))
     wanted = compared(run.manifest.metrics)
-    names = {metric.taken_by for metric in wanted if any(cell for cell, name in run.series() if name == metric.name)}
+    names = {metric.probe for metric in wanted if any(cell for cell, name in run.series() if name == metric.name)}
     seconds = {name: sum(spent[name]) / len(visits[name]) for name in spent if name in names}
     by_rank = sorted(run.manifest.cells, key=lambda cell: cell.rank)
     apps: dict[str, list[str]] = {}

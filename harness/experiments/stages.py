@@ -46,7 +46,7 @@ METRICS = (
         name="stages.build",
         unit=Unit.SECONDS,
         headline=True,
-        given_by="stages cold",
+        state="cold",
         help="wall time of a build with an empty cache",
     ),
     Metric(
@@ -54,7 +54,7 @@ METRICS = (
         unit=Unit.BYTES,
         deterministic=True,
         headline=True,
-        given_by="stages image",
+        state="image",
         help="config and compressed layers of the final image",
     ),
     Metric(
@@ -62,7 +62,7 @@ METRICS = (
         unit=Unit.BYTES,
         deterministic=True,
         headline=True,
-        given_by="stages image",
+        state="image",
         help="files of the final image",
     ),
 )

@@ -119,7 +119,7 @@ def measure_revisions(
                 run = measuring(job, settings, display)
                 stored = read_run(run)
                 rows, missing = judge(stored, wanted, judged, known)
-                still = {row.metric.taken_by for row in rows if row.open}
+                still = {row.metric.probe for row in rows if row.open}
                 left = seconds - (time.monotonic() - began)
                 if not still or left < _LEAST:
                     break

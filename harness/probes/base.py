@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import ClassVar
 
@@ -64,6 +64,11 @@ class Probe(ABC):
     when: ClassVar[When] = When.TIMED
     blocks: ClassVar[int | None] = None  # 1 for what is the same every time; None: as many as the budget gives
     beside: ClassVar[str] = ""  # the probe that this one belongs to: whoever selects that one gets this one, too
+
+    def __init_subclass__(cls) -> None:
+        """Each metric carries the probe that gives it."""
+        if "metrics" in cls.__dict__:
+            cls.metrics = tuple(replace(each, probe=cls.name, group=each.group or cls.name) for each in cls.metrics)
 
     def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:  # noqa: B027 - most have nothing to choose
         """Called when cells are prepared, before the first of them is visited: for a probe that chooses among them."""

@@ -38,6 +38,8 @@ class BuildProbe(CellProbe):
         *(
             Metric(
                 name=f"build.{state}",
+                state=state,
+                phases=True,
                 unit=Unit.SECONDS,
                 headline=state in ("cold", "source"),
                 help=f"wall time of a build with {text}",
@@ -46,6 +48,7 @@ class BuildProbe(CellProbe):
         ),
         Metric(
             name="build.reproducible",
+            state="cold",
             unit=Unit.BOOLEAN,
             direction=Direction.LARGER,
             help="1 if a build from an empty cache gives the same layer digests as the first build; "

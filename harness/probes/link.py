@@ -45,6 +45,7 @@ class LinkProbe(CellProbe):
         ),
         Metric(
             name="link.total",
+            phases=True,
             unit=Unit.SECONDS,
             help=f"wall time of a pull to an empty node over a link of {MEASURED} Mbit/s; for three cells of a run",
         ),

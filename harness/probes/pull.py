@@ -33,22 +33,27 @@ def _metrics() -> tuple[Metric, ...]:
         metrics += [
             Metric(
                 name=f"pull.{state}.total",
+                state=state,
+                phases=True,
                 unit=Unit.SECONDS,
                 headline=state == "empty",
                 help=f"wall time of a pull to {text}, over an unshaped local link",
             ),
             Metric(
                 name=f"pull.{state}.download",
+                state=state,
                 unit=Unit.SECONDS,
                 help=f"the part until the last layer has arrived (pull to {text})",
             ),
             Metric(
                 name=f"pull.{state}.unpack",
+                state=state,
                 unit=Unit.SECONDS,
                 help=f"time spent unpacking, partly while other layers still arrive (pull to {text})",
             ),
             Metric(
                 name=f"pull.{state}.fetched",
+                state=state,
                 unit=Unit.BYTES,
                 help=f"compressed bytes of the layers that the node did not have (pull to {text})",
             ),
@@ -61,7 +66,15 @@ def _metrics() -> tuple[Metric, ...]:
         "answer": "the part of deploy.total from the start call's end to the answer",
     }
     metrics += [
-        Metric(name=f"deploy.{part}", unit=Unit.SECONDS, headline=part == "total", given_by="pull empty", help=text)
+        Metric(
+            name=f"deploy.{part}",
+            group="deploy",
+            state="empty",
+            phases=part == "total",
+            unit=Unit.SECONDS,
+            headline=part == "total",
+            help=text,
+        )
         for part, text in parts.items()
     ]
     return tuple(metrics)

@@ -57,6 +57,8 @@ def _metrics(probe: str) -> tuple[Metric, ...]:
     return tuple(
         Metric(
             name=f"{probe}.{state}.{quantity}",
+            state=state,
+            phases=quantity == "total",
             unit=Unit.SECONDS,
             headline=quantity == "total",
             help=f"start of {what}, {cache}: {text}" + (_REPEATED if state == "warm" else ""),
@@ -79,7 +81,8 @@ class StartProbe(CellProbe):
             name="memory.ready",
             unit=Unit.BYTES,
             headline=True,
-            given_by="start memory",
+            group="memory",
+            state="memory",
             help="peak resident memory of all processes of the app at the first valid answer",
         ),
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 
 from harness.catalogue.catalogue import Catalogue
 from harness.claims.read import Answer, Evidence, Follows, Interpretation, Judged, Judgement, Less
+from harness.probes import all_probes
 
 _SHOWN = 12  # findings of an interpretation that are listed; more are counted
 _LOG_LINES = 4
@@ -86,7 +88,8 @@ def command(interpretation: Interpretation, catalogue: Catalogue | None = None) 
     test = interpretation.test
     patterns = (*interpretation.cells, *(test.than if isinstance(test, Less) else ()))
     metrics = [interpretation.metric, test.metric] if isinstance(test, Follows) else [interpretation.metric]
-    probes = " or ".join(dict.fromkeys(metric.partition(".")[0] for metric in metrics if metric)) or "size"
+    known = _groups()
+    probes = " or ".join(dict.fromkeys(known[metric][0] for metric in metrics if metric in known)) or "size"
     words = dict.fromkeys(pattern.strip("*-?") for pattern in patterns)
     parts = ["tox -e bench --", *_switches(patterns, catalogue), f'-m "{probes}"' if " " in probes else f"-m {probes}"]
     if all(words) and not any(set(word) & set("*?[") for word in words):
@@ -98,7 +101,15 @@ def command(interpretation: Interpretation, catalogue: Catalogue | None = None) 
 
 
 def _is_exact(interpretation: Interpretation) -> bool:
-    return interpretation.metric.partition(".")[0] in ("", "size", "surface", "care", "intruder", "harden")
+    """Whether one block decides it."""
+    known = _groups()
+    return interpretation.metric not in known or known[interpretation.metric][1] == 1
+
+
+@cache
+def _groups() -> Mapping[str, tuple[str, int | None]]:
+    """The group of each metric, and in how many blocks its probe measures it."""
+    return {metric.name: (metric.group, probe.blocks) for probe in all_probes() for metric in probe.metrics}
 
 
 def _switches(patterns: Sequence[str], catalogue: Catalogue | None) -> Iterator[str]:

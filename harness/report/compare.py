@@ -38,7 +38,7 @@ def compare_cells(
             raise UsageError(
                 "the run has no cell of this name", where=cell, fix=f"Its cells are {', '.join(sorted(known))}."
             )
-    metrics = [metric for metric in select(run, patterns, full=full) if metric.probe != FLOOR]
+    metrics = [metric for metric in select(run, patterns, full=full) if metric.group != FLOOR]
     return _lines([(run, first, run, second, metric) for metric in metrics])
 
 
@@ -64,7 +64,7 @@ def compare_runs(
     cells = [cell.id for cell in first.manifest.cells if cell in second.manifest.cells]
     if not cells:
         cells = sorted({cell.id for cell in first.manifest.cells} & {cell.id for cell in second.manifest.cells})
-    metrics = [metric for metric in select(first, patterns, full=full) if metric.probe != FLOOR]
+    metrics = [metric for metric in select(first, patterns, full=full) if metric.group != FLOOR]
     return _lines([(first, cell, second, cell, metric) for cell in cells for metric in metrics])
 
 

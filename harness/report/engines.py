@@ -54,12 +54,12 @@ def _facts(runs: Sequence[Run]) -> list[list[str]]:
 
 
 def _probes(runs: Sequence[Run]) -> list[list[str]]:
-    names = dict.fromkeys(metric.probe for run in runs for metric in run.manifest.metrics if metric.probe != FLOOR)
+    names = dict.fromkeys(metric.group for run in runs for metric in run.manifest.metrics if metric.group != FLOOR)
     return [[probe, *(_whole(run, probe) for run in runs)] for probe in names]
 
 
 def _whole(run: Run, probe: str) -> str:
-    metrics = [metric.name for metric in run.manifest.metrics if metric.probe == probe]
+    metrics = [metric.name for metric in run.manifest.metrics if metric.group == probe]
     cells = [cell.id for cell in run.manifest.cells]
     series = run.series()
     found = {cell: sum((cell, metric) in series for metric in metrics) for cell in cells}

@@ -39,7 +39,7 @@ def render(
     Headline metrics are shown; `full` shows all, `metrics` those that match a pattern. Raises UsageError for a
     pattern that matches none.
     """
-    chosen = [metric for metric in select(run, metrics, full=full) if metric.probe != FLOOR]
+    chosen = [metric for metric in select(run, metrics, full=full) if metric.group != FLOOR]
     shown = figures(run, chosen)
     page = _Page(run, shown, style, width, apart=full)
     measured = [metric for metric in chosen if page.has(metric, run.manifest.cells)]
@@ -193,13 +193,19 @@ class _Page:
 
     def _blocks(self) -> str:
         """Blocks there are, and of which probes and states there are fewer."""
-        counts: dict[str, int] = {}
+        known = {metric.name: metric for metric in self.run.manifest.metrics}
+        counts: dict[str, dict[str, int]] = {}  # by group, then state
         for (cell, name), series in self.run.series().items():
             if cell and (cell, name) in self.shown:
-                key = ".".join(name.split(".")[:2]) if name.count(".") > 1 else name.split(".")[0]
-                counts[key] = max(counts.get(key, 0), int(series.block.max()) + 1)
-        most = max(counts.values(), default=0)
-        fewer = ", ".join(f"{key} {count}" for key, count in counts.items() if count < most)
+                states = counts.setdefault(known[name].group, {})
+                state = known[name].state
+                states[state] = max(states.get(state, 0), int(series.block.max()) + 1)
+        most = max((count for states in counts.values() for count in states.values()), default=0)
+        rows: list[tuple[str, int]] = []
+        for group, states in counts.items():
+            alike = len(set(states.values())) == 1  # then the group says it all
+            rows += [(group if alike else f"{group}.{state}", count) for state, count in states.items()]
+        fewer = ", ".join(f"{key} {count}" for key, count in dict.fromkeys(rows) if count < most)
         return counted(most, "block") + (f" ({fewer})" if fewer else "")
 
     def _failed_row(self, cell: CellInfo, metrics: Sequence[Metric], notes: _Notes) -> str:
@@ -260,8 +266,8 @@ class _Page:
         room = self.width - max(len(cell.strategy) for cell in cells)
         group: list[_Column] = []
         for index, column in enumerate(columns):
-            probe = [other for other in columns[index:] if other.metric.probe == column.metric.probe]
-            first = not group or group[-1].metric.probe != column.metric.probe
+            probe = [other for other in columns[index:] if other.metric.group == column.metric.group]
+            first = not group or group[-1].metric.group != column.metric.group
             wanted = probe if first and _wide(probe) <= room else [column]
             if group and (_wide([*group, *wanted]) > room or (first and self.apart)):
                 yield group

@@ -21,7 +21,7 @@ from harness.model import Cell, Direction, Environment, Metric, Phase, Status, T
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-SCHEMA: Final = 2
+SCHEMA: Final = 3
 
 Record = dict[str, Any]
 
@@ -45,7 +45,31 @@ def _tracks(manifest: Record) -> Record:
     return {**manifest, "plan": plan}
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration("the lane of a night is its track", _tracks),)  # nth: schema n to n + 1
+_STATES_IN_NAMES = {  # the cache states that metrics of schema 2 were named after
+    "build": ("cold", "nothing", "source", "dependency"),
+    "pull": ("empty", "previous", "base"),
+    "start": ("cold", "warm"),
+    "floor": ("cold", "warm"),
+}
+
+
+def _placed(metric: Record) -> Record:
+    """A metric with the fields that schema 2 left to its name."""
+    group, *rest = str(metric["name"]).split(".")
+    probe, _, state = str(metric.get("given_by", "")).partition(" ")
+    named = rest[0] if rest and rest[0] in _STATES_IN_NAMES.get(group, ()) else ""
+    whole = metric["unit"] == "s" and (rest[-1:] == ["total"] or (group == "build" and bool(named)))
+    return {"group": group, "probe": probe or group, "state": state or named, "phases": whole, **metric}
+
+
+def _metrics(manifest: Record) -> Record:
+    return {**manifest, "metrics": [_placed(metric) for metric in manifest["metrics"]]}
+
+
+MIGRATIONS: tuple[Migration, ...] = (  # the nth brings schema n to n + 1
+    Migration("the lane of a night is its track", _tracks),
+    Migration("a metric carries its group, probe, state and phases", _metrics),
+)
 
 
 def changes_of_samples(schema: int) -> tuple[Change, ...]:

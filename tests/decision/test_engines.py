@@ -83,7 +83,7 @@ def test_engines_on_different_machines_are_not(tmp_path: Path, capsys: pytest.Ca
     on(tmp_path, CLASSIC, processor="one")
     on(tmp_path, CONTAINERD, processor="another")
     assert main(["compare", CLASSIC, CONTAINERD, "--results", str(tmp_path)]) == 2
-    assert "processor: one / another" in capsys.readouterr().err
+    assert "processor: one → another" in capsys.readouterr().err
 
 
 def test_an_engine_that_was_not_measured_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

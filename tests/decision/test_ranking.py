@@ -207,7 +207,7 @@ def test_runs_of_two_environments_are_mixed(twelve: Run, tmp_path: Path) -> None
     other = run(tmp_path, apps=FEW, engine="docker 29.0")
     (mixed,) = (d for d in doubts([twelve, other], now=other.manifest.started) if d.withholds)
     assert mixed.kind is DoubtKind.MIXED
-    assert "engine: docker 20.10.24 / docker 29.0" in mixed.text
+    assert "engine: docker 20.10.24 → docker 29.0" in mixed.text
 
 
 def test_runs_of_one_environment_are_read_as_one(tmp_path: Path) -> None:

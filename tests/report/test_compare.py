@@ -58,6 +58,6 @@ def test_answers_that_turn_are_told(base: Path) -> None:
 def test_what_cannot_be_compared(base: Path, results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = write(results, apps=GO, blocks=1, kernel="9.9")
     assert main(["compare", base.name, other.name, "--results", str(results)]) == 2
-    assert "kernel: absent / 9.9" in capsys.readouterr().err
+    assert "kernel: absent → 9.9" in capsys.readouterr().err
     assert main(["compare", "go-full", "go-none", "--run", base.name, "--results", str(results)]) == 2
     assert "no cell of this name" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from harness.report.table import render
 from harness.stats.intervals import Ratio, Verdict, summarise
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
 from harness.text.units import Scale, interval_text, ratio_text, scale
+from support.metrics import placed
 
 BYTES = Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="bytes a client gets")
 LAYERS = Metric(name="size.layers", unit=Unit.COUNT, deterministic=True, help="layers of the image")
@@ -33,7 +34,7 @@ def manifest(kernel: str = "6.1") -> Manifest:
     return Manifest(
         environment=Environment(facts={"kernel": kernel, "storage driver": "overlay2"}),
         seed=42,
-        metrics=(BYTES, LAYERS, BUILD, REPEAT, COLD, WARM, FLOOR, DEPLOY),
+        metrics=placed(BYTES, LAYERS, BUILD, REPEAT, COLD, WARM, FLOOR, DEPLOY),
         cells=tuple(
             CellInfo(
                 id=f"{app}-{name}", app=app, app_title=f"The {app} app", strategy=name, strategy_title=name, rank=rank

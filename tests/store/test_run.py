@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from harness.errors import StoreError
 from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
+from harness.probes import all_probes
 from harness.store import format as records
 from harness.store.documents import newest
 from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run
@@ -157,8 +158,8 @@ def test_members_a_newer_tare_added_are_passed_over(writer: RunWriter) -> None:
 
 def test_a_newer_schema_is_refused(writer: RunWriter) -> None:
     path = writer.folder / "manifest.json"
-    path.write_bytes(path.read_bytes().replace(b'"schema": 2', b'"schema": 3'))
-    with pytest.raises(StoreError, match=r"schema 3.*reads up to 2"):
+    path.write_bytes(path.read_bytes().replace(b'"schema": 3', b'"schema": 4'))
+    with pytest.raises(StoreError, match=r"schema 4.*reads up to 3"):
         read_run(writer.folder)
 
 
@@ -172,7 +173,7 @@ def test_an_older_schema_is_read_and_not_resumed(writer: RunWriter, monkeypatch:
         return {**record, "values": {name.replace("start.total", "start.warm.total"): values[name] for name in values}}
 
     renaming = records.Migration("start.total became start.warm.total", lambda record: {**record, "git": "old"}, rename)
-    monkeypatch.setattr(records, "SCHEMA", 3)
+    monkeypatch.setattr(records, "SCHEMA", 4)
     monkeypatch.setattr(records, "MIGRATIONS", (*records.MIGRATIONS, renaming))
     run = read_run(writer.folder)
     assert run.manifest.git == "old"
@@ -189,6 +190,13 @@ def test_a_stored_run_of_schema_1_is_read_and_resumed(tmp_path: Path) -> None:
     before = read_run(folder)
     assert (before.manifest.schema, before.manifest.plan["track"]) == (1, "floating")
     assert "lane" not in before.manifest.plan
+    today = {metric.name: metric for probe in all_probes() for metric in probe.metrics}
+    for metric in before.manifest.metrics:
+        if metric.name in today:  # what its name told then is in fields now
+            own = today[metric.name]
+            told = (metric.group, metric.probe, metric.phases, metric.state or own.state)
+            assert told == (own.group, own.probe, own.phases, own.state), metric.name
+    assert {metric.state for metric in before.manifest.metrics if metric.group == "deploy"} == {"empty"}
     assert len(before.failures) == 2 and before.series()["go-full", "start.warm.total"].value.size == 6
     with RunWriter.resume(folder) as writer:
         writer.append(a_try(99))

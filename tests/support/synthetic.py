@@ -15,6 +15,7 @@ from harness.probes import all_probes
 from harness.scenarios.layer_sizes import FILE, CellLayers, ImageLayers, LayerSize
 from harness.store.format import encode, from_try
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
+from support.metrics import placed
 
 MB = 1e6
 Noise = Callable[[float], float]
@@ -76,7 +77,7 @@ def manifest(apps: Mapping[str, object] = APPS, **facts: str) -> Manifest:
     return Manifest(
         environment=Environment(facts={**environment, **facts}),
         seed=7,
-        metrics=(*(metric for probe in probes for metric in probe.metrics), *SURFACE),
+        metrics=(*(metric for probe in probes for metric in probe.metrics), *placed(*SURFACE)),
         cells=tuple(
             CellInfo(
                 id=f"{app}-{name}",

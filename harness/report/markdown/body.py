@@ -186,8 +186,9 @@ class Body(DocumentView):
                 lines.append(f"- The strategy for {app}: {sureness(choice)}")
         open_: dict[str, list[int]] = {}
         once = planned_once(self.run)
+        probes = {metric.name: metric.probe for metric in self.run.manifest.metrics}
         for (_, name), figure in self.decision.shown.items():
-            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED and name.partition(".")[0] not in once:
+            if figure.ratio and figure.ratio.verdict is Verdict.UNDECIDED and probes[name] not in once:
                 open_.setdefault(name, []).append(figure.ratio.more)
         for name, blocks in open_.items():
             are = "is" if len(blocks) == 1 else "are"

@@ -16,7 +16,7 @@ from harness.decision.choice import Choice
 from harness.decision.decide import Decision
 from harness.decision.figures import FLOOR, Figure, apps, figures
 from harness.errors import StoreError
-from harness.model import Metric, Phase, Unit
+from harness.model import Metric, Phase
 from harness.report.words import WORD, gain, robust, sureness
 from harness.scenarios.formulas import SCENARIOS, Parts, plain, storage
 from harness.scenarios.measured import measured_parts
@@ -47,7 +47,7 @@ def page_data(decision: Decision) -> Json:
             for app, cells in apps(run).items()
         ],
         "cells": {cell.id: {"app": cell.app, "strategy": cell.strategy} for cell in run.manifest.cells},
-        "metrics": [_metric(metric) for metric in run.manifest.metrics if metric.probe != FLOOR],
+        "metrics": [_metric(metric) for metric in run.manifest.metrics if metric.group != FLOOR],
         "figures": _figures(run, shown),
         "pairs": _pairs(run, decision.metrics),
         "series": _series(run),
@@ -206,7 +206,7 @@ def _choice(decision: Decision, choice: Choice) -> Json:
 def _phases(run: Run) -> Json:
     """By cell and metric: order, and name, start and length of the phases of the try whose value is the median's."""
     wanted: dict[int, list[tuple[str, str]]] = {}
-    names = {metric.name for metric in run.manifest.metrics if _has_phases(metric)}
+    names = {metric.name for metric in run.manifest.metrics if metric.phases}
     for (cell, name), series in run.series().items():
         if cell and name in names:
             middle = np.argsort(series.value, kind="stable")[(series.value.size - 1) // 2]
@@ -217,12 +217,6 @@ def _phases(run: Run) -> Json:
             if try_.cell == cell and try_.phases:
                 table.setdefault(cell, {})[name] = {"order": order, "phases": _drawn(try_.phases)}
     return dict(table)
-
-
-def _has_phases(metric: Metric) -> bool:
-    return metric.unit is Unit.SECONDS and (
-        metric.name.endswith(".total") or (metric.probe == "build" and metric.name.count(".") == 1)
-    )
 
 
 def _drawn(phases: Sequence[Phase]) -> list[tuple[str, float | None, float | None]]:

@@ -120,7 +120,7 @@ strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:
         metrics = [
             metric
             for metric in self.run.manifest.metrics
-            if metric.probe in ("surface", "care", "intruder", "harden")
+            if metric.group in ("surface", "care", "intruder", "harden")
             and any((cell.id, metric.name) in series for cell in self.run.manifest.cells)
         ]
         if not metrics:
