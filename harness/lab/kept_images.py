@@ -134,10 +134,12 @@ class Shelf:
         return None
 
     def add(self, key: str, name: str, data: bytes) -> None:
-        """Keep something with an image that is kept."""
-        notes = self._folder / key / "notes"
+        """Keep something with an image that is kept; without the image nothing is kept."""
+        image = self._folder / key
+        if not image.is_dir():
+            return
         with contextlib.suppress(OSError):
-            replace_file(notes / name, data)
+            replace_file(image / "notes" / name, data)
 
     def _repository(self, name: str) -> Path:
         return self._storage / "repositories" / name
