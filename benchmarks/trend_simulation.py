@@ -18,6 +18,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -312,76 +313,101 @@ def _per_cent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def at_p(p: float, kind: str, series: int) -> tuple[float, float]:
+    """A/Bs of suspects per 100 quiet series-nights, and the share alarmed by night 3, with this threshold."""
+    chosen, trend.SUSPICIOUS = trend.SUSPICIOUS, p
+    try:
+        return quiet(kind, series=series // 2, nights=40)[1], step(kind, 0.05, nights=3, series=series)[2]
+    finally:
+        trend.SUSPICIOUS = chosen
+
+
 def tables(series: int = SERIES) -> str:
-    """All tables as Markdown."""
-    lines = [
-        f"No change at all: {series} series × 60 nights of each kind, per 100 series-nights.",
-        "",
-        "| noise | alarms | A/Bs of suspects | A/Bs that were due |",
-        "|---|---|---|---|",
-    ]
-    for kind in NOISES:
-        for size in (0.02, 0.005):
-            alarms, suspects, due = quiet(kind, size=size, series=series)
+    """All tables as Markdown, rows side by side on all processors."""
+    with ProcessPoolExecutor() as pool:
+        quiets = {
+            (kind, size): pool.submit(quiet, kind, size=size, series=series)
+            for kind in NOISES
+            for size in (0.02, 0.005)
+        }
+        steps = {
+            (change, size, kind, anew): pool.submit(step, kind, change, size=size, anew=anew, series=series)
+            for change, size in ((0.05, 0.02), (0.10, 0.02), (0.05, 0.005))
+            for kind in NOISES
+            for anew in (True, False)
+        }
+        hidden = {kind: pool.submit(step, kind, 0.05, hidden=True, series=series) for kind in NOISES}
+        creeps = {
+            (kind, rise, every): pool.submit(creep, kind, rise, every, nights=85, series=series)
+            for kind in NOISES
+            for rise, every in ((0.01, 10), (0.001, 1))
+        }
+        costs = {p: [pool.submit(at_p, p, kind, series) for kind in NOISES] for p in (0.025, 0.05, 0.10, 0.15, 0.25)}
+        edges = {
+            change: pool.submit(step, "independent", change, nights=30, series=series // 2)
+            for change in (0.01, 0.02, 0.03, 0.04, 0.05, 0.07)
+        }
+        lines = [
+            f"No change at all: {series} series × 60 nights of each kind, per 100 series-nights.",
+            "",
+            "| noise | alarms | A/Bs of suspects | A/Bs that were due |",
+            "|---|---|---|---|",
+        ]
+        for (kind, size), later in quiets.items():
+            alarms, suspects, due = later.result()
             lines.append(f"| {size:.1%} {kind} | {alarms:.3f} | {suspects:.1f} | {due:.1f} |")
-    lines += [
-        "",
-        f"A step after {BASELINE} nights: share of {series} series alarmed by night.",
-        "",
-        "| step, noise, image | night 1 | night 2 | night 3 | night 4 | night 5 |",
-        "|---|---|---|---|---|---|",
-    ]
-    for change, size in ((0.05, 0.02), (0.10, 0.02), (0.05, 0.005)):
-        for kind in NOISES:
-            for anew in (True, False):
-                shares = step(kind, change, size=size, anew=anew, series=series)
-                image = "new every night" if anew else "new with the step"
-                lines.append(
-                    f"| +{change:.0%}, {size:.1%} {kind}, {image} | " + " | ".join(map(_per_cent, shares)) + " |"
-                )
-    for kind in NOISES:
-        shares = step(kind, 0.05, hidden=True, series=series)
-        lines.append(f"| +5%, 2.0% {kind}, a new kernel the same night | " + " | ".join(map(_per_cent, shares)) + " |")
-    lines += [
-        "",
-        f"A creep, budget 3 %: {series} series.",
-        "",
-        "| creep, noise | alarmed before the budget is spent | before it is passed by half | median sum at the alarm |",
-        "|---|---|---|---|",
-    ]
-    for kind in NOISES:
-        for rise, every, nights in ((0.01, 10, 85), (0.001, 1, 85)):
-            within, until, at = creep(kind, rise, every, nights=nights, series=series)
+        lines += [
+            "",
+            f"A step after {BASELINE} nights: share of {series} series alarmed by night.",
+            "",
+            "| step, noise, image | night 1 | night 2 | night 3 | night 4 | night 5 |",
+            "|---|---|---|---|---|---|",
+        ]
+        for (change, size, kind, anew), shares in steps.items():
+            image = "new every night" if anew else "new with the step"
+            lines.append(f"| +{change:.0%}, {size:.1%} {kind}, {image} | {_row(shares.result())} |")
+        for kind, shares in hidden.items():
+            lines.append(f"| +5%, 2.0% {kind}, a new kernel the same night | {_row(shares.result())} |")
+        lines += [
+            "",
+            f"A creep, budget 3 %: {series} series.",
+            "",
+            "| creep, noise | alarmed before the budget is spent | before it is passed by half | median sum then |",
+            "|---|---|---|---|",
+        ]
+        for (kind, rise, every), found in creeps.items():
+            within, until, at = found.result()
             every_text = "a night" if every == 1 else f"every {every} nights"
-            lines.append(f"| +{rise:.1%} {every_text}, {kind} | {_per_cent(within)} | {_per_cent(until)} | +{at:.1%} |")
-    lines += [
-        "",
-        f"What an earlier alarm costs: +5 % at 2 % noise in {series} series, by the p-value from which on a night is "
-        "suspect. The chosen one is bold.",
-        "",
-        "| p | A/Bs of suspects per 100 quiet series-nights: " + ", ".join(NOISES) + " | alarmed by night 3: "
-        + ", ".join(NOISES) + " |",
-        "|---|---|---|",
-    ]  # fmt: skip
-    chosen = trend.SUSPICIOUS
-    for p in (0.025, 0.05, 0.10, 0.15, 0.25):
-        trend.SUSPICIOUS = p
-        costs = ", ".join(f"{quiet(kind, series=series // 2, nights=40)[1]:.1f}" for kind in NOISES)
-        shares_by = ", ".join(_per_cent(step(kind, 0.05, nights=3, series=series)[2]) for kind in NOISES)
-        mark = "**" if p == chosen else ""
-        lines.append(f"| {mark}{p}{mark} | {costs} | {shares_by} |")
-    trend.SUSPICIOUS = chosen
-    lines += [
-        "",
-        f"A budget has an edge: a step at 2 % noise, budget 3 %, share of {series} series alarmed by night.",
-        "",
-        "| step | night 3 | night 30 |",
-        "|---|---|---|",
-    ]
-    for change in (0.01, 0.02, 0.03, 0.04, 0.05, 0.07):
-        shares = step("independent", change, nights=30, series=series // 2)
-        lines.append(f"| +{change:.0%} | {_per_cent(shares[2])} | {_per_cent(shares[29])} |")
+            shares_text = f"{_per_cent(within)} | {_per_cent(until)}"
+            lines.append(f"| +{rise:.1%} {every_text}, {kind} | {shares_text} | +{at:.1%} |")
+        names = ", ".join(NOISES)
+        lines += [
+            "",
+            f"What an earlier alarm costs: +5 % at 2 % noise in {series} series, by the p-value from which on a night is "
+            "suspect. The chosen one is bold.",
+            "",
+            f"| p | A/Bs of suspects per 100 quiet series-nights: {names} | alarmed by night 3: {names} |",
+            "|---|---|---|",
+        ]
+        for p, both in costs.items():
+            pairs = [later.result() for later in both]
+            mark = "**" if p == trend.SUSPICIOUS else ""
+            price, reward = ", ".join(f"{a:.1f}" for a, _ in pairs), ", ".join(_per_cent(b) for _, b in pairs)
+            lines.append(f"| {mark}{p}{mark} | {price} | {reward} |")
+        lines += [
+            "",
+            f"A budget has an edge: a step at 2 % noise, budget 3 %, share of {series // 2} series alarmed by night.",
+            "",
+            "| step | night 3 | night 30 |",
+            "|---|---|---|",
+        ]
+        for change, shares in edges.items():
+            lines.append(f"| +{change:.0%} | {_per_cent(shares.result()[2])} | {_per_cent(shares.result()[29])} |")
     return "\n".join([*lines, *_looking_back(series)])
+
+
+def _row(shares: Sequence[float]) -> str:
+    return " | ".join(map(_per_cent, shares))
 
 
 def _looking_back(series: int) -> list[str]:

@@ -107,9 +107,10 @@ def watch(
         else ()
         for line, mark in zip(lines, marks, strict=True)
     ]
-    confirmed: dict[tuple[str, str], list[Confirmation]] = {}
+    # of the rounds of one night only the last counts: it holds the pairs of those before
+    confirmed: dict[tuple[str, str], dict[str, Confirmation]] = {}
     for item in confirmations:
-        confirmed.setdefault((item.cell, item.metric), []).append(item)
+        confirmed.setdefault((item.cell, item.metric), {})[item.night] = item
     living = {(track, kind): _living(nights, track, deterministic=kind) for track in tracks for kind in (True, False)}
     planned = {night.track: night for night in of_schedule(nights)}  # in order, so the last one stays
     series = [
@@ -117,7 +118,7 @@ def watch(
             line,
             found,
             mark,
-            confirmed.get((line.key.cell, line.key.metric), ()),
+            tuple(confirmed.get((line.key.cell, line.key.metric), {}).values()),
             budget_for(budgets, line.key.cell, line.metric),
             current=line.key.fingerprint in living[line.key.track, line.metric.deterministic]
             and _is_planned(line.key.cell, planned.get(line.key.track)),

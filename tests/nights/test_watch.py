@@ -185,6 +185,12 @@ def test_a_duration_is_suspect_until_an_a_b_confirms_it():
     assert earlier.series[0].answer is None  # tonight's was not asked
 
 
+def test_of_the_rounds_of_an_a_b_only_the_last_counts():
+    rounds = [confirmation("n021", 1.1), confirmation("n021", 1.02, Verdict.SAME)]
+    assert judged(line(slow(22), WARM), confirmations=rounds).exit_code == 0
+    assert judged(line(slow(22), WARM), confirmations=rounds[::-1]).exit_code == 1
+
+
 def test_a_confirmed_duration_stays_open_until_it_recovers_or_is_accepted():
     confirmed = [confirmation("n021", 1.1)]
     assert judged(line(slow(40), WARM), confirmations=confirmed).exit_code == 1
