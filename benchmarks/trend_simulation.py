@@ -383,8 +383,8 @@ def tables(series: int = SERIES) -> str:
         names = ", ".join(NOISES)
         lines += [
             "",
-            f"What an earlier alarm costs: +5 % at 2 % noise in {series} series, by the p-value from which on a night is "
-            "suspect. The chosen one is bold.",
+            f"What an earlier alarm costs: +5 % at 2 % noise in {series} series, by the p-value from which on a night "
+            "is suspect. The chosen one is bold.",
             "",
             f"| p | A/Bs of suspects per 100 quiet series-nights: {names} | alarmed by night 3: {names} |",
             "|---|---|---|",
