@@ -17,13 +17,16 @@ from pathlib import Path
 from harness.cell.prepare import Prepared, Workshop
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec
-from harness.errors import LabError
+from harness.errors import LabError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.link import Link
 from harness.lab.node import Node
 from harness.lab.registry import Registry
 from harness.lab.state import RunState
+from harness.ledger import Ledger
 from harness.probes.build import BuildProbe
+from harness.run.pace import Pace
+from harness.run.visit import Bench, visit
 from harness.scenarios.formulas import SCENARIOS, Estimate, Parts, Question, Typical, exact, of_samples, storage
 from harness.scenarios.layer_sizes import CellLayers, ImageLayers
 from harness.scenarios.pull_model import PullProfile, profile
@@ -60,7 +63,14 @@ class Checker:
     """Plays scenarios out in a lab, one cell at a time. Raises LabError where nodes cannot be had side by side."""
 
     def __init__(
-        self, lab: Lab, state: RunState, question: Question, say: Callable[[str], None], *, only: Collection[str] = ()
+        self,
+        lab: Lab,
+        state: RunState,
+        question: Question,
+        say: Callable[[str], None],
+        ledger: Ledger,
+        *,
+        only: Collection[str] = (),
     ) -> None:
         """`only` names the scenarios to play out; all where it is empty."""
         if lab.nodes.kind in ("", "layers"):
@@ -72,6 +82,8 @@ class Checker:
         self._only = only
         self._state = state
         self._workshop = Workshop(lab, state)
+        self._bench = Bench(lab=lab, state=state, workshop=self._workshop)
+        self._pace = Pace(lab.monitor, ledger)
         self._prepared: dict[str, Prepared] = {}
         self._parts: dict[str, Parts] = {}
 
@@ -87,7 +99,7 @@ class Checker:
             predicted = scenario.compute(parts, self._question)
             assert predicted is not None
             self._say(f"{name}: {scenario.title}")
-            self._lab.monitor.wait()
+            self._pace.wait()
             yield Check(cell=name, scenario=scenario.name, predicted=predicted, measured=play(prepared))
 
     def _wanted(self, scenario: str) -> bool:
@@ -114,20 +126,22 @@ class Checker:
         starts: list[float] = []
         for _ in range(PULLS):
             with self._lab.nodes.fresh() as node:
-                self._lab.monitor.wait()
+                self._pace.wait()
                 empty.append(self._profiled(node, prepared, "current"))
                 starts.append(self._start(node, node.registry, prepared, "current"))
                 update.append(self._profiled(node, prepared, "changed"))
             with self._lab.nodes.fresh() as node:
                 if prepared.base_manifest:
                     node.engine.pull(f"{node.registry}/{prepared.repository}:base")
-                self._lab.monitor.wait()
+                self._pace.wait()
                 base.append(self._profiled(node, prepared, "current"))
         values: dict[str, list[float]] = {}
-        for _ in range(BUILDS if any(map(self._wanted, _BUILT)) else 0):
-            for _, build in BuildProbe().visit_cell(self._lab, self._state, prepared):
-                self._lab.monitor.wait()
-                for metric, value in build().values.items():
+        probe = BuildProbe()
+        for block in range(BUILDS if any(map(self._wanted, _BUILT)) else 0):
+            for made in visit(self._bench, probe, prepared, block, wanted=probe.states, pace=self._pace):
+                if not made.succeeded:
+                    raise TryFailed(made.try_.status, f"{prepared.cell.id}: {made.try_.reason}", log=made.try_.log)
+                for metric, value in made.try_.values.items():
                     values.setdefault(metric, []).append(value)
         bottom = prepared.base_manifest
         return Parts(
@@ -186,7 +200,7 @@ class Checker:
             nodes = [stack.enter_context(self._lab.nodes.fresh()) for _ in range(count)]
             link = stack.enter_context(self._link(nodes[0].registry))
             pool = stack.enter_context(ThreadPoolExecutor(count))
-            self._lab.monitor.wait()
+            self._pace.wait()
             began = time.monotonic()
             for done in [pool.submit(self._deploy, node, link.address, prepared, "current") for node in nodes]:
                 done.result()
@@ -217,7 +231,7 @@ class Checker:
             self._push_unchanged(prepared, f"{link.address}/{prepared.repository}:before")
             if cold and lab.may_prune:
                 lab.engine.prune_builds()
-            lab.monitor.wait()
+            self._pace.wait()
             try:
                 built = self._workshop.build(
                     prepared.cell,
@@ -285,7 +299,6 @@ def check(
     from harness.catalogue.read import read
     from harness.errors import UsageError
     from harness.lab.lab import open_lab
-    from harness.ledger import Ledger
     from harness.settings import Settings
 
     settings = Settings.from_environ()
@@ -295,9 +308,9 @@ def check(
         if name not in known:
             raise UsageError("no cell has this name", where=name, fix=f"The cells are {', '.join(known)}.")
     cells = [known[name] for name in names]
-    state = RunState()
-    with open_lab(settings, catalogue, cells, state, say=say, ledger=Ledger()) as lab:
-        checker = Checker(lab, state, question, say, only=only)
+    state, ledger = RunState(), Ledger()
+    with open_lab(settings, catalogue, cells, state, say=say, ledger=ledger) as lab:
+        checker = Checker(lab, state, question, say, ledger, only=only)
         for cell in cells:
             say(f"{cell.id}: building")
             yield from checker.cell(Workshop(lab, state).prepare(cell))
