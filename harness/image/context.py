@@ -246,7 +246,7 @@ def walk(
 
     `follow` are paths that are included together with what their links lead to. A folder that is left out comes
     all the same if something in it does not. Of a file with several names all but the first are links to that
-    (`link` is its path). Raises BadPattern, OSError.
+    (`link` is its path; the size stays, or BuildKit takes an unchanged name for a changed one). Raises BadPattern, OSError.
     """
     included = list(include)
     if follow and (targets := _follow(tree, follow)) is not None:
@@ -256,7 +256,7 @@ def walk(
     for entry in _below(tree, "", includes, Matcher(exclude), None, None):
         if entry.inode:
             first = names.setdefault(entry.inode, entry.path)
-            entry = entry if first == entry.path else replace(entry, link=first, size=0)
+            entry = entry if first == entry.path else replace(entry, link=first)
         yield entry
 
 
