@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.probes import all_probes
 
 ROOT = Path(__file__).parents[1]
 # Each phrase is wrong wherever it stands in these texts. The reason says what to write instead.
@@ -62,3 +63,10 @@ def test_the_table_in_the_readme_is_one_that_tare_prints(capsys, monkeypatch) ->
     shown = (ROOT / "README.md").read_text(encoding="utf-8").split("<!-- excerpt -->\n```\n")[1].split("```")[0]
     assert main(["report", "docs/example/20261125-184745-f5e3"]) == 0
     assert shown in capsys.readouterr().out
+
+
+def test_the_glossary_lists_the_probes_that_there_are() -> None:
+    text = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    said = re.search(r"The probes are ([a-z,\s]+)\.", text)
+    assert said
+    assert re.split(r",\s+|\s+and\s+", said[1]) == [probe.name for probe in all_probes()]

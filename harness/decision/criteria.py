@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.errors import UsageError
@@ -18,6 +18,10 @@ class Criterion:
     weight: float
     metrics: tuple[str, ...]
     meaning: str
+
+    def rests_on(self, measured: Container[str]) -> str:
+        """The metric that stands for it, of those that a run has measured; "" if it has none of them."""
+        return next((name for name in self.metrics if name in measured), "")
 
 
 CRITERIA = (

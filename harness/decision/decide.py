@@ -43,7 +43,7 @@ class Decision:
     def weighed(self) -> list[Metric]:
         """The metric that each criterion rests on: the first of its metrics that was measured."""
         measured = {name for _, name in self.run.series()}
-        names = [next((n for n in item.metrics if n in measured), "") for item in self.criteria]
+        names = [item.rests_on(measured) for item in self.criteria]
         known = {metric.name: metric for metric in self.metrics}
         return [known[name] for name in dict.fromkeys(names) if name in known]
 

@@ -131,7 +131,7 @@ class Head(DocumentView):
         known = {metric.name: metric for metric in self.decision.metrics}
         names = [next((n for n in item.metrics if n in known), "") for item in CRITERIA if item.name != "deploy"][:1]
         deploy = next(item for item in CRITERIA if item.name == "deploy")
-        names += [next((n for n in deploy.metrics if self._any(n)), "")]
+        names += [deploy.rests_on({name for _, name in self.run.series()})]
         return [known[name] for name in names if name in known]
 
     def _gained(self, choice: Choice, metric: Metric) -> str:
@@ -208,7 +208,7 @@ class Head(DocumentView):
         return "\n\n".join(lines)
 
     def _stands_for(self, criterion: Criterion) -> str:
-        name = next((name for name in criterion.metrics if self._any(name)), "")
+        name = criterion.rests_on({name for _, name in self.run.series()})
         return f"`{name}`" if name else "not measured"
 
     def options(self) -> str:

@@ -68,7 +68,7 @@ class Cards(PageView):
         measured = {name for _, name in self.run.series()}
         wanted = [criterion for criterion in self.decision.criteria if criterion.name in ("size", "deploy")]
         wanted.sort(key=lambda criterion: criterion.name, reverse=True)
-        return [name for item in wanted if (name := next((n for n in item.metrics if n in measured), ""))]
+        return [name for item in wanted if (name := item.rests_on(measured))]
 
     def _found(self, choice: Choice, name: str) -> Gain | None:
         return gain(self.run, self.decision.shown, choice, name)

@@ -163,7 +163,7 @@ def _criteria(decision: Decision) -> list[Json]:
     measured = {name for _, name in decision.run.series()}
     rows = []
     for criterion in decision.criteria:
-        metric = next((name for name in criterion.metrics if name in measured), "")
+        metric = criterion.rests_on(measured)
         rows.append(
             {"name": criterion.name, "weight": criterion.weight, "metric": metric, "meaning": criterion.meaning}
         )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from harness.claims.read import Answer, Judged
+from harness.decision.criteria import Criterion
 from harness.decision.doubts import when
 from harness.experiments.effects import HEADERS, effects, newest, rows, sentence
 from harness.report.page.view import PageView, esc
@@ -25,7 +24,7 @@ class Notes(PageView):
     def weigh(self) -> str:
         rows = "".join(
             f"<tr><th scope='row'>{esc(item.name)}</th><td>{item.weight:g}</td><td class='text'>"
-            f"{esc(self._stands_for(item.metrics))}</td><td class='wrap'>{esc(item.meaning)}</td></tr>"
+            f"{esc(self._stands_for(item))}</td><td class='wrap'>{esc(item.meaning)}</td></tr>"
             for item in self.decision.criteria
         )
         return f"""<section id="weigh"><h2>Change the weights</h2>
@@ -37,9 +36,8 @@ class Notes(PageView):
 <p class="row screen"><button type="button" id="weights-reset">Reset</button></p>
 <div id="weights-outcome" aria-live="polite"></div></section>"""
 
-    def _stands_for(self, names: Iterable[str]) -> str:
-        measured = {name for _, name in self.run.series()}
-        return next((name for name in names if name in measured), "not measured")
+    def _stands_for(self, criterion: Criterion) -> str:
+        return criterion.rests_on({name for _, name in self.run.series()}) or "not measured"
 
     def claims(self) -> str:
         if not self.decision.claims:
