@@ -99,6 +99,8 @@ def test_a_base_that_is_at_hand_is_asked_of_no_registry(live_engine: DockerEngin
             live_engine.tag(name, base)
             built = live_engine.build(context=context(f"FROM {base}\nCOPY app /other\n"), tag=name)
             assert built.image
+            if asked and (live_engine.info.version[:4], live_engine.info.image_store) == ("26.1", "containerd"):
+                pytest.xfail("BuildKit of Docker 26.1 asks all the same, and takes what is at hand when nobody answers")
             assert not asked, "a base at hand is looked up nowhere"
             with pytest.raises(BuildFailed):
                 live_engine.build(context=context(f"FROM {registry}/tare.local/none:1\n"), tag=name)
