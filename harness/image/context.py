@@ -246,7 +246,8 @@ def walk(
 
     `follow` are paths that are included together with what their links lead to. A folder that is left out comes
     all the same if something in it does not. Of a file with several names all but the first are links to that
-    (`link` is its path; the size stays, or BuildKit takes an unchanged name for a changed one). Raises BadPattern, OSError.
+    (`link` is its path; the size stays, or BuildKit takes an unchanged name for a changed one).
+    Raises BadPattern, OSError.
     """
     included = list(include)
     if follow and (targets := _follow(tree, follow)) is not None:
