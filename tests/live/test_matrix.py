@@ -66,7 +66,7 @@ def test_a_service_beside_an_app_is_there_on_the_stage_and_on_nodes(tmp_path):
     for metric in ("start.warm.total", "memory.ready", "deploy.total"):
         assert len(run.series()["greeted-scratch", metric].value) == 1
     assert run.manifest.cells[0].beside == ("A greeter",)
-    assert "A greeter runs beside it" in done.stdout
+    assert "A greeter runs in a separate container" in done.stdout
     assert left_behind(before) == set()
 
 
