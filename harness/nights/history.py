@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from harness.errors import StoreError
 from harness.model import Direction, Metric, Unit
-from harness.stats.intervals import Ratio, Verdict, interval, ratio
+from harness.stats.intervals import Ratio, Verdict, compared, interval
 from harness.store.format import Manifest
 from harness.store.run import Run, Series, list_runs, read_run
 
@@ -474,9 +474,7 @@ def _confirmations(run: Run) -> Iterator[Confirmation]:
         wanted = not isinstance(asked, list) or [cell, metric] in asked
         if not name.endswith(NEW) or good is None or metric not in metrics or not wanted:
             continue
-        if metrics[metric].unit in (Unit.BOOLEAN, Unit.RATIO):
-            continue
-        answer = ratio(good, new, direction=metrics[metric].direction, deterministic=metrics[metric].deterministic)
+        answer = compared(metrics[metric], good, new)
         if answer:
             base = str(bases.get(cell, ""))
             yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer, base=base)

@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from harness.errors import TareError
-from harness.model import Direction, Metric, Unit
+from harness.model import Direction, Metric
 from harness.nights.budgets import OF_THE_MACHINE
 from harness.nights.history import Confirmation, Key
 from harness.nights.images import Good, ImageShelf
@@ -109,7 +109,7 @@ def of_an_image(metric: Metric) -> bool:
         metric.headline
         and not metric.deterministic
         and metric.direction is not Direction.NEITHER
-        and metric.unit in (Unit.SECONDS, Unit.BYTES, Unit.COUNT)
+        and metric.has_ratio
         and not any(fnmatchcase(metric.name, pattern) for pattern in NOT_OF_AN_IMAGE)
     )
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from harness.model import Direction, Metric, Unit
+from harness.model import Direction, Metric
 from harness.nights.accepted import Acceptance
 from harness.nights.alarms import Alarm, above, grown, slower
 from harness.nights.budgets import Budget, Severity, budget_for
@@ -103,7 +103,7 @@ def watch(
         exact(line.median)
         if line.metric.deterministic
         else _changes(line.median.tobytes(), tuple(sorted(mark)))
-        if _continuous(line.metric)
+        if line.metric.has_ratio
         else ()
         for line, mark in zip(lines, marks, strict=True)
     ]
@@ -176,10 +176,6 @@ def baseline(item: Watched) -> int:
     return max([0, *steps, *item.accepted])
 
 
-def _continuous(metric: Metric) -> bool:
-    return metric.unit in (Unit.SECONDS, Unit.BYTES, Unit.COUNT)
-
-
 def _size(ratio: float) -> float:
     """How large a change is, up or down alike."""
     return abs(math.log(ratio)) if 0 < ratio < math.inf else math.inf
@@ -209,12 +205,12 @@ def _judge(
     alarm = None
     if budget and current and line.metric.direction is not Direction.NEITHER:
         start = max(marks, default=0)
-        if line.metric.deterministic or not _continuous(line.metric):
+        if line.metric.deterministic or not line.metric.has_ratio:
             alarm = grown(line, start, budget)
         else:
             alarm = slower(line, max(marks, default=-1), confirmed, budget) or above(line, start, budget)
     suspicion = None
-    judged = line.metric.headline and _continuous(line.metric) and line.metric.direction is not Direction.NEITHER
+    judged = line.metric.headline and line.metric.has_ratio and line.metric.direction is not Direction.NEITHER
     if current and judged and not line.metric.deterministic and not alarm:
         begin = max([0, *marks, *(c.index for c in found if c.kind is ChangeKind.STEP)])
         worse = 1 if line.metric.direction is Direction.SMALLER else -1
