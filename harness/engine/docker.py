@@ -39,9 +39,9 @@ __all__ = ["DockerEngine", "answering", "find_endpoint"]
 _LABELS = {LABEL: "1"}
 _LOG_TAIL = 40  # lines of a failed build's log
 _CHUNK = 1 << 20  # B
-# With containerd's image store the build compresses layers, at a level that makes them some 2 % larger than what the
-# classic store pushes. It unpacks them too, as `docker build` asks it to, so that a first start does not.
-_CONTAINERD_EXPORT = {"unpack": "true", "compression-level": "6"}
+# With containerd's image store the build unpacks the layers too, as `docker build` asks it to, so that a first start
+# does not.
+_CONTAINERD_EXPORT = {"unpack": "true"}
 
 
 class DockerEngine:
