@@ -275,7 +275,7 @@ def test_no_right_no_dockerd(tmp_path, monkeypatch):
 @pytest.mark.live
 def test_a_broken_start_tells_the_log_and_leaves_nothing(tmp_path):
     with Keeper(tmp_path) as keeper:
-        with pytest.raises(EngineUnavailable, match=r"(?s)ended at once.*unknown flag"):
+        with pytest.raises(EngineUnavailable, match=r"(?s)exited at once.*unknown flag"):
             Daemon.start(keeper, data=tmp_path / "data", network=("--no-such-flag",), registries="10.0.0.0/24")
         assert not (tmp_path / "data").exists()
         assert not keeper._lease.records

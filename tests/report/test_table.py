@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +49,13 @@ def manifest(kernel: str = "6.1") -> Manifest:
 
 def fill(results: Path, manifest: Manifest, blocks: int = 8) -> Run:
     """python-scratch never builds, go-slim once has no answer in time, python-slim never starts cold."""
-    random = np.random.default_rng(3)
+    random, order = np.random.default_rng(3), count()
     with RunWriter.create(results, manifest) as writer:
 
         def add(cell: str, probe: str, state: str, block: int, status: Status = Status.OK, **more: object) -> None:
-            base = Try(cell=cell, probe=probe, state=state, block=block, order=0, at=0.0, seconds=1.0, status=status)
+            base = Try(
+                cell=cell, probe=probe, state=state, block=block, order=next(order), at=0.0, seconds=1.0, status=status
+            )
             writer.append(replace(base, **more))  # type: ignore[arg-type]
 
         for block in range(blocks):

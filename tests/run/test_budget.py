@@ -33,7 +33,6 @@ def takes(clock, name, seconds, *, rank=1, guess=10.0):
 
     class Taking(SourceProbe):
         states = ("once",)
-        metrics = (Metric(name=f"{name}.once", unit=Unit.SECONDS, headline=True, help=""),)
 
         def visit_source(self, lab, state, cell):
             yield "once", lambda: self._measure(cell)
@@ -43,9 +42,11 @@ def takes(clock, name, seconds, *, rank=1, guess=10.0):
             clock.now += spent
             return Reading({f"{name}.once": spent})
 
-    probe = Taking()
-    probe.name, probe.activity, probe.rank, probe.guess = name, name, rank, guess
-    return probe
+    metrics = (Metric(name=f"{name}.once", unit=Unit.SECONDS, headline=True, help=""),)
+    kind = type(
+        "Named", (Taking,), {"name": name, "activity": name, "rank": rank, "guess": guess, "metrics": metrics}
+    )  # a probe's class has its name from the start, because it places its metrics by it
+    return kind()
 
 
 def bench(folder, costs, names):
