@@ -16,6 +16,7 @@ import shutil
 import tarfile
 import threading
 import time
+import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ from typing import Any
 import pytest
 
 from harness.engine.docker import DockerEngine
-from harness.errors import BuildFailed
+from harness.errors import BaseUnavailable, BuildFailed
 from harness.image.context import BuildContext
 from harness.settings import LABEL
 from support.docker_build import Buildx, unpacked
@@ -137,12 +138,13 @@ SHAPES = {
         FROM + 'ARG A=b\nCOPY <<one <<"two" /x/\n$A\none\n$A\ntwo\nCOPY --chmod=755 <<-t /t\n\tx\n\tt\n', modern=True
     ),
     "a mounted file": Shape(
-        FROM
-        + "WORKDIR /app\nRUN --mount=type=bind,source=package.json,target=package.json cat package.json > /x\nCOPY . .\n",
+        FROM + "WORKDIR /app\nRUN --mount=type=bind,source=package.json,target=package.json cat package.json > /x\n"
+        "COPY . .\n",
         {**TREE, "package.json": "{}"},
     ),
     "a mounted stage": Shape(
-        "FROM {base} AS one\nCOPY sub /s\nFROM {base}\nRUN --mount=type=bind,from=one,source=/s,target=/m cp -r /m /copied\n",
+        "FROM {base} AS one\nCOPY sub /s\n"
+        "FROM {base}\nRUN --mount=type=bind,from=one,source=/s,target=/m cp -r /m /copied\n",
         TREE,
     ),
     "a mounted cache": Shape(FROM + "RUN --mount=type=cache,target=/cache,id=shape echo x > /cache/x; echo y > /y\n"),
@@ -195,16 +197,24 @@ FAILING = {
 }
 
 
+def program(cache: Path, package: str) -> Path:
+    """A program of the distribution; the test is skipped if this machine's apt cannot get it."""
+    try:
+        return unpacked(cache, package)
+    except BaseUnavailable as error:
+        pytest.skip(f"{package} cannot be had: {error}")
+
+
 @pytest.fixture(scope="module")
 def reference(live_settings: Any, live_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Buildx:
-    return Buildx(unpacked(live_settings.cache, "docker-buildx"), live_endpoint, tmp_path_factory.mktemp("buildx"))
+    return Buildx(program(live_settings.cache, "docker-buildx"), live_endpoint, tmp_path_factory.mktemp("buildx"))
 
 
 @pytest.fixture(scope="module")
 def base(live_settings: Any, live_engine: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A system of one static program, and one with ONBUILD; they go with the engine's other images."""
     folder = tmp_path_factory.mktemp("base")
-    shutil.copy(unpacked(live_settings.cache, "busybox-static"), folder / "busybox")
+    shutil.copy(program(live_settings.cache, "busybox-static"), folder / "busybox")
     (folder / "busybox").chmod(0o755)
     for name, text in {"passwd": "root:x:0:0::/:/bin/sh\napp:x:77:88::/:/bin/sh\n", "group": "app:x:88:\n"}.items():
         (folder / name).write_text(text)
@@ -248,7 +258,12 @@ class Laid:
 
 
 def lay(shape: Shape, folder: Path, url: str) -> Laid:
-    context = folder / "context"
+    """The context gets a name that is used once.
+
+    The engine takes what docker-buildx sends from two folders of one last name for two states of one folder: a file of
+    the same size and time stays the first folder's, even a Dockerfile, and a folder that is there keeps its time.
+    """
+    context = folder / f"context-{uuid.uuid4().hex}"
     context.mkdir()
     for name, text in shape.files.items():
         path = context / name
