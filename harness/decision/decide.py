@@ -42,7 +42,7 @@ class Decision:
 
     def weighed(self) -> list[Metric]:
         """The metric that each criterion rests on: the first of its metrics that was measured."""
-        measured = {name for _, name in self.run.series()}
+        measured = self.run.measured()
         names = [item.rests_on(measured) for item in self.criteria]
         known = {metric.name: metric for metric in self.metrics}
         return [known[name] for name in dict.fromkeys(names) if name in known]

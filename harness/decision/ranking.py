@@ -72,8 +72,10 @@ class Ranking:
 
     def _columns(self, criteria: Sequence[Criterion]) -> list[_Column]:
         columns = []
+        here = {cell.id for cell in self.cells}
+        measured = {name for cell, name in self.series if cell in here} & self.metrics.keys()
         for criterion in criteria:
-            metric = next((self.metrics[name] for name in criterion.metrics if self._measured(name)), None)
+            metric = self.metrics.get(criterion.rests_on(measured))
             if metric is None:
                 self.dropped[criterion.name] = "not measured"
                 continue
@@ -87,9 +89,6 @@ class Ranking:
                 self.out.setdefault(cell.id, self._failure(cell, metric))
             columns.append(_Column(criterion, metric))
         return columns
-
-    def _measured(self, name: str) -> bool:
-        return name in self.metrics and any((cell.id, name) in self.series for cell in self.cells)
 
     def _usable(self, cell: CellInfo, metric: Metric) -> bool:
         series = self.series.get((cell.id, metric.name))

@@ -88,12 +88,16 @@ class Run:
         """Columns by (cell id, metric name)."""
         return self._series
 
+    def measured(self) -> frozenset[str]:
+        """Names of the metrics of which any cell has samples."""
+        return frozenset(name for _, name in self._series)
+
     def tries(self, *, having: Collection[str] = ()) -> Iterator[Try]:
         """Every try as it was appended, failed ones included. Reads the file again, one record at a time.
 
         `having` leaves out tries that gave a value for none of these metrics.
         """
-        if having and not (having := {name for _, name in self._series} & set(having)):
+        if having and not (having := self.measured() & set(having)):
             return
         upgrades = records.changes_of_samples(self.manifest.schema)
         names = () if upgrades else [f'"{name}"' for name in having]  # an upgrade may rename a metric

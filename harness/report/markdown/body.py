@@ -131,7 +131,8 @@ class Body(DocumentView):
         if choice.take is None or choice.rival is None or choice not in self._of_apps():
             return True
         criterion = next(item for item in self.decision.criteria if item.name == name)
-        metric = next((metric for metric in self.decision.weighed() if metric.name in criterion.metrics), None)
+        rests_on = criterion.rests_on(self.run.measured())
+        metric = next((metric for metric in self.decision.metrics if metric.name == rests_on), None)
         series = self.run.series()
         pair = [series.get((cell.id, metric.name)) for cell in (choice.take, choice.rival)] if metric else [None, None]
         if metric is None or pair[0] is None or pair[1] is None:

@@ -129,9 +129,9 @@ class Head(DocumentView):
 
     def _heads(self) -> list[Metric]:
         known = {metric.name: metric for metric in self.decision.metrics}
-        names = [next((n for n in item.metrics if n in known), "") for item in CRITERIA if item.name != "deploy"][:1]
-        deploy = next(item for item in CRITERIA if item.name == "deploy")
-        names += [deploy.rests_on({name for _, name in self.run.series()})]
+        criteria = {item.name: item for item in CRITERIA}
+        # The column of bytes is there even if no cell has a size: its cells say so.
+        names = (criteria["size"].rests_on(known), criteria["deploy"].rests_on(self.run.measured()))
         return [known[name] for name in names if name in known]
 
     def _gained(self, choice: Choice, metric: Metric) -> str:
@@ -144,7 +144,8 @@ class Head(DocumentView):
         return f"{_gain_text(found)}: {value} instead of {self._link(found.reference, metric, found.before)}"
 
     def _mean(self, choice: Choice, metric: Metric) -> str:
-        criterion = next((item for item in self.decision.criteria if metric.name in item.metrics), None)
+        measured = self.run.measured()
+        criterion = next((item for item in self.decision.criteria if item.rests_on(measured) == metric.name), None)
         part = choice.options[0].ratios.get(criterion.name) if criterion and choice.options else None
         reference = self._reference_part(choice, criterion)
         if part is None or reference is None:
@@ -208,7 +209,7 @@ class Head(DocumentView):
         return "\n\n".join(lines)
 
     def _stands_for(self, criterion: Criterion) -> str:
-        name = criterion.rests_on({name for _, name in self.run.series()})
+        name = criterion.rests_on(self.run.measured())
         return f"`{name}`" if name else "not measured"
 
     def options(self) -> str:

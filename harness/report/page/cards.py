@@ -65,7 +65,7 @@ class Cards(PageView):
         return f'<p class="traits">{esc(" · ".join(words))}</p>' if words else ""
 
     def _headline_names(self) -> list[str]:
-        measured = {name for _, name in self.run.series()}
+        measured = self.run.measured()
         wanted = [criterion for criterion in self.decision.criteria if criterion.name in ("size", "deploy")]
         wanted.sort(key=lambda criterion: criterion.name, reverse=True)
         return [name for item in wanted if (name := item.rests_on(measured))]

@@ -160,7 +160,7 @@ def _short(value: float | None) -> float | None:
 
 
 def _criteria(decision: Decision) -> list[Json]:
-    measured = {name for _, name in decision.run.series()}
+    measured = decision.run.measured()
     rows = []
     for criterion in decision.criteria:
         metric = criterion.rests_on(measured)

@@ -37,7 +37,7 @@ class Notes(PageView):
 <div id="weights-outcome" aria-live="polite"></div></section>"""
 
     def _stands_for(self, criterion: Criterion) -> str:
-        return criterion.rests_on({name for _, name in self.run.series()}) or "not measured"
+        return criterion.rests_on(self.run.measured()) or "not measured"
 
     def claims(self) -> str:
         if not self.decision.claims:
