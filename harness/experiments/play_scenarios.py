@@ -164,9 +164,7 @@ class Checker:
     def _profiled(self, node: Node, prepared: Prepared, name: str) -> PullProfile:
         manifest = prepared.changed_manifest if name == "changed" else prepared.manifest
         pulled = node.engine.pull(f"{node.registry}/{prepared.repository}:{name}")
-        fetched = {layer.layer for layer in pulled.layers if not layer.reused}
-        there = tuple(blob for blob in manifest.layers if any(blob.digest[7:].startswith(name) for name in fetched))
-        return profile(pulled, replace(manifest, layers=there))
+        return profile(pulled, manifest.layers, partial=True)
 
     # ── plays: seconds ─────────────────────────────────────────────────────────────────────────────────────────
 

@@ -71,7 +71,7 @@ class LinkProbe(CellProbe):
         if known is None:
             with lab.nodes.fresh() as node:
                 pulled = node.engine.pull(f"{node.registry}/{cell.repository}:current")
-                known = profile(pulled, cell.manifest)
+                known = profile(pulled, cell.manifest.layers)
                 state.note_pull(cell.cell.id, known)
         modelled = _modelled(known)
         if cell.cell.id not in state.shaped:

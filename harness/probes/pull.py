@@ -18,7 +18,7 @@ from harness.lab.node import Node
 from harness.lab.state import RunState
 from harness.model import Metric, Phase, Unit
 from harness.probes.base import CellProbe, Probe, Reading, Visit
-from harness.scenarios.pull_model import profile
+from harness.scenarios.pull_model import heard, is_layer, profile
 
 _STATES = {
     "empty": "an empty node",
@@ -124,7 +124,7 @@ class PullProbe(CellProbe):
         pulled = node.engine.pull(name)
         times = start_and_ask(node.engine, spec, door)
         node.engine.remove(times.container)
-        state.note_pull(cell.cell.id, profile(pulled, cell.manifest))
+        state.note_pull(cell.cell.id, profile(pulled, cell.manifest.layers))
         bounds = {
             "create": (times.called, times.created),
             "start": (times.created, times.started),
@@ -142,14 +142,13 @@ def reading(prefix: str, result: PullResult, manifest: ImageManifest) -> Reading
 
     .download and .unpack are absent if the engine did not say when each layer had arrived or was unpacked.
     """
-    sizes = {layer.digest.removeprefix("sha256:"): layer.size for layer in manifest.layers}
+    sizes = {layer.digest: layer.size for layer in manifest.layers}
     phases: list[Phase] = []
     download = unpack = fetched = 0.0
-    heard = all(layer.reused or layer.complete is not None for layer in result.layers)
     for layer in result.layers:
         if layer.reused:
             continue
-        fetched += next((size for digest, size in sizes.items() if digest.startswith(layer.layer)), 0)
+        fetched += next((size for digest, size in sizes.items() if is_layer(layer.layer, digest)), 0)
         if layer.download_end is not None:
             start = layer.download_start if layer.download_start is not None else layer.download_end
             phases.append(Phase(f"download {layer.layer}", start, layer.download_end - start))
@@ -158,7 +157,7 @@ def reading(prefix: str, result: PullResult, manifest: ImageManifest) -> Reading
             phases.append(Phase(f"unpack {layer.layer}", layer.extract_start, layer.complete - layer.extract_start))
             unpack += layer.complete - layer.extract_start
     values = {"total": result.seconds, "fetched": fetched}
-    if heard:
+    if heard(result):
         values |= {"download": download, "unpack": unpack}
     return Reading({f"{prefix}.{key}": value for key, value in values.items()}, tuple(phases))
 

@@ -16,15 +16,16 @@ Layers are lowest first. `packed` is what crosses the wire, B; `content` the siz
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
+from harness.engine.contract import LayerPull, PullResult
 from harness.errors import StoreError
-from harness.scenarios.pull_model import LayerCost, PullProfile
+from harness.image.manifest import Blob
+from harness.scenarios.pull_model import PullProfile, heard, is_layer, profile
 
 if TYPE_CHECKING:
     from harness.image.manifest import ImageManifest
@@ -82,6 +83,11 @@ class ImageLayers:
                 for number, blob in enumerate(manifest.layers)
             ),
         )
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        """The layers as a manifest has them, lowest first."""
+        return tuple(Blob(layer.digest, layer.packed, "") for layer in self.layers)
 
     @property
     def digests(self) -> frozenset[str]:
@@ -145,44 +151,30 @@ def _image_of(record: Mapping[str, Any]) -> ImageLayers:
 def profile_of(pull: Try, seconds: float, image: ImageLayers) -> PullProfile | None:
     """The profile of a pull from what a try of it has stored: `seconds` it took, and its phases.
 
-    Phases are named `download <layer>` and `unpack <layer>` by the first digits of the blob's digest, as engines print
-    them; their times are from the pull's t0. The profile has the layers that were fetched, in the image's order, so it
-    is that of a pull to whatever the node had. Solved as harness/scenarios/pull_model.py's `profile` does, so that the
-    model repeats that pull exactly.
-
-    None if a layer that was fetched is not the image's, or has no `unpack` phase: it is another image's pull, or
+    The profile has the layers that were fetched, in the image's order, so it is that of a pull to whatever the node
+    had. None if a layer that was fetched is not the image's, or has no `unpack` phase: it is another image's pull, or
     the engine was silent.
     """
-    downloads: dict[str, tuple[float, float]] = {}
-    unpacks: dict[str, tuple[float, float]] = {}
+    stored = _stored_pull(pull, seconds)
+    known = all(any(is_layer(each.layer, layer.digest) for layer in image.layers) for each in stored.layers)
+    if not (known and heard(stored)):
+        return None
+    return profile(stored, image.blobs, partial=True)
+
+
+def _stored_pull(pull: Try, seconds: float) -> PullResult:
+    """A pull as its engine reported it, from the phases of a try.
+
+    Phases are named `download <layer>` and `unpack <layer>` by the first digits of the blob's digest, as engines print
+    them; their times are from the pull's t0. harness/probes/pull.py writes them.
+    """
+    layers: dict[str, LayerPull] = {}
     for phase in pull.phases:
         kind, _, name = phase.name.partition(" ")
-        if kind in ("download", "unpack"):
-            found = next((layer.digest for layer in image.layers if _short(layer.digest).startswith(name)), None)
-            if found is None:
-                return None
-            (downloads if kind == "download" else unpacks)[found] = (phase.start, phase.start + phase.seconds)
-    if downloads.keys() - unpacks.keys():
-        return None
-    layers: list[LayerCost] = []
-    seen: set[str] = set()
-    begun, complete = math.inf, 0.0
-    for layer in image.layers:
-        if layer.digest not in unpacks:
-            continue
-        if layer.digest in seen:  # fetched once; its second unpacking is in the first one's time
-            layers.append(LayerCost(layer.digest, 0, 0.0))
-            continue
-        seen.add(layer.digest)
-        unpack_start, unpack_end = unpacks[layer.digest]
-        start, arrived = downloads.get(layer.digest, (unpack_start, unpack_start))
-        begun = min(begun, start)
-        layers.append(LayerCost(layer.digest, layer.packed, max(unpack_end - max(complete, arrived), 0.0)))
-        complete = max(complete, unpack_end)
-    if not layers:
-        return PullProfile((), seconds, 0.0)
-    return PullProfile(tuple(layers), begun, max(seconds - complete, 0.0))
-
-
-def _short(digest: str) -> str:
-    return digest.partition(":")[2]
+        known = layers.get(name, LayerPull(layer=name, reused=False))
+        end = phase.start + phase.seconds
+        if kind == "download":
+            layers[name] = replace(known, download_start=phase.start, download_end=end)
+        elif kind == "unpack":
+            layers[name] = replace(known, extract_start=phase.start, complete=end)
+    return PullResult(seconds=seconds, layers=tuple(layers.values()))

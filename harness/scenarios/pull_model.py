@@ -27,7 +27,7 @@ from harness.errors import LabError
 from harness.model import Phase
 
 if TYPE_CHECKING:
-    from harness.image.manifest import ImageManifest
+    from harness.image.manifest import Blob
 
 PARALLEL = 3  # layers at a time: dockerd's default of max-concurrent-downloads, and containerd's
 # Counted on dockerd 20.10 with nine tiny layers behind a round-trip time of 0.3 s: they arrived after 10, 12 and 14
@@ -67,55 +67,73 @@ class Prediction:
     phases: tuple[Phase, ...]
 
 
-def profile(pull: PullResult, manifest: ImageManifest) -> PullProfile:
-    """The profile of an image from an unshaped pull of it into an empty node.
+def profile(pull: PullResult, layers: Sequence[Blob], *, partial: bool = False) -> PullProfile:
+    """The profile of an image from an unshaped pull of it. `layers` are those of its manifest, lowest first.
+
+    If `partial`, the node may have had some of the layers: the profile has the layers that were fetched. Else the pull
+    was into an empty node, and LabError is raised if it did not fetch every layer.
 
     Engines print the first digits of the *blob's* digest. If the engine did not say when layers were complete (it does
-    not with containerd's image store), the time of the whole pull is spread over the layers by their size. Raises
-    LabError where the pull did not fetch every layer.
+    not with containerd's image store), the time of the whole pull is spread over the layers by their size.
     """
-    if any(layer.complete is None and not layer.reused for layer in pull.layers):
-        return _profile_of_total(pull, manifest)
-    layers: list[LayerCost] = []
+    fetched = _fetched(pull, layers, partial=partial)
+    if not fetched:
+        return PullProfile((), pull.seconds, 0.0)
+    if not heard(pull):
+        return _profile_of_total(pull.seconds, [blob for blob, _ in fetched])
+    costs: list[LayerCost] = []
     seen: set[str] = set()
     first_start, last_complete = math.inf, 0.0
-    for blob in manifest.layers:
+    for blob, found in fetched:
         if blob.digest in seen:  # fetched once; its second unpacking is in the first one's time
-            layers.append(LayerCost(blob.digest, 0, 0.0))
+            costs.append(LayerCost(blob.digest, 0, 0.0))
             continue
         seen.add(blob.digest)
-        found = _find(pull.layers, blob.digest)
-        if found is None or found.reused or found.complete is None:
-            state = "does not mention" if found is None else "did not fetch" if found.reused else "did not complete"
-            raise LabError(
-                f"the pull {state} layer {blob.digest[:19]}", fix="Profile a pull of the same image into an empty node."
-            )
-        arrived = _first(found.download_end, found.extract_start, found.complete)
+        complete = found.complete
+        assert complete is not None, "every layer was heard of"
+        arrived = _first(found.download_end, found.extract_start, complete)
         first_start = min(first_start, _first(found.download_start, arrived))
-        layers.append(LayerCost(blob.digest, blob.size, max(found.complete - max(last_complete, arrived), 0.0)))
-        last_complete = max(last_complete, found.complete)
-    if not layers:
-        return PullProfile((), pull.seconds, 0.0)
-    return PullProfile(tuple(layers), first_start, max(pull.seconds - last_complete, 0.0))
+        costs.append(LayerCost(blob.digest, blob.size, max(complete - max(last_complete, arrived), 0.0)))
+        last_complete = max(last_complete, complete)
+    return PullProfile(tuple(costs), first_start, max(pull.seconds - last_complete, 0.0))
 
 
-def _profile_of_total(pull: PullResult, manifest: ImageManifest) -> PullProfile:
-    """The profile of a pull of which only the total is known.
+def heard(pull: PullResult) -> bool:
+    """Whether the engine said of every layer that it fetched when the layer was complete."""
+    return all(layer.reused or layer.complete is not None for layer in pull.layers)
+
+
+def is_layer(printed: str, digest: str) -> bool:
+    """Whether `printed`, a layer as an engine names it in a pull, is the layer of the blob `digest`."""
+    algorithm, _, digits = digest.partition(":")
+    return digits.startswith(printed.removeprefix(f"{algorithm}:"))
+
+
+def _fetched(pull: PullResult, layers: Sequence[Blob], *, partial: bool) -> list[tuple[Blob, LayerPull]]:
+    """The layers that the pull fetched, in the image's order, each with its way through the pull."""
+    fetched = []
+    for blob in layers:
+        found = next((layer for layer in pull.layers if is_layer(layer.layer, blob.digest)), None)
+        if found is not None and not found.reused:
+            fetched.append((blob, found))
+        elif not partial:
+            state = "does not mention" if found is None else "did not fetch"
+            raise LabError(
+                f"the pull {state} layer {blob.digest[:19]}",
+                fix="Profile a pull of the same image into an empty node.",
+            )
+    return fetched
+
+
+def _profile_of_total(seconds: float, layers: Sequence[Blob]) -> PullProfile:
+    """The profile of a pull of these layers of which only the total is known.
 
     An unshaped pull is taken as unpacking and nothing else, because the link is as fast as the machine. What of it was
     the download is then counted twice on a slow link: `link.error` shows by how much.
     """
-    fetched = {blob.digest: blob.size for blob in manifest.layers}
-    for digest in fetched:
-        found = _find(pull.layers, digest)
-        if found is None or found.reused:
-            state = "does not mention" if found is None else "did not fetch"
-            raise LabError(
-                f"the pull {state} layer {digest[:19]}", fix="Profile a pull of the same image into an empty node."
-            )
-    rate = pull.seconds / max(sum(fetched.values()), 1)
-    layers = [LayerCost(digest, size, size * rate) for digest, size in fetched.items()]
-    return PullProfile(tuple(layers), 0.0, 0.0) if layers else PullProfile((), pull.seconds, 0.0)
+    sizes = {blob.digest: blob.size for blob in layers}
+    rate = seconds / max(sum(sizes.values()), 1)
+    return PullProfile(tuple(LayerCost(digest, size, size * rate) for digest, size in sizes.items()), 0.0, 0.0)
 
 
 def predict(
@@ -198,11 +216,6 @@ def _download(
             flowing = {index: max(left - flowed, 0.0) for index, left in flowing.items()}
             now = next_start
     return spans
-
-
-def _find(layers: Sequence[LayerPull], digest: str) -> LayerPull | None:
-    algorithm, _, digits = digest.partition(":")
-    return next((layer for layer in layers if digits.startswith(layer.layer.removeprefix(f"{algorithm}:"))), None)
 
 
 def _first(*times: float | None) -> float:

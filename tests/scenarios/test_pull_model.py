@@ -19,7 +19,16 @@ from hypothesis import strategies as st
 from harness.engine.contract import LayerPull, PullResult
 from harness.errors import LabError
 from harness.image.manifest import Blob, ImageManifest
-from harness.scenarios.pull_model import LAYER_TRIPS, LEAD_TRIPS, LayerCost, PullProfile, predict, profile
+from harness.scenarios.pull_model import (
+    LAYER_TRIPS,
+    LEAD_TRIPS,
+    LayerCost,
+    PullProfile,
+    heard,
+    is_layer,
+    predict,
+    profile,
+)
 
 
 def digest(number: int) -> str:
@@ -170,7 +179,7 @@ def test_a_predicted_pull_has_the_profile_it_was_made_from(image: PullProfile, s
             for layer in image.layers
         ),
     )
-    found = profile(pull, manifest([layer.bytes for layer in image.layers]))
+    found = profile(pull, manifest([layer.bytes for layer in image.layers]).layers)
     assert [(layer.digest, layer.bytes) for layer in found.layers] == [
         (each.digest, each.bytes) for each in image.layers
     ]
@@ -187,14 +196,14 @@ def test_a_layer_that_comes_twice_is_fetched_once() -> None:
             for i in range(2)
         ),
     )
-    found = profile(pull, twice)
+    found = profile(pull, twice.layers)
     assert [(layer.bytes, layer.unpack) for layer in found.layers] == [(10, 0.5), (20, 1.0), (0, 0.0)]
     assert (found.lead, found.tail) == (0.5, 0.5)
 
 
 def test_times_the_engine_kept_to_itself_are_made_do_without() -> None:
     pull = PullResult(seconds=2.0, layers=(LayerPull(layer=digest(0)[7:19], reused=False, complete=1.5),))
-    assert profile(pull, manifest([10])) == PullProfile((LayerCost(digest(0), 10, 0.0),), 1.5, 0.5)
+    assert profile(pull, manifest([10]).layers) == PullProfile((LayerCost(digest(0), 10, 0.0),), 1.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -207,19 +216,55 @@ def test_times_the_engine_kept_to_itself_are_made_do_without() -> None:
 )
 def test_a_pull_that_did_not_fetch_all_has_no_profile(layers: tuple[LayerPull, ...], says: str) -> None:
     with pytest.raises(LabError, match=says):
-        profile(PullResult(seconds=1.0, layers=layers), manifest([10]))
+        profile(PullResult(seconds=1.0, layers=layers), manifest([10]).layers)
 
 
 @given(sizes=st.lists(st.integers(1, 10**9), min_size=1, max_size=8), seconds=st.floats(0.1, 100))
 def test_a_pull_of_which_only_the_total_is_known_has_a_profile(sizes: list[int], seconds: float) -> None:
     layers = tuple(LayerPull(layer=digest(i)[7:19], reused=False) for i in range(len(sizes)))
-    found = profile(PullResult(seconds=seconds, layers=layers), manifest(sizes))
+    found = profile(PullResult(seconds=seconds, layers=layers), manifest(sizes).layers)
     assert [layer.bytes for layer in found.layers] == sizes
     fast = predict(found, bits_per_second=1e18).seconds
     assert fast == pytest.approx(seconds, rel=1e-6), "over a link as fast as the one it was measured on"
     slow = predict(found, bits_per_second=1e6).seconds
     assert max(seconds, sum(sizes) * 8 / 1e6) <= slow * (1 + 1e-9)
     assert slow <= (seconds + sum(sizes) * 8 / 1e6) * (1 + 1e-9)
+
+
+def test_a_partial_pull_has_the_profile_of_the_layers_it_fetched() -> None:
+    """A reused layer and one that the pull does not mention were on the node; the second one's unpacking is seen."""
+    image = manifest([10, 20, 30, 40]).layers
+    there = LayerPull(layer=digest(0)[7:19], reused=True)
+    fetched = [
+        LayerPull(
+            layer=digest(i)[7:19], reused=False, download_start=0.5, download_end=i, extract_start=i, complete=2 * i
+        )
+        for i in (1, 3)
+    ]
+    pull = PullResult(seconds=7.0, layers=(there, *fetched))
+    found = profile(pull, image, partial=True)
+    assert [(layer.digest, layer.bytes, layer.unpack) for layer in found.layers] == [
+        (digest(1), 20, 1.0),
+        (digest(3), 40, 3.0),
+    ]
+    assert (found.lead, found.tail) == (0.5, 1.0)
+    with pytest.raises(LabError, match="did not fetch"):
+        profile(pull, image)
+    assert profile(PullResult(seconds=0.2, layers=(there,)), image, partial=True) == PullProfile((), 0.2, 0.0)
+
+
+def test_a_partial_pull_of_which_only_the_total_is_known_is_spread_over_what_it_fetched() -> None:
+    layers = (LayerPull(layer=digest(0)[7:19], reused=True), LayerPull(layer=digest(1)[7:19], reused=False))
+    pull = PullResult(seconds=2.0, layers=layers)
+    assert not heard(pull)
+    found = profile(pull, manifest([10, 20]).layers, partial=True)
+    assert found == PullProfile((LayerCost(digest(1), 20, 2.0),), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("printed", [digest(5)[7:19], digest(5)[7:], digest(5), digest(5)[:19]])
+def test_a_layer_is_known_by_the_first_digits_of_its_blob(printed: str) -> None:
+    assert is_layer(printed, digest(5))
+    assert not is_layer(printed, digest(6))
 
 
 # Live: real pulls into real empty nodes over real links.
@@ -315,7 +360,8 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
                     carried = link.counters().down
                 assert stated.transfer_bytes <= carried <= stated.transfer_bytes + 2000 * (len(stated.layers) + 5)
                 with_own, with_other = (
-                    predict(profile(each, stated), bits_per_second=speed * 1e6).seconds for each in (shaped, unshaped)
+                    predict(profile(each, stated.layers), bits_per_second=speed * 1e6).seconds
+                    for each in (shaped, unshaped)
                 )
                 own.append(abs(with_own / shaped.seconds - 1))
                 if quiet and still:
