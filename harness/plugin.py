@@ -22,6 +22,7 @@ import pytest
 from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
 from harness.decision.engines import ENGINE, TOGETHER
+from harness.decision.figures import Analysis
 from harness.errors import TareError, UsageError
 from harness.model import Cell, Status, Try, Unit
 from harness.probes import all_probes
@@ -32,7 +33,7 @@ from harness.run.job import DEFAULT_BUDGET, Job, Reporter, measure
 from harness.run.plan import parse_budget
 from harness.run.workers import PREPARE
 from harness.settings import EngineChoice, Settings
-from harness.store.run import Run, latest, read_run
+from harness.store.run import Run, latest, read_run, refreshed
 from harness.text.display import Display
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ class BenchmarkSession:
                 traceback.print_exc()
             self.ending.stopped(error)
         assert self.ending.folder is not None
-        self.run = read_run(self.ending.folder)
+        self.run = self.ending.read(self.ending.folder).run
 
     def reached(self, item: pytest.Item) -> bool:
         """Whether the run has measured what the item reports, or knows why not."""
@@ -235,6 +236,7 @@ class Ending(Reporter):
         self.why = ""
         self._missed: Mapping[str, Sequence[str]] = {}
         self._seconds = 0.0
+        self._analysis: Analysis | None = None
 
     @property
     def is_early(self) -> bool:
@@ -245,11 +247,20 @@ class Ending(Reporter):
         self.folder = folder
 
     def measured(self, folder: Path, app: str) -> None:
-        run = read_run(folder)
+        analysis = self.read(folder)
         if self.display:
             self.display.close()
-            self.display.say("\n" + render(run, width=shutil.get_terminal_size((100, 40)).columns, only=app))
-        write_documents(folder)
+            self.display.say("\n" + _table(analysis, only=app))
+        write_documents(folder, analysis)
+
+    def read(self, folder: Path) -> Analysis:
+        """The run as it is now. Its samples are read, and figures are computed, only if samples were added."""
+        before = self._analysis
+        if before is None or before.run.folder != folder:
+            self._analysis = Analysis(read_run(folder))
+        else:
+            self._analysis = before.of(refreshed(before.run))
+        return self._analysis
 
     def ended(self, missed: Mapping[str, Sequence[str]], seconds: float) -> None:
         self._missed, self._seconds = missed, seconds
@@ -278,6 +289,12 @@ class Ending(Reporter):
             return [*found, f"Stored in {run.folder}; `tare report {run.id}` shows this again."]
         budget = f" --budget {max(math.ceil(1.2 * self._seconds / 60), 1)}m" if self._missed else ""
         return [*found, f"Every sample is kept in {run.folder}. To continue: tox -e bench -- --resume {run.id}{budget}"]
+
+
+def _table(analysis: Analysis, *, only: str | None = None) -> str:
+    """The tables of a run, as wide as the terminal."""
+    width = shutil.get_terminal_size((100, 40)).columns
+    return render(analysis.run, width=width, only=only, analysis=analysis)
 
 
 def named_first(keyword: str, apps: Sequence[str]) -> list[str]:
@@ -368,8 +385,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     state = config.stash.get(_STATE, None)
     if state is None or state.run is None:
         return
-    run = state.run
-    print("\n" + render(run, width=shutil.get_terminal_size((100, 40)).columns).rstrip("\n"))
-    for path in write_documents(run.folder):
+    analysis = state.ending.read(state.run.folder)
+    print("\n" + _table(analysis).rstrip("\n"))
+    for path in write_documents(analysis.run.folder, analysis):
         print(f"written: {path}")
-    print("\n".join(state.ending.lines(run)), flush=True)
+    print("\n".join(state.ending.lines(analysis.run)), flush=True)

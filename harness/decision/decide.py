@@ -12,7 +12,7 @@ from harness.decision.constraints import Constraint
 from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.doubts import Doubt, doubts, joined, withheld
 from harness.decision.engines import Holding, OnEngine, engine_of, holding
-from harness.decision.figures import FLOOR, Figures, figures, select
+from harness.decision.figures import FLOOR, Analysis, Figures, select
 from harness.decision.overall import choose
 from harness.model import Metric
 from harness.store.run import Run
@@ -25,6 +25,7 @@ class Decision:
     """All that decision.md and report.html say of what to take."""
 
     run: Run
+    analysis: Analysis  # of the run
     shown: Figures  # of headline metrics and of those that the criteria rest on
     metrics: tuple[Metric, ...]
     criteria: tuple[Criterion, ...]
@@ -56,12 +57,16 @@ def decide(
     now: float,
     claims: Iterable[Claim] = (),
     others: Sequence[Run] = (),
+    analysis: Analysis | None = None,
 ) -> Decision:
     """The decision that one or several runs of one environment support. `now` is Unix time, s, for staleness.
 
-    `others` are runs of the same cells on other engines: each is decided for itself.
+    `others` are runs of the same cells on other engines: each is decided for itself. `analysis` is of the run, if it is
+    one and there is an analysis already.
     """
     run = joined(runs)
+    if analysis is None or analysis.run is not run:
+        analysis = Analysis(run)
     found = doubts(runs, now=now)
     wanted = {metric.name for metric in select(run) if metric.group != FLOOR}
     wanted |= {name for criterion in criteria for name in criterion.metrics}
@@ -69,7 +74,8 @@ def decide(
     choices = {app: withheld(choice, found) for app, choice in choose(run, criteria, constraints).items()}
     return Decision(
         run=run,
-        shown=figures(run, metrics),
+        analysis=analysis,
+        shown=analysis.figures(metrics),
         metrics=metrics,
         criteria=tuple(criteria),
         constraints=tuple(constraints),

@@ -59,34 +59,79 @@ def matrix(run: Run) -> str:
     return f"{counted(len(apps(run)), 'app')} × {strategies} {'strategies' if strategies > 1 else 'strategy'}"
 
 
-def figures(run: Run, metrics: Iterable[Metric]) -> dict[tuple[str, str], Figure]:
-    """Figures by (cell id, metric name) for all cells; the verdicts hold for the table as a whole."""
-    metrics = tuple(metrics)
-    series = run.series()
-    ratios: dict[tuple[str, str], Ratio] = {}
-    for reference, *others in apps(run).values():
-        for metric in metrics:
-            base = series.get((reference.id, metric.name))
-            for cell in others:
-                mine = series.get((cell.id, metric.name))
-                if base and mine and (answer := compared(metric, base, mine)):
-                    ratios[cell.id, metric.name] = answer
-    ratios = confirm(ratios)
-    failures: dict[str, list[Try]] = {}
-    for try_ in run.failures:
-        failures.setdefault(try_.cell, []).append(try_)
-    states = _states(run)
-    result = {}
-    for cell in run.manifest.cells:
-        for metric in metrics:
-            key = cell.id, metric.name
-            samples = series.get(key)
-            result[key] = Figure(
-                summary=None if samples is None else summarise(samples.value, deterministic=metric.deterministic),
-                ratio=ratios.get(key),
+class Analysis:
+    """A run and what is computed from its samples: each summary and each comparison once, whoever asks for it.
+
+    One object is handed to the table and to the documents of a run. The verdicts are those of each table as a whole
+    (see `confirm`), so they may differ between two sets of metrics; what they are made from does not.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._summaries: dict[tuple[str, str], Summary] = {}
+        self._ratios: dict[tuple[str, str], Ratio | None] = {}
+        self._figures: dict[tuple[str, ...], Figures] = {}
+
+    def of(self, run: Run) -> Analysis:
+        """The analysis of a run that was read later. What was computed is kept if the run has the same samples."""
+        if run is self.run:
+            return self
+        later = Analysis(run)
+        if run.series() is self.run.series():
+            later._summaries, later._ratios, later._figures = self._summaries, self._ratios, self._figures
+        return later
+
+    def figures(self, metrics: Iterable[Metric]) -> Figures:
+        """Figures by (cell id, metric name) for all cells; the verdicts hold for the table as a whole."""
+        metrics = tuple(metrics)
+        names = tuple(metric.name for metric in metrics)
+        if names not in self._figures:
+            self._figures[names] = self._made(metrics)
+        return self._figures[names]
+
+    def _made(self, metrics: Sequence[Metric]) -> Figures:
+        ratios: dict[tuple[str, str], Ratio] = {}
+        for reference, *others in apps(self.run).values():
+            for metric in metrics:
+                for cell in others:
+                    if answer := self._ratio(metric, reference, cell):
+                        ratios[cell.id, metric.name] = answer
+        ratios = confirm(ratios)
+        failures: dict[str, list[Try]] = {}
+        for try_ in self.run.failures:
+            failures.setdefault(try_.cell, []).append(try_)
+        states = _states(self.run)
+        return {
+            (cell.id, metric.name): Figure(
+                summary=self._summary(metric, cell),
+                ratio=ratios.get((cell.id, metric.name)),
                 failures=tuple(try_ for try_ in failures.get(cell.id, ()) if _gives(try_, metric, states)),
             )
-    return result
+            for cell in self.run.manifest.cells
+            for metric in metrics
+        }
+
+    def _ratio(self, metric: Metric, reference: CellInfo, cell: CellInfo) -> Ratio | None:
+        """Before `confirm`; None if there is nothing to compare."""
+        key = cell.id, metric.name
+        if key not in self._ratios:
+            base, mine = (self.run.series().get((each.id, metric.name)) for each in (reference, cell))
+            self._ratios[key] = compared(metric, base, mine) if base and mine else None
+        return self._ratios[key]
+
+    def _summary(self, metric: Metric, cell: CellInfo) -> Summary | None:
+        key = cell.id, metric.name
+        samples = self.run.series().get(key)
+        if samples is None:
+            return None
+        if key not in self._summaries:
+            self._summaries[key] = summarise(samples.value, deterministic=metric.deterministic)
+        return self._summaries[key]
+
+
+def figures(run: Run, metrics: Iterable[Metric]) -> Figures:
+    """The figures of a run, for one who asks only once."""
+    return Analysis(run).figures(metrics)
 
 
 def successes(run: Run, try_: Try) -> int:

@@ -12,6 +12,7 @@ from harness.decision.constraints import Constraint
 from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import PAGE, Decision, decide
 from harness.decision.engines import TOGETHER, engine_of, together
+from harness.decision.figures import Analysis
 from harness.errors import CatalogueError, StoreError, TareError
 from harness.host.files import replace_file
 from harness.probes import all_probes
@@ -24,13 +25,15 @@ DECISION = "decision.md"
 CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in
 
 
-def write_documents(run_folder: Path) -> list[Path]:
+def write_documents(run_folder: Path, analysis: Analysis | None = None) -> list[Path]:
     """Write both documents into the run folder and return their paths. Never fails: a run is worth more than a report.
 
-    An error is printed in one line on standard error. Every document that can be written is written.
+    An error is printed in one line on standard error. Every document that can be written is written. `analysis` is of
+    this run: give it if the run has been read already, because samples.jsonl is then not read again.
     """
     try:
-        made = make([read_run(run_folder)])
+        analysis = analysis or Analysis(read_run(run_folder))
+        made = make([analysis.run], analysis=analysis)
         return write(made, markdown=run_folder / DECISION, html=run_folder / PAGE)
     except Exception as error:  # noqa: BLE001 - a mistake in a report must not take the run's exit code with it
         what = str(error) if isinstance(error, TareError) else f"{type(error).__name__}: {error}"
@@ -39,7 +42,11 @@ def write_documents(run_folder: Path) -> list[Path]:
 
 
 def make(
-    runs: Sequence[Run], *, criteria: Sequence[Criterion] = CRITERIA, constraints: Sequence[Constraint] = ()
+    runs: Sequence[Run],
+    *,
+    criteria: Sequence[Criterion] = CRITERIA,
+    constraints: Sequence[Constraint] = (),
+    analysis: Analysis | None = None,
 ) -> Decision:
     """The decision of these runs, with the checkout's claims."""
     return decide(
@@ -49,6 +56,7 @@ def make(
         now=time.time(),
         claims=_claims(),
         others=siblings(runs[0]) if len(runs) == 1 else (),
+        analysis=analysis,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from tabulate import tabulate
 
 from harness.decision.choice import listed
-from harness.decision.figures import FLOOR, Figures, apps, figures, select, successes
+from harness.decision.figures import FLOOR, Analysis, Figures, apps, select, successes
 from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
 from harness.stats.intervals import PRACTICAL, Method, Verdict, summarise
@@ -33,14 +33,15 @@ def render(
     metrics: Sequence[str] = (),
     full: bool = False,
     only: str | None = None,
+    analysis: Analysis | None = None,
 ) -> str:
     """The run as text, `width` columns wide: heading, a table per app with notes, and what each metric means.
 
-    Headline metrics are shown; `full` shows all, `metrics` those that match a pattern. Raises UsageError for a
-    pattern that matches none.
+    Headline metrics are shown; `full` shows all, `metrics` those that match a pattern. `analysis` is of the run, if
+    there is one already. Raises UsageError for a pattern that matches none.
     """
     chosen = [metric for metric in select(run, metrics, full=full) if metric.group != FLOOR]
-    shown = figures(run, chosen)
+    shown = (analysis or Analysis(run)).figures(chosen)
     page = _Page(run, shown, style, width, apart=full)
     measured = [metric for metric in chosen if page.has(metric, run.manifest.cells)]
     parts = [page.heading([metric for metric in chosen if metric not in measured])]

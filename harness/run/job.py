@@ -24,7 +24,8 @@ from harness.run.plan import Plan, ProbePlan
 from harness.run.progress import Progress
 from harness.run.runner import PREPARE_GUESS, RUN, Runner
 from harness.settings import Settings
-from harness.store.run import CellInfo, Manifest, Run, RunWriter, list_runs, read_run
+from harness.store.format import read_manifest, read_sessions
+from harness.store.run import CellInfo, Manifest, Run, RunWriter, list_runs
 from harness.text.display import Display, clock
 
 DEFAULT_BUDGET = 45 * 60.0  # s
@@ -226,7 +227,8 @@ def unfinished(results: Path) -> Path | None:
     if not runs:
         return None
     try:
-        sessions = read_run(runs[-1]).sessions
+        read_manifest(runs[-1])
+        sessions, _ = read_sessions(runs[-1])
     except StoreError:
         return None
     return runs[-1] if sessions and sessions[-1].outcome in ("", "interrupted", "failed") else None

@@ -54,6 +54,7 @@ __all__ = [
     "latest",
     "list_runs",
     "read_run",
+    "refreshed",
 ]
 
 
@@ -291,6 +292,19 @@ def read_run(folder: Path) -> Run:
         _size=lines.good,
         _twice=twice,
     )
+
+
+def refreshed(run: Run) -> Run:
+    """The run as it is on disk now. Its samples are read again only if the file has changed, or if it had a fault.
+
+    The columns are the same objects if nothing was appended. Raises StoreError.
+    """
+    path = run.folder / "samples.jsonl"
+    if run.warnings or not path.exists() or path.stat().st_size != run._size:
+        return read_run(run.folder)
+    sessions, lines = read_sessions(run.folder)
+    warning = lines.warning()
+    return replace(run, sessions=sessions, warnings=(warning,) if warning else ())
 
 
 def _bisect(file: BinaryIO, order: int, low: int, high: int) -> tuple[int, records.Record | None]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.decision.choice import Choice
 from harness.decision.decide import Decision
-from harness.decision.figures import FLOOR, Figure, apps, figures
+from harness.decision.figures import FLOOR, Figure, apps
 from harness.errors import StoreError
 from harness.model import Metric, Phase
 from harness.report.words import WORD, gain, robust, sureness
@@ -34,7 +34,7 @@ Json = dict[str, object]
 def page_data(decision: Decision) -> Json:
     """All that the page's script draws, by the names it uses."""
     run = decision.run
-    shown = figures(run, run.manifest.metrics)
+    shown = decision.analysis.figures(run.manifest.metrics)
     try:
         parts = measured_parts(run)
     except StoreError:
