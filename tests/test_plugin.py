@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -57,6 +58,21 @@ def test_a_run_that_was_stopped_goes_on_and_says_where_it_is_stored(tmp_path):
     cells = [try_.cell for try_ in read_run(folder).tries() if try_.probe == "build" and try_.state == "cold"]
     assert sorted(cells) == ["go-scratch", "go-slim", "rust-scratch", "rust-slim"]
     assert [cell.partition("-")[0] for cell in cells] == ["rust"] * 2 + ["go"] * 2  # in the order of -k
+
+
+@pytest.mark.parametrize(("blocks", "later"), [(1, 0), (2, 1)])
+def test_samples_are_read_and_summed_up_once_each_time_there_are_new_ones(tmp_path, blocks, later):
+    """The table and both documents share one reading: after each app, and at the end if blocks were added since."""
+    done = bench(tmp_path, "--blocks", str(blocks), stop="counts")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder,) = list_runs(tmp_path)
+    series = read_run(folder).series()
+    first = sum(cell.startswith("rust-") for cell, _ in series)  # what there is when the first app has been measured
+    (counted,) = [line for line in done.stderr.splitlines() if line.startswith("counted: ")]
+    assert json.loads(counted.removeprefix("counted: ")) == {
+        "readings": 2 + later,
+        "summaries": first + len(series) * (1 + later),
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from harness.model import Direction, Environment, Metric, Phase, Status, Try, Un
 from harness.probes import all_probes
 from harness.store import format as records
 from harness.store.documents import newest
-from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run
+from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run, refreshed
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema-1" / "20261128-011030-3ceb"
 MANIFEST = Manifest(
@@ -358,3 +358,17 @@ def test_a_line_that_is_there_twice_counts_once_and_is_reported(tmp_path):
     assert len(run.failures) == 1
     assert len(list(run.tries())) == 3
     assert any("3 lines are in the file twice" in warning for warning in run.warnings)
+
+
+def test_a_run_is_read_again_only_if_a_try_was_added(tmp_path: Path) -> None:
+    with RunWriter.create(tmp_path, MANIFEST) as writer:
+        writer.append(a_try(0))
+        before = read_run(writer.folder)
+        assert refreshed(before).series() is before.series()
+        writer.append(a_try(1))
+        after = refreshed(before)
+        assert after.series()["go-full", "start.warm.total"].value.size == 2
+    ended = refreshed(after)
+    assert ended.series() is after.series()
+    assert ended.sessions[-1].outcome == "complete"
+    assert ended.sessions == read_run(writer.folder).sessions
