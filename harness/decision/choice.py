@@ -3,7 +3,9 @@
 How sure: the lead over the runner-up is the weighted sum of paired log ratios. Criteria come from different tries, so
 their 95 % half widths add in quadrature. A ratio of fewer than six blocks may be wrong by its full amount, or by a half
 if this is more, and this amount is added in full. A choice is decided if the lead exceeds its error and the practical
-threshold, and if at most a fifth of the weight lies on criteria that are thin or were not measured.
+threshold, and if at most a fifth of the weight lies on criteria that are thin or were not measured for every strategy.
+A criterion that the run never measured is dropped and takes no part in this. But if more than two fifths of the weight is
+dropped in this way, nothing is decided: the size alone does not show which strategy to take.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from harness.decision.sensitivity import BAND, Sensitivity
 from harness.stats.intervals import SMALLEST_DECIDABLE
 from harness.store.run import CellInfo
 
-MOST_SHAKY = 0.2  # of the weight: the default weights without deploy, or without durations, decide nothing
+MOST_SHAKY = 0.2  # of the weight that the run measured
+MOST_ABSENT = 0.4  # of the weight: with the default weights, a run without durations decides nothing
+NOT_IN_RUN = "not measured in this run"
 NO_CHOICE = "only one strategy was measured, so there is nothing to choose"
 
 
@@ -39,7 +43,7 @@ class Lead:
     low: float
     high: float
     thin: tuple[str, ...] = ()  # criteria that rest on too few blocks
-    more: int = 0  # about how many blocks more would decide; 0 if decided
+    more: int = 0  # about how many blocks more would decide; 0 if decided, or if blocks alone cannot decide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +72,35 @@ class Choice:
     reasons: tuple[str, ...] = ()  # what keeps the choice from being decided
 
 
-def judge(lead: Lead, shaky: float, missing: Sequence[str] = ()) -> tuple[Confidence, list[str]]:
-    """What a lead allows to say, `shaky` being the share of the weight on criteria that are thin or `missing`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """How much of the weight the measurements cover. Shares are 0 to 1."""
+
+    shaky: float  # of the weight that the run measured: thin, or not measured for every strategy
+    missing: float = 0.0  # of the same weight: not measured for every strategy
+    absent: float = 0.0  # of the whole weight: never measured in the run
+    gaps: tuple[str, ...] = ()  # the criteria of `missing`
+    never: tuple[str, ...] = ()  # the criteria of `absent`
+
+    @property
+    def needs_metrics(self) -> bool:
+        """Whether more blocks of the same metrics cannot decide."""
+        return self.missing > MOST_SHAKY or self.absent > MOST_ABSENT
+
+
+def judge(lead: Lead, covered: Coverage) -> tuple[Confidence, list[str]]:
+    """What a lead allows to say, and the reasons that keep it from saying more."""
     reasons = []
     if lead.thin:
         reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {listed(lead.thin)}")
-    if shaky > MOST_SHAKY:
-        if missing:
-            reasons.append(
-                f"{listed(missing)} {'was' if len(missing) == 1 else 'were'} not measured for every strategy"
-            )
+    if covered.absent > MOST_ABSENT:
+        rest = f"more than two fifths of the weight lies on {listed(covered.never)}, {NOT_IN_RUN}"
+        return Confidence.LEANING, [rest, *reasons]
+    if covered.shaky > MOST_SHAKY:
+        if covered.gaps:
+            were = "was" if len(covered.gaps) == 1 else "were"
+            only = ", and more blocks alone cannot decide" if covered.needs_metrics else ""
+            reasons.append(f"{listed(covered.gaps)} {were} not measured for every strategy{only}")
         return Confidence.LEANING, reasons
     if -BAND <= math.log(lead.low) <= math.log(lead.high) <= BAND:
         return Confidence.TIE, reasons

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from harness.decision.choice import NO_CHOICE, Choice, Confidence, Lead, Option, judge
+from harness.decision.choice import NO_CHOICE, Choice, Confidence, Coverage, Lead, Option, judge
 from harness.decision.constraints import Constraint
 from harness.decision.criteria import Criterion
 from harness.decision.figures import apps
@@ -68,7 +69,9 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
     lead, confidence, reasons = None, Confidence.LEANING, ["no other strategy is a candidate in every app"]
     if rival:
         lead = _pooled([_between(ranking, take, rival) for ranking in rankings])
-        confidence, reasons = judge(lead, max(ranking.shaky(lead) for ranking in rankings), list(dropped))
+        covered = _covered([ranking.coverage(lead) for ranking in rankings])
+        confidence, reasons = judge(lead, covered)
+        lead = replace(lead, more=0) if covered.needs_metrics else lead
     return Choice(
         app="",
         title="All apps",
@@ -80,6 +83,17 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
         sensitivity=sensitivity_of(logs, weights, common, names, take),
         dropped=dropped,
         reasons=tuple(reasons),
+    )
+
+
+def _covered(parts: Sequence[Coverage]) -> Coverage:
+    """The worst share of any app, and the criteria that any app lacks."""
+    return Coverage(
+        shaky=max(part.shaky for part in parts),
+        missing=max(part.missing for part in parts),
+        absent=max(part.absent for part in parts),
+        gaps=tuple(dict.fromkeys(name for part in parts for name in part.gaps)),
+        never=tuple(dict.fromkeys(name for part in parts for name in part.never)),
     )
 
 

@@ -9,12 +9,12 @@ that none is not infinitely better than a few. How sure a lead is: harness/decis
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.decision.choice import NO_CHOICE, Choice, Confidence, Lead, Option, judge, listed
+from harness.decision.choice import NO_CHOICE, NOT_IN_RUN, Choice, Confidence, Coverage, Lead, Option, judge, listed
 from harness.decision.constraints import Constraint
 from harness.decision.criteria import Criterion
 from harness.decision.sensitivity import BAND, Sensitivity, sensitivity_of
@@ -62,7 +62,8 @@ class Ranking:
         self.doubtful: list[str] = []
         self.unknown: list[str] = []
         self.dropped: dict[str, str] = {}
-        self.asked = sum(criterion.weight for criterion in criteria)
+        self.criteria = {criterion.name: criterion for criterion in criteria}
+        self.in_run = {name for (_, name), series in self.series.items() if series.value.size}
         self.columns = self._columns(criteria)
         self._constrain(constraints)
         self.eligible = [cell for cell in cells if cell.id not in self.out]
@@ -77,7 +78,8 @@ class Ranking:
         for criterion in criteria:
             metric = self.metrics.get(criterion.rests_on(measured))
             if metric is None:
-                self.dropped[criterion.name] = "not measured"
+                absent = not criterion.rests_on(self.in_run)
+                self.dropped[criterion.name] = NOT_IN_RUN if absent else "not measured for this app"
                 continue
             missing = [cell for cell in self.cells if not self._usable(cell, metric)]
             failed = [cell for cell in missing if self._failure(cell, metric)]
@@ -197,15 +199,29 @@ class Ranking:
             confidence = Confidence.LEANING if self.doubtful else Confidence.DECIDED
             return self._made(options, take, None, None, confidence, sensitivity, reason)
         lead = self.lead(take, rival)
-        confidence, reasons = judge(lead, self.shaky(lead), list(self.dropped))
+        covered = self.coverage(lead)
+        confidence, reasons = judge(lead, covered)
+        lead = replace(lead, more=0) if covered.needs_metrics else lead
         if self.doubtful and confidence is not Confidence.LEANING:
             confidence = Confidence.LEANING
         return self._made(options, take, rival, lead, confidence, sensitivity, [*reasons, *self.doubtful])
 
-    def shaky(self, lead: Lead) -> float:
-        """The share of the weight asked for that is thin, or not there."""
-        solid = sum(column.criterion.weight for column in self.columns if column.criterion.name not in lead.thin)
-        return 1 - solid / self.asked
+    def coverage(self, lead: Lead) -> Coverage:
+        """How much of the weight rests on enough blocks of every strategy."""
+        never = tuple(name for name, why in self.dropped.items() if why == NOT_IN_RUN)
+        gaps = tuple(name for name in self.dropped if name not in never)
+        asked, absent, missing = (self._weight(names) for names in (self.criteria, never, gaps))
+        measured = asked - absent  # not 0: a lead rests on at least one criterion
+        return Coverage(
+            shaky=(missing + self._weight(lead.thin)) / measured,
+            missing=missing / measured,
+            absent=absent / asked,
+            gaps=gaps,
+            never=never,
+        )
+
+    def _weight(self, names: Iterable[str]) -> float:
+        return sum(self.criteria[name].weight for name in names)
 
     def names(self) -> list[str]:
         return [column.criterion.name for column in self.columns]

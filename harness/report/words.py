@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.decision.choice import Choice, Confidence, Lead
+from harness.decision.choice import listed as named
+from harness.decision.decide import Decision
 from harness.decision.figures import Figure, Figures
 from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import Ratio, Verdict
@@ -18,6 +20,7 @@ _WORDS = {  # smaller, larger
     Unit.BYTES: ("smaller", "larger"),
     Unit.COUNT: ("fewer", "more"),
 }
+MEASURE_ALL = "tox -e bench"
 _FAR = 10.0  # times: weights farther from those given are nobody's
 WORD = {
     Confidence.DECIDED: "decided",
@@ -29,7 +32,7 @@ WORD = {
 MEANING = {
     Confidence.DECIDED: "the lead over the runner-up is larger than its error and large enough to matter",
     Confidence.TIE: "the two best strategies surely differ by less than 3 %; the simpler one is named first",
-    Confidence.LEANING: "the numbers favor one strategy, but more blocks are needed to be sure",
+    Confidence.LEANING: "the numbers favor one strategy, but more measurements are needed to be sure",
     Confidence.OPEN: "nothing can be recommended, because a constraint could not be checked or no strategy meets it",
     Confidence.WITHHELD: "the data is stale, or comes from environments that must not be joined",
 }
@@ -184,16 +187,35 @@ def sureness(choice: Choice) -> str:
         word = "Decided" if choice.confidence is Confidence.DECIDED else "Leaning"
         return f"{word}: {'; '.join(choice.reasons)}." if choice.reasons else f"{word}."
     lead, rival, take = choice.lead, choice.rival.strategy, choice.take.strategy
-    ahead = f"{take} is {_ahead(lead.estimate)} {rival} over all criteria"
+    ahead = f"{take} is {_ahead(lead.estimate)} {rival} {scope(choice)}"
     match choice.confidence:
         case Confidence.DECIDED:
             interval = span(lead.low, lead.high, lead.estimate)
             return f"Decided{_at_these(choice)}: {ahead} (95 % interval {interval}){_held(choice)}."
         case Confidence.TIE:
-            return f"Either will do: {take} and {rival} surely differ by less than 3 % over all criteria."
+            return f"Either will do: {take} and {rival} surely differ by less than 3 % {scope(choice)}."
         case _:
             more = f" About {_more_blocks(lead)} would decide." if lead.more else ""
             return f"Leaning, not decided: {ahead}, but {'; '.join(choice.reasons)}.{more}"
+
+
+def scope(choice: Choice) -> str:
+    """The criteria that a score counts."""
+    return "over the measured criteria" if choice.dropped else "over all criteria"
+
+
+def uncounted(choice: Choice) -> str:
+    """The criteria that do not count, by reason: `surface and upkeep (not measured in this run)`."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in choice.dropped.items():
+        reasons.setdefault(why, []).append(name)
+    return "; ".join(f"{named(names)} ({why})" for why, names in reasons.items())
+
+
+def never_measured(decision: Decision) -> list[str]:
+    """The criteria whose metrics have no sample in the run."""
+    measured = {name for _, name in decision.run.series()}
+    return [item.name for item in decision.criteria if not item.rests_on(measured)]
 
 
 def _more_blocks(lead: Lead) -> str:

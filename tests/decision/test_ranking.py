@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.decision.choice import NO_CHOICE, Confidence, Lead, judge
+from harness.decision.choice import NO_CHOICE, NOT_IN_RUN, Confidence, Coverage, Lead, judge
 from harness.decision.constraints import limit, need
 from harness.decision.criteria import CRITERIA, Criterion, weighted
 from harness.decision.doubts import DAY, DoubtKind, doubts, joined, withheld
@@ -71,11 +71,39 @@ def test_few_blocks_never_decide(tmp_path: Path, blocks: int) -> None:
         assert "fewer than 6 blocks" in " ".join(choice.reasons)
 
 
-def test_without_deploys_nothing_is_decided(tmp_path: Path) -> None:
-    lacking = run(tmp_path, apps=FEW, without=("deploy", "pull"))
-    choice = choose(lacking, CRITERIA)["go"]
-    assert choice.confidence is Confidence.LEANING
-    assert {"deploy", "update"} <= choice.dropped.keys()
+def test_without_durations_nothing_is_decided(tmp_path: Path) -> None:
+    lacking = run(tmp_path, apps=FEW, without=("deploy", "pull", "start", "build"))
+    for choice in choose(lacking, CRITERIA).values():
+        assert choice.confidence is Confidence.LEANING
+        assert {"deploy", "update", "start", "build"} <= choice.dropped.keys()
+        assert "more than two fifths of the weight lies on deploy, update, start and build" in choice.reasons[0]
+        assert choice.lead is not None
+        assert choice.lead.more == 0  # more blocks of the same metrics cannot decide
+
+
+def test_what_the_run_never_measured_does_not_keep_a_choice_undecided(tmp_path: Path) -> None:
+    lacking = run(tmp_path, apps=FEW, without=("surface", "care"))
+    choices = choose(lacking, CRITERIA)
+    assert choices["go"].confidence is Confidence.DECIDED
+    for choice in choices.values():
+        assert "not measured" not in " ".join(choice.reasons)
+        assert choice.dropped == dict.fromkeys(("surface", "patching", "upkeep", "missing"), NOT_IN_RUN)
+
+
+def test_what_one_strategy_lacks_keeps_a_choice_undecided(twelve: Run) -> None:
+    """The other strategies have deployments and pulls, so the one without them may be better or worse."""
+    groups = ("deploy", "pull")
+    lacks = {key for key in twelve.series() if key[0] == "go-slim" and key[1].split(".")[0] in groups}
+    series = {key: each for key, each in twelve.series().items() if key not in lacks}
+    choices = choose(replace(twelve, _series=series), CRITERIA)
+    for app in ("go", ""):
+        choice = choices[app]
+        assert choice.confidence is Confidence.LEANING
+        assert choice.dropped["deploy"] == "not measured for slim"
+        assert "deploy and update were not measured for every strategy, and more" in " ".join(choice.reasons)
+        assert choice.lead is not None
+        assert choice.lead.more == 0  # more blocks of the same metrics cannot decide
+    assert choices["node"].confidence is Confidence.DECIDED
 
 
 def test_equal_strategies_are_a_tie_or_open_never_decided(tmp_path: Path) -> None:
@@ -97,11 +125,11 @@ def test_judge() -> None:
     def lead(estimate: float, low: float, high: float, *thin: str) -> Lead:
         return Lead(estimate=estimate, low=low, high=high, thin=thin)
 
-    assert judge(lead(1.2, 1.1, 1.3), 0.0)[0] is Confidence.DECIDED
-    assert judge(lead(1.2, 0.9, 1.5), 0.0)[0] is Confidence.LEANING
-    assert judge(lead(1.01, 0.99, 1.02), 0.0)[0] is Confidence.TIE
-    assert judge(lead(1.02, 1.01, 1.05), 0.0)[0] is Confidence.LEANING
-    assert judge(lead(1.2, 1.1, 1.3, "deploy"), 0.5)[0] is Confidence.LEANING
+    assert judge(lead(1.2, 1.1, 1.3), Coverage(shaky=0.0))[0] is Confidence.DECIDED
+    assert judge(lead(1.2, 0.9, 1.5), Coverage(shaky=0.0))[0] is Confidence.LEANING
+    assert judge(lead(1.01, 0.99, 1.02), Coverage(shaky=0.0))[0] is Confidence.TIE
+    assert judge(lead(1.02, 1.01, 1.05), Coverage(shaky=0.0))[0] is Confidence.LEANING
+    assert judge(lead(1.2, 1.1, 1.3, "deploy"), Coverage(shaky=0.5))[0] is Confidence.LEANING
 
 
 def test_constraints_exclude_and_say_why(twelve: Run) -> None:
@@ -247,4 +275,4 @@ def test_thin_data_are_said_to_be(tmp_path: Path) -> None:
 
 def test_an_unknown_criterion_metric_is_dropped(twelve: Run) -> None:
     odd = Criterion(name="odd", weight=1, metrics=("odd.total",), meaning="nothing has it")
-    assert choose(twelve, (*CRITERIA, odd))["go"].dropped["odd"] == "not measured"
+    assert choose(twelve, (*CRITERIA, odd))["go"].dropped["odd"] == NOT_IN_RUN

@@ -18,10 +18,12 @@ from harness.report.words import (
     WORD,
     comparison,
     robust,
+    scope,
     span,
     sureness,
     times,
     traits,
+    uncounted,
     value_text,
 )
 from harness.stats.intervals import PRACTICAL, Verdict, compared
@@ -86,8 +88,7 @@ class Body(DocumentView):
             if outs:
                 lines.append(f"Excluded: {'; '.join(outs)}.")
             if choice.dropped:
-                reasons = "; ".join(f"{name}: {why}" for name, why in choice.dropped.items())
-                lines.append(f"Not counted: {reasons}.")
+                lines.append(f"Not counted: {uncounted(choice)}.")
             parts.append("\n\n".join(lines))
         return "\n\n".join(parts)
 
@@ -123,7 +124,7 @@ class Body(DocumentView):
         lead = choice.lead
         return (
             f"Why not {choice.rival.strategy}, the runner-up? {choice.take.strategy} is {'; '.join(texts)}. Its lead"
-            f" over all criteria is {times(lead.estimate)} (95 % interval {span(lead.low, lead.high, lead.estimate)})."
+            f" {scope(choice)} is {times(lead.estimate)} (95 % interval {span(lead.low, lead.high, lead.estimate)})."
         )
 
     def _apart(self, choice: Choice, name: str) -> bool:

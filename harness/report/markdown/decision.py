@@ -6,7 +6,8 @@ and measurements that the decision rests on. Numbers link to their samples in re
 
 from __future__ import annotations
 
-from harness.decision.choice import Choice, Confidence
+from harness.decision.choice import NOT_IN_RUN, Choice, Confidence
+from harness.decision.choice import listed as named
 from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import Decision
 from harness.decision.doubts import when
@@ -18,10 +19,12 @@ from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.words import (
+    MEASURE_ALL,
     WORD,
     Gain,
     brief,
     gain,
+    never_measured,
     times,
 )
 from harness.stats.intervals import PRACTICAL
@@ -77,9 +80,12 @@ class Head(DocumentView):
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
             rows.append([name, *cells, brief(choice), *self._holds_on(app)])
         lines = [markdown(self._headers(), rows), *self._flips()]
+        if any(choice.lead for choice in self.decision.choices.values()):
+            lines.append("“Ahead” compares the scores of two strategies. A score weighs all criteria (see Context).")
+        if text := self._uncounted():
+            lines.append(text)
         if command := self._more():
-            said = "“Ahead” compares the weighted scores over all criteria. To be surer, run"
-            lines.append(f"{said} `{command}`, which measures up to this number of blocks.")
+            lines.append(f"To be surer, run `{command}`. It measures each cell until it has this number of blocks.")
         if text := self._one_for_all():
             lines.append(text)
         for app, alternatives in self.apps.items():
@@ -88,6 +94,17 @@ class Head(DocumentView):
         if self.decision.constraints:
             lines.append(f"Constraints: {'; '.join(item.text for item in self.decision.constraints)}.")
         return "\n\n".join(lines)
+
+    def _uncounted(self) -> str:
+        """The criteria that the run never measured, and the command that measures them."""
+        found = never_measured(self.decision)
+        if not found:
+            return ""
+        it = "it" if len(found) == 1 else "them"
+        return (
+            f"Not measured in this run: {named(found)}. No choice counts {it}. A new run with all probes,"
+            f" `{MEASURE_ALL}`, measures {it}."
+        )
 
     def _headers(self) -> list[str]:
         words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
@@ -154,7 +171,7 @@ class Head(DocumentView):
             return "the reference itself"
         factor = part / reference
         word = ("smaller", "larger") if metric.unit == "B" else ("faster", "slower")
-        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} in the geometric mean"
+        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} (geometric mean of the apps)"
 
     def _reference_part(self, choice: Choice, criterion: Criterion | None) -> float | None:
         lowest = min(choice.options, key=lambda option: option.cell.rank, default=None)
@@ -210,7 +227,7 @@ class Head(DocumentView):
 
     def _stands_for(self, criterion: Criterion) -> str:
         name = criterion.rests_on(self.run.measured())
-        return f"`{name}`" if name else "not measured"
+        return f"`{name}`" if name else NOT_IN_RUN
 
     def options(self) -> str:
         cells = {cell.strategy: cell for cell in sorted(self.run.manifest.cells, key=lambda cell: cell.rank)}

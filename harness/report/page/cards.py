@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from harness.decision.choice import Choice, Confidence
+from harness.decision.choice import Choice, Confidence, listed
 from harness.decision.doubts import blocks, when
 from harness.decision.figures import matrix
 from harness.report.page.view import PageView, anchor, badge, esc
-from harness.report.words import MEANING, WORD, Gain, gain, robust, sureness, traits
+from harness.report.words import MEANING, WORD, Gain, gain, never_measured, robust, sureness, traits
 
 
 class Cards(PageView):
@@ -41,7 +41,14 @@ class Cards(PageView):
         asked = "; ".join(item.text for item in self.decision.constraints)
         constraints = f"<p>Constraints: {esc(asked)}.</p>" if asked else ""
         return f"""<section id="verdict"><h2>Verdict</h2>{constraints}
-<div class="cards">{"".join(cards)}{self._all(whole) if whole else ""}</div><p class="note">{words}</p></section>"""
+<div class="cards">{"".join(cards)}{self._all(whole) if whole else ""}</div>
+<p class="note">{words}{self._uncounted()}</p></section>"""
+
+    def _uncounted(self) -> str:
+        found = never_measured(self.decision)
+        if not found:
+            return ""
+        return f" <b>Not measured in this run, and not counted</b>: {esc(listed(found))}."
 
     def _card(self, app: str, choice: Choice) -> str:
         gains = [self._gain(found) for name in self._headline_names() if (found := self._found(choice, name))]

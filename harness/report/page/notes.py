@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.claims.read import Answer, Judged
+from harness.decision.choice import NOT_IN_RUN
 from harness.decision.criteria import Criterion
 from harness.decision.doubts import when
 from harness.experiments.effects import HEADERS, effects, newest, rows, sentence
@@ -37,7 +38,7 @@ class Notes(PageView):
 <div id="weights-outcome" aria-live="polite"></div></section>"""
 
     def _stands_for(self, criterion: Criterion) -> str:
-        return criterion.rests_on(self.run.measured()) or "not measured"
+        return criterion.rests_on(self.run.measured()) or NOT_IN_RUN
 
     def claims(self) -> str:
         if not self.decision.claims:
