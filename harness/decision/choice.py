@@ -4,8 +4,8 @@ How sure: the lead over the runner-up is the weighted sum of paired log ratios. 
 their 95 % half widths add in quadrature. A ratio of fewer than six blocks may be wrong by its full amount, or by a half
 if this is more, and this amount is added in full. A choice is decided if the lead exceeds its error and the practical
 threshold, and if at most a fifth of the weight lies on criteria that are thin or were not measured for every strategy.
-A criterion that the run never measured is dropped and takes no part in this. But if more than two fifths of the weight is
-dropped in this way, nothing is decided: the size alone does not show which strategy to take.
+A criterion that the run never measured is dropped and takes no part in this. But if more than two fifths of the weight
+is dropped in this way, nothing is decided: the size alone does not show which strategy to take.
 """
 
 from __future__ import annotations
