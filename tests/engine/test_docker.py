@@ -288,7 +288,17 @@ class Recorded(ThreadingMixIn, UnixStreamServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    def read_body(self) -> None:
+        """Read what was sent, because a connection that is closed before that is reset."""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
     def do_GET(self) -> None:
+        self.read_body()
         path = self.path.partition("?")[0].removeprefix("/v1.52")
         status, lines = self.server.answers.get(path, (404, [b'{"message": "no such thing"}']))  # type: ignore[attr-defined]
         self.send_response(status)

@@ -102,7 +102,8 @@ def test_every_row_gets_its_first_block_if_it_fits_and_no_bound_is_passed(budget
     assert all(counts[row] <= whole.limit(row) for row in rows)
     if budget is not None:
         assert elapsed <= budget + 1e-6
-        assert all(elapsed + cost[row.probe] > budget for row in rows if not counts[row])
+        # a row that would just fit may be left: sums of floats are not exact
+        assert all(elapsed + cost[row.probe] > budget - 1e-6 for row in rows if not counts[row])
     else:
         assert first == list(rows)
         assert all(counts[row] == whole.limit(row) for row in rows)
