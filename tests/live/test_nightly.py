@@ -12,7 +12,7 @@ import pytest
 from harness.nights.history import CONFIRM
 from harness.nights.images import SavedImages
 from harness.store.run import list_runs, read_run
-from support.checkouts import LIMIT, ROOT, checkout, left_behind, traces
+from support.checkouts import LIMIT, checkout, left_behind, traces
 
 pytestmark = pytest.mark.live
 CONFIG = """blocks = 6
@@ -25,6 +25,17 @@ confirm_budget = "5m"
 """
 
 
+BUDGETS = """
+[[budget]]
+metrics = "size.transfer"
+growth = "2 %"
+
+[[budget]]
+metrics = "start.*.total"
+growth = "5 %"
+"""
+
+
 def night(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", "nightly", "--results", "results"]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
@@ -32,7 +43,7 @@ def night(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_change_in_the_third_night_alarms_once_it_is_confirmed(tmp_path, live_settings):
     folder = checkout(tmp_path / "tare", strategies=("slim",))
-    (folder / "budgets.toml").write_bytes((ROOT / "budgets.toml").read_bytes())
+    (folder / "budgets.toml").write_text(BUDGETS)
     (folder / "benchmarks/nightly.toml").write_text(CONFIG)
     before = traces()
     for _ in range(2):
