@@ -23,6 +23,8 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from harness.surface.ownership import ComponentEvidence
+
 # where programs are started from without a path, as in every engine
 _FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "csh", "tcsh", "busybox", "rbash"))
@@ -104,7 +106,8 @@ def rows(surface: Mapping[str, object], size: Mapping[str, float], root: Path, c
         return frozenset(name for name in tools[kind] if name in names)
 
     def named(ecosystem: str) -> frozenset[str]:
-        found = (item["package"] for item in packages)
+        # a database of the image lists these; GNU's tools read nothing else
+        found = (item["package"] for item in packages if item["evidence"] == ComponentEvidence.DECLARED)
         return frozenset(f"{each['name']} {each['version']}" for each in found if each["ecosystem"] == ecosystem)
 
     def one_each(paths: Iterable[str]) -> frozenset[str]:
