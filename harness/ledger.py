@@ -1,7 +1,7 @@
 """Where the time goes: every second of a run is booked on one account.
 
-The harness's own share is told twice, so that it cannot hide: as what is booked on no activity, and as the
-processor time this process has used.
+The harness's own share is shown twice, so that it cannot hide: as the time that is booked on no activity, and as the
+processor time that this process has used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Ledger:
     def divide(self, account: str, shares: Mapping[str, float]) -> None:
         """Book what is on `account` on the activities of `shares` instead, in proportion.
 
-        For work done side by side: its seconds overlap, so that only their proportion can be told.
+        It is meant for work that is done side by side: its seconds overlap, so only their proportion is known.
         """
         self._book()
         whole = sum(shares.values())

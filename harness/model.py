@@ -38,7 +38,7 @@ class Direction(StrEnum):
 class Metric:
     """A named quantity of a probe.
 
-    The name is dotted: probe, cache state where there is one, quantity (`start.warm.ready`).
+    The name is dotted: probe, cache state if there is one, quantity (`start.warm.ready`).
     A deterministic metric has the same value whenever the same inputs are measured: it is compared exactly.
     """
 
@@ -47,10 +47,10 @@ class Metric:
     direction: Direction = Direction.SMALLER
     deterministic: bool = False
     headline: bool = False  # shown in the summary table of an app
-    group: str = ""  # what tables and `-m` put it under: memory, deploy; a probe gives its own name if it says nothing
-    probe: str = ""  # the probe whose tries give it; filled in by that probe
-    state: str = ""  # the cache state of the tries that give it; "" if every state does
-    phases: bool = False  # it is the whole length of a try, whose phases are parts of it
+    group: str = ""  # the name that tables and `-m` use: memory, deploy; without one, the probe gives its own name
+    probe: str = ""  # the probe whose tries yield the metric; the probe fills it in
+    state: str = ""  # the cache state of the tries that yield the metric; "" if tries of every state do
+    phases: bool = False  # the metric is the whole length of a try, and the phases are parts of it
     help: str
 
     @property
@@ -104,12 +104,12 @@ class Try:
 class Request:
     """A request that proves an app works, and the answer expected.
 
-    `follow` is a regular expression with one group, the path of what the answer refers to (a page's own script); `then`
-    is the request for it, whose own path stands for nothing.
+    `follow` is a regular expression with one group, the path of something that the answer refers to (a page's own
+    script); `then` is the request for that path, and the path of `then` itself is ignored.
 
-    Exactly one of `equals` (whole body), `contains` (part of it) and `json` (a JSON object whose members must
-    all be in the answer with these values) may be given; without any, the status code alone must match. `headers` are
-    sent in addition, or instead of what would be sent: Host, Content-Type.
+    Exactly one of `equals` (whole body), `contains` (part of it) and `json` (a JSON object whose members must all be in
+    the answer with these values) may be given; without any, the status code alone must match. `headers` are sent too;
+    they replace headers of the same name that would be sent: Host, Content-Type.
     """
 
     path: str
@@ -128,7 +128,7 @@ class Request:
 class Edit:
     """A change of an app's source: every `find` in `file` (relative to the app) becomes `replace`.
 
-    `{n}` in `replace` is the number of the edit, so that each try edits to a text never built before.
+    `{n}` in `replace` is the number of the edit, so that each try writes a text that was never built before.
     """
 
     file: str
@@ -138,9 +138,9 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """What an app needs beside it, a database for one: a container of a base, reached at its own address.
+    """A service that an app needs beside it, for example a database: a container of a base with an address of its own.
 
-    Strategies named in `inside` carry it in the image of the app instead, and start it themselves.
+    Strategies named in `inside` carry the service in the image of the app instead and start it themselves.
     """
 
     name: str
@@ -154,7 +154,7 @@ class Service:
 
     @property
     def placeholder(self) -> str:
-        """What stands for its host:port in the values of the app's environment."""
+        """The placeholder for its host:port in the values of the app's environment."""
         return f"{{{self.name}}}"
 
 
@@ -188,12 +188,12 @@ class Strategy:
     path: Path
     rank: int  # order of rows in tables; the lowest is the reference others are compared to
     default: bool = True  # False: only with --strategy
-    fails: str = ""  # why its cells are expected to fail, of a strategy that is there to show that
+    fails: str = ""  # why its cells are expected to fail, if the strategy exists to show a failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A role an image is built from, as `variants/bases.toml` tells it.
+    """A role an image is built from, as `variants/bases.toml` defines it.
 
     Dockerfiles name it by a build argument with the upstream reference as default:
     `ARG BASE_OS_SLIM=debian:trixie-slim`, `FROM ${BASE_OS_SLIM}`.
@@ -237,7 +237,7 @@ class Cell:
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Every base that measuring the cell takes: of its stages, and of the services beside it."""
+        """Every base that is needed to measure the cell: the bases of its stages and of the services beside it."""
         return tuple(dict.fromkeys((*self.bases, *(service.base for service in self.beside))))
 
 
@@ -270,7 +270,7 @@ class Environment:
 
     @property
     def exact_facts(self) -> Mapping[str, str]:
-        """The facts that exact metrics depend on; of the engine its kind and minor version, without the patch level."""
+        """The facts that exact metrics depend on. The patch level of the engine is not one of them."""
         known = {name: self.facts[name] for name in EXACT_FACTS if name in self.facts}
         if "engine" in known:
             known["engine"] = re.sub(r"(\d+\.\d+)\S*", r"\1", known["engine"])
@@ -282,7 +282,7 @@ class Environment:
         return _fingerprint(self.exact_facts)
 
     def facts_of(self, metric: Metric) -> Mapping[str, str]:
-        """The facts that values of this metric depend on: only values with the same ones are compared."""
+        """The facts that values of this metric depend on: only values with the same facts are compared."""
         return self.exact_facts if metric.deterministic else self.facts
 
     def fingerprint_of(self, metric: Metric) -> str:
@@ -290,8 +290,8 @@ class Environment:
         return self.exact_fingerprint if metric.deterministic else self.fingerprint
 
 
-# What bytes and counts depend on: what images are made from, and what packs and counts them. A fact that is not in this
-# list (processor, memory, kernel, runtime, node, link …) changes durations only.
+# The facts that bytes and counts depend on: what images are made from, and what packs and counts them. A fact that is
+# not in this list (processor, memory, kernel, runtime, node, link …) changes durations only.
 EXACT_FACTS = ("architecture", "bases", "engine", "image store", "storage driver")
 
 

@@ -74,7 +74,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What one test reports: a metric of a cell, by what the run recorded."""
+    """What one test reports: a metric of a cell, as the run recorded it."""
 
     cell: Cell
     probe: str
@@ -105,7 +105,7 @@ class Recorded:
 
 
 class Replay:
-    """A timer that tells recorded durations: zero before a round, the recorded seconds after it."""
+    """A timer that replays recorded durations: zero before a round, the recorded seconds after it."""
 
     __name__ = "recorded by Tare"
 
@@ -120,7 +120,7 @@ class Replay:
 
 
 class BenchmarkSession:
-    """The state of one pytest session: the catalogue, what is selected, and the run once it is there."""
+    """The state of one pytest session: the catalogue, what is selected, and the run as soon as there is one."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -151,7 +151,7 @@ class BenchmarkSession:
         ]
 
     def _added(self, option: str, known: Sequence[str]) -> Sequence[str]:
-        """The names an option adds. Raises pytest.UsageError for one that is not known."""
+        """The names that an option adds. Raises pytest.UsageError for an unknown name."""
         names: Sequence[str] = self._config.getoption(option)
         for name in names:
             if name not in known:
@@ -183,7 +183,8 @@ class BenchmarkSession:
         )
         try:
             measure(job, self.settings, display)
-        except (KeyboardInterrupt, Exception) as error:  # whatever it is, the tables of what there is are worth having
+        # whatever the error is, the tables of the samples so far are worth having
+        except (KeyboardInterrupt, Exception) as error:
             if self.ending.folder is None:  # nothing could be measured, and there is nothing to show
                 raise
             if not isinstance(error, KeyboardInterrupt | TareError):
@@ -232,7 +233,7 @@ class Ending(Reporter):
     def __init__(self) -> None:
         self.display: Display | None = None
         self.folder: Path | None = None
-        self.exit_code: int | None = None  # None: what the tests say
+        self.exit_code: int | None = None  # None: the exit code that the tests give
         self.why = ""
         self._missed: Mapping[str, Sequence[str]] = {}
         self._seconds = 0.0
@@ -321,7 +322,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per cell and reported metric: durations where the test asks for `benchmark`, the others elsewhere."""
+    """One test per cell and reported metric: durations if it asks for `benchmark`, other metrics if it does not."""
     if "recorded" not in metafunc.fixturenames:
         return
     session = metafunc.config.stash[_STATE]
@@ -336,14 +337,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     recorded = Recorded(cell, probe.name, state, metric, timer, session)
                     name = f"{cell.id}-{probe.name}" + (f"-{state}" if len(probe.reports) > 1 else "")
                     marks = [getattr(pytest.mark, metrics[metric].group), pytest.mark.benchmark(timer=timer)]
-                    if why := cell.strategy.fails:  # strict: should it work after all, that is the failure
+                    if why := cell.strategy.fails:  # strict: if the cell works after all, the test fails
                         marks.append(pytest.mark.xfail(reason=why, strict=True))
                     parameters.append(pytest.param(recorded, id=name, marks=marks))
     metafunc.parametrize("recorded", parameters)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Tell what is wrong in apps/ and variants/: it may be why a cell that somebody looks for is not there."""
+    """Report what is wrong in apps/ and variants/: it may be why a cell that somebody looks for is missing."""
     display = Display()
     for problem in session.config.stash[_STATE].catalogue.problems:
         display.say(str(problem))
@@ -367,7 +368,7 @@ def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
             finally:
                 display.close()
         if state.ending.is_early:
-            session.items.clear()  # the tables say what there is
+            session.items.clear()  # the tables show what was measured
             config.option.verbose = _SILENT
         else:
             session.items[:] = [item for item in session.items if not _is_ours(item) or state.reached(item)]

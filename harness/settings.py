@@ -18,11 +18,11 @@ from typing import Self
 
 from harness.errors import UsageError
 
-LABEL = "dev.tare"  # every image, container and network of ours carries it; nothing else is ever touched
-IMAGE_PREFIX = "tare.local/"  # names of images we make; never a registry that could be asked for them
+LABEL = "dev.tare"  # every image, container and network of ours carries this label; nothing else is ever touched
+IMAGE_PREFIX = "tare.local/"  # begins the names of images that we make; no registry answers under this name
 
-# s: for how long indexes of packages and built images are used again. Longer than a run, so that no index is asked
-# for again between two timed builds.
+# s: for how long indexes of packages and built images are used again. It is longer than a run, so that no index is
+# fetched again between two timed builds.
 FRESH = 12 * 3_600
 
 _CHOICES = {
@@ -43,10 +43,10 @@ _ENGINE_KINDS = ("auto", "system", "private", "off")
 class EngineChoice:
     """Which engine may be used.
 
-    auto                      the engine that answers, else one of our own
+    auto                      the engine that answers, or an engine of our own if none answers
     system                    only the engine that answers
-    private                   only one of our own: the Docker of the release that the bases come from
-    private:26.1              only one of our own, of this version
+    private                   only an engine of our own: the Docker of the release that the bases come from
+    private:26.1              only an engine of our own, of this version
     private:26.1+containerd   the same, with containerd's image store
     off                       none
     """

@@ -1,8 +1,7 @@
 """TOML read with the line of every key, and mistakes collected instead of raised one by one.
 
-The standard library's tomllib is the only parser here, so a file means here what it means everywhere. It tells
-no positions (nor does tomlkit, which keeps the layout but not the lines), so they are found with its help: see
-`positions`.
+The standard library's tomllib is the only parser here, so a file means here what it means everywhere. tomllib reports
+no positions (and tomlkit keeps the layout but not the lines), so `positions` finds them with its help.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ _REQUIRED: Final[Any] = object()
 def positions(text: str) -> dict[Keys, int]:
     """Line (from 1) of the statement that first brings each key, table and list item of a valid document.
 
-    A document cut after a whole statement is a document, and one cut inside a statement is none. So each key
-    stands in the statement after which tomllib first knows it. Quadratic in lines: a few milliseconds for a
-    file people write, and asked for only when there is a mistake to report.
+    A document that is cut after a whole statement is valid; a document that is cut inside a statement is not. So each
+    key stands in the statement after which tomllib first knows it. Quadratic in lines: a few milliseconds for a file
+    people write, and asked for only when there is a mistake to report.
     """
     found: dict[Keys, int] = {}
     document = ""
@@ -59,7 +58,7 @@ def _walk(value: object, keys: Keys) -> Iterator[Keys]:
 
 
 class Document:
-    """A TOML file. Mistakes of meaning are added to `problems` as they are met, so that one reading tells all.
+    """A TOML file. Mistakes of meaning are added to `problems` as they are met, so that one reading reports them all.
 
     Raises CatalogueError if the file cannot be read or is not TOML.
     """
@@ -81,7 +80,7 @@ class Document:
         return sorted(self.problems, key=lambda error: error.line or 0)
 
     def line(self, keys: Keys) -> int | None:
-        """Line of the value, or of the nearest table around it that has one; None for what is in no table."""
+        """Line of the value, or of the nearest table around it that has one; None for a value in no table."""
         while keys and keys not in self._positions:
             keys = keys[:-1]
         return self._positions.get(keys)
@@ -96,13 +95,13 @@ class Document:
         what = what[:1].lower() + what[1:]
         if match and match["line"]:
             line, what = int(match["line"]), f"{what} (column {match['column']})"
-        else:  # at the end: the last line that says anything
+        else:  # at the end of the file: the last line that is not blank
             line = self._text.rstrip().count("\n") + 1
         return CatalogueError(f"not TOML: {what}", path=self.path, line=line, fix="Correct the syntax of this line.")
 
 
 class Table:
-    """One table of a document. Each key is asked for once; `close` reports those nobody asked for.
+    """One table of a document. Each key is asked for once; `close` reports the keys that nobody asked for.
 
     A value that is missing or wrong is a problem of the document, and a harmless stand-in is returned.
     """
@@ -184,7 +183,7 @@ class Table:
         return value
 
     def table(self, key: str) -> Table | None:
-        """None, and a problem, where it is not given."""
+        """None, and a problem, if it is not given."""
         value: dict[str, Any] | None = self._value(key, dict, f"a table, [{self._dotted(key)}]", None, _REQUIRED)
         return None if value is None else Table(self._document, (*self._keys, key), value)
 
@@ -213,7 +212,7 @@ class Table:
         return tuple(self._data)
 
     def rest(self) -> dict[str, Any]:
-        """What nobody asked for, as plain data. A key that looks like a misspelt one is a problem."""
+        """The keys that nobody asked for, as plain data. A key that looks like a misspelt one is a problem."""
         rest = {key: value for key, value in self._data.items() if key not in self._asked}
         for key in rest:
             if close := difflib.get_close_matches(key, self._asked, n=1, cutoff=0.85):
@@ -260,7 +259,7 @@ def read_text(path: Path) -> str:
 
 
 def suggest(word: str, known: Iterable[str], otherwise: str) -> str:
-    """`Did you mean …?` where something known is close, else the sentence `otherwise` with all that is known."""
+    """`Did you mean …?` if a known name is close, otherwise the sentence `otherwise` with all known names."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1)
     return f"Did you mean {close[0]}?" if close else f"{otherwise} {', '.join(known)}."

@@ -1,4 +1,4 @@
-"""Python's collector of cycles, held back where hundreds of thousands of objects are made and none is in a cycle."""
+"""Python's collector of cycles, held back while hundreds of thousands of objects without a cycle are made."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ran = True  # before the first of them
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """No collection meanwhile, in any thread; reference counts free what is dropped as ever.
+    """Within the block no thread collects cycles; reference counts still free objects as always.
 
-    The collector would go through all that is kept again and again, a fifth of the time of walking an image.
+    The collector would visit all living objects again and again, which takes a fifth of the time of walking an image.
     """
     global _holders, _ran
     with _guard:

@@ -1,4 +1,4 @@
-"""Files written whole: a reader, or the next run after a kill, sees the old file or the new one, never a half."""
+"""Files written whole: a reader, or the next run after a kill, sees the old file or the new file, never half a file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Whatever the harness starts is ended, also when the harness is: by Ctrl-C, SIGTERM, SIGHUP, an exception, kill -9.
+"""Ends whatever the harness started, however the harness ends: Ctrl-C, SIGTERM, SIGHUP, an exception, kill -9.
 
-A Keeper writes a record of a thing to its lease before the thing is made, and undoes the records in reverse order
-when it closes. A guardian, a small process in a session of its own, does so in its stead when the harness dies. And
-where the guardian died too, the next start sweeps up after both.
+A Keeper writes a record of a thing to its lease before the thing is made, and undoes the records in reverse order when
+it closes. A guardian, a small process in a session of its own, undoes them if the harness dies. If the guardian died
+too, the next start of a harness undoes what both left.
 
 Children are not given PR_SET_PDEATHSIG: it fires when the *thread* that started them ends.
 """
@@ -29,21 +29,22 @@ from harness.host.lease import Lease
 from harness.host.undo import COOKIE, Record, find_program, started
 
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-_LOCK_PATIENCE = 1.0  # s the guardian waits for the lock of a dead harness: a forked child may still hold it
+# s: how long the guardian waits for the lock of a dead harness, because a forked child may still hold it
+_LOCK_PATIENCE = 1.0
 
 
 class Scope:
     """Things that end together: registered before they are made, undone in reverse order by `close`."""
 
     def __init__(self, lease: Lease, token: str, outer: Scope | None = None) -> None:
-        self.token = token  # this keeper's alone, in names and labels
+        self.token = token  # belongs to this keeper alone; part of names and labels
         self._lease = lease
         self._outer = outer
         self._numbers: list[int] = []
         self._children: dict[int, subprocess.Popen[bytes]] = outer._children if outer else {}
 
     def scope(self) -> Scope:
-        """A scope within this one, that may be closed earlier; this one closes what is left of it."""
+        """A scope within this one. It may be closed earlier; otherwise this scope closes it."""
         return Scope(self._lease, self.token, self)
 
     def __enter__(self) -> Self:
@@ -72,7 +73,7 @@ class Scope:
 
         It is registered before the program runs: a shell waits for a line from us, and ends without one. At the
         end all processes of the session get SIGTERM and `grace` s, then SIGKILL; grace 0 kills at once.
-        Raises LabError where there is no such program.
+        Raises LabError if there is no such program.
         """
         program = find_program(command[0])
         if program is None:
@@ -111,7 +112,7 @@ class Scope:
         self.release(next(number for number, child in self._children.items() if child is process))
 
     def folder(self, path: Path) -> Path:
-        """Make a folder that is removed with all it holds. Raises LabError where it is there already."""
+        """Make a folder that is removed with all it holds. Raises LabError if it exists already."""
         if path.exists():
             raise LabError("the folder already exists", where=str(path), fix="Remove it.")
         self._add(Record(kind="folder", name=str(path.absolute())))
@@ -124,13 +125,13 @@ class Scope:
         return self.folder(parent / f"tare-{secrets.token_hex(4)}")
 
     def file(self, path: Path) -> int:
-        """Register a file that is not there yet; write it afterwards. Raises LabError where it is there already."""
+        """Register a file that is not there yet; write it afterwards. Raises LabError if it exists already."""
         if path.exists():
             raise LabError("the file already exists", where=str(path), fix="Remove it.")
         return self._add(Record(kind="file", name=str(path.absolute())))
 
     def shared_folder(self, path: Path) -> None:
-        """Make a folder where it is missing; removed at the end only if it is empty then."""
+        """Make a folder if it is missing; it is removed at the end only if it is empty then."""
         if not path.is_dir():
             self._add(Record(kind="empty", name=str(path)))
             path.mkdir(parents=True, exist_ok=True)
@@ -176,7 +177,7 @@ class Scope:
 
 
 class Keeper(Scope):
-    """The scope of a whole run, with its lease and its guardian. A context manager; `removed` tells what it undid.
+    """The scope of a whole run, with its lease and its guardian. A context manager; `removed` lists what it undid.
 
     While it is open, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, as Ctrl-C does, unless the
     program has handlers of its own for them.
@@ -194,7 +195,7 @@ class Keeper(Scope):
                 stdin=reading,
                 stdout=log,
                 stderr=log,
-                cwd=Path(__file__).parents[2],  # the package is found from here also where it is not installed
+                cwd=Path(__file__).parents[2],  # the package is found from here even if it is not installed
                 start_new_session=True,
             )
         os.close(reading)
@@ -249,7 +250,7 @@ def guard(path: Path, owner: int) -> None:
     if hasattr(os, "pidfd_open"):  # a child forked by the owner may hold the pipe open longer than the owner lives
         with contextlib.suppress(ProcessLookupError):
             watched.append(os.pidfd_open(owner))
-    if os.getppid() == owner:  # else it died before we came so far
+    if os.getppid() == owner:  # if not, it died before we came to this point
         select.select(watched, [], [])
     lease = Lease.take(path, patience=_LOCK_PATIENCE, force=True)
     if lease is not None:

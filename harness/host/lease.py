@@ -27,11 +27,11 @@ _FILES = ("folder", "file", "empty")  # kinds of records that outlive a reboot
 
 
 class Lease:
-    """The file of records: what is there to be undone, by number, in the order it was made."""
+    """The file of records: what must be undone, by number, in the order in which it was made."""
 
     def __init__(self, path: Path, descriptor: int, records: dict[int, Record]) -> None:
         self.path = path
-        self.log = path.with_suffix(".log")  # of the guardian; stays where something could not be undone
+        self.log = path.with_suffix(".log")  # the guardian's log; it stays if something could not be undone
         self.records = records
         self._descriptor = descriptor
         self._next = max(records, default=-1) + 1
@@ -53,9 +53,9 @@ class Lease:
 
     @classmethod
     def take(cls, path: Path, *, patience: float = 0.0, force: bool = False) -> Self | None:
-        """The lease of a dead owner; None where it lives (or cannot be told to be dead) or the file is gone.
+        """The lease of a dead owner; None if the owner lives (or may live) or if the file is gone.
 
-        `force` is for who knows that the owner is dead: it goes on without the lock when `patience` s have passed.
+        A caller that knows that the owner is dead sets `force`: then it goes on without the lock after `patience` s.
         """
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
@@ -115,7 +115,7 @@ class Lease:
         return removed
 
     def close(self) -> None:
-        """Remove the file (and the guardian's log) where nothing is left to undo, and let go of it."""
+        """Remove the file (and the guardian's log) if nothing is left to undo, and release the lock."""
         with self._guard:
             if not self.records:
                 self.path.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ class Lease:
 
 
 def boot_id() -> str:
-    """Identity of the running kernel's boot; "" where the system does not tell."""
+    """Identity of the running kernel's boot; "" if the system does not say."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -138,7 +138,7 @@ def boot_id() -> str:
 
 
 def _parse(lines: Iterable[str]) -> tuple[str, dict[int, Record]]:
-    """Boot id and the records not undone. A torn last line is of a thing that was never made."""
+    """Boot id and the records not undone. A torn last line belongs to a thing that was never made."""
     boot = ""
     records: dict[int, Record] = {}
     for line in lines:

@@ -1,8 +1,8 @@
 """A private network on this machine: a bridge with a free /24, for the private engine's containers and the nodes.
 
-No firewall rule and no sysctl is touched. So there is no way out of it but this host's own address on the bridge:
-depot and registry listen there. Where the host's firewall filters bridged frames (a system Docker does), two
-guests may not reach each other; host and guests do.
+No firewall rule and no sysctl is touched. So guests reach nothing but this host's own address on the bridge, where
+depot and registry listen. If the host's firewall filters bridged frames (a system Docker does), two guests may not
+reach each other, but host and guests still do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21  # capability.h
 class Network:
     """A bridge `tare<hex>` with a /24: this host has .1, nodes .2–.120, the private engine's containers .128/25.
 
-    Raises LabError where that is `impossible` or the kernel refuses. A context manager.
+    Raises LabError if that is `impossible` or if the kernel refuses. A context manager.
     """
 
     def __init__(self, keeper: Scope) -> None:
@@ -43,10 +43,11 @@ class Network:
         self._scope.link(self.bridge)
         try:
             self.subnet = free_subnet(used_networks())
-            self.address = str(self.subnet[1])  # this host's
+            self.address = str(self.subnet[1])  # the address of this host
             self.containers = str(list(self.subnet.subnets(prefixlen_diff=1))[1])  # dockerd's --fixed-cidr
-            # An address of its own: without, a bridge takes the lowest of its ports', which changes as containers come
-            # and go, and whoever had learnt the old one talks to nobody until its neighbour entry expires.
+            # The bridge gets a hardware address of its own. Otherwise it takes the lowest address of its ports, which
+            # changes as containers come and go, and a guest that has learnt the old address reaches nobody until its
+            # neighbour entry expires.
             run("ip", "link", "add", self.bridge, "address", _hardware_address(), "type", "bridge")
             run("ip", "address", "add", f"{self.address}/{self.subnet.prefixlen}", "dev", self.bridge)
             run("ip", "link", "set", self.bridge, "up")
@@ -62,7 +63,7 @@ class Network:
 
     @staticmethod
     def impossible() -> str:
-        """Why there can be no network of our own here; "" where there can."""
+        """Why there can be no network of our own here; "" if there can be."""
         if not Path("/proc/self/status").exists():
             return "this is not Linux"
         if not capable(CAP_NET_ADMIN):
@@ -70,7 +71,7 @@ class Network:
         return "" if find_program("ip") else "the program ip is missing (Debian and Ubuntu: iproute2)"
 
     def allocate(self) -> str:
-        """An address for a node, until it is released. Raises LabError where all are taken."""
+        """An address for a node, until it is released. Raises LabError if all are taken."""
         with self._guard:
             for number in range(2, _LAST_NODE + 1):
                 address = str(self.subnet[number])
@@ -94,7 +95,7 @@ def _hardware_address() -> str:
 def free_subnet(used: Iterable[IPv4Network]) -> IPv4Network:
     """A private /24 that overlaps none of `used`, at random, so that two harnesses hardly ever pick the same.
 
-    Raises LabError where none is found.
+    Raises LabError if none is found.
     """
     used = tuple(used)
     for private in _PRIVATE:
@@ -108,7 +109,7 @@ def free_subnet(used: Iterable[IPv4Network]) -> IPv4Network:
 
 
 def used_networks() -> list[IPv4Network]:
-    """Every IPv4 network this host has an address in or a route to, but for the default route."""
+    """Every IPv4 network this host has an address in or a route to, except the default route."""
     links = json.loads(run("ip", "-json", "-4", "address", "show") or "[]")
     routes = json.loads(run("ip", "-json", "-4", "route", "show", "table", "all") or "[]")
     found = [f"{address['local']}/{address['prefixlen']}" for link in links for address in link.get("addr_info", ())]

@@ -15,7 +15,7 @@ from harness.host.undo import find_program
 
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by invoke-rc.d and deb-systemd-invoke before they start a service
 _FORBID = "#!/bin/sh\n# by Tare, while it installs a package: services are not to be started\nexit 101\n"
-_PATIENCE = 1200.0  # s for an installation, the wait for another apt included
+_PATIENCE = 1200.0  # s for an installation, including the wait for another apt
 _OPTIONS = ("-o", "DPkg::Lock::Timeout=300", "-q", "-y", "--no-install-recommends")
 _OS_RELEASE = Path("/etc/os-release")
 
@@ -23,11 +23,11 @@ _OS_RELEASE = Path("/etc/os-release")
 def ensure(
     packages: Mapping[str, str], *, announce: Callable[[str], None], keeper: Scope | None = None
 ) -> dict[str, str]:
-    """Paths of programs (program → Debian package), installed through apt where they are missing.
+    """Paths of programs (program → Debian package), installed through apt if they are missing.
 
-    Starts no service. Says what was installed in one line. With a keeper, the file that forbids services is removed
-    also if the harness is killed meanwhile. Raises LabError with the command to type where that is not for us to do
-    (no root, no Debian or Ubuntu) or apt fails.
+    Starts no service. Prints one line that says what was installed. With a keeper, the file that forbids services is
+    removed also if the harness is killed meanwhile. Raises LabError with the command to type if Tare may not install
+    here (no root, no Debian or Ubuntu) or if apt fails.
     """
     wanted = sorted({package for program, package in packages.items() if not find_program(program)})
     if wanted:
@@ -42,7 +42,7 @@ def ensure(
 
 
 def installable() -> str:
-    """Why packages cannot be installed by us here; "" where they can."""
+    """Why Tare cannot install packages here; "" if it can."""
     if not is_debian():
         return "this is neither Debian nor Ubuntu"
     return "" if os.geteuid() == 0 else "it takes root"
@@ -117,7 +117,7 @@ def _apt(verb: str, *packages: str) -> str:
 
 @contextlib.contextmanager
 def _no_services(keeper: Scope | None) -> Iterator[None]:
-    """Have dpkg start no service meanwhile. A policy that is there already is left to decide."""
+    """Have dpkg start no service within the block. If the machine has a policy already, that policy decides."""
     if POLICY.exists():
         yield
         return

@@ -2,7 +2,7 @@
 
 The busy share is taken from the kernel's *idle* time, which Linux keeps exactly between interrupts, and not from its
 busy time, which it samples at ticks. /proc/stat rounds to 10 ms, so a share over `window` seconds is known to
-10 ms ÷ (window × processors): `window_for` is the shortest window that can tell a limit from zero.
+10 ms ÷ (window × processors): `window_for` is the shortest window that can distinguish a limit from zero.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ProcessorTimes:
         capacity = (self.at - earlier.at) * self.processors
         idle = self.idle - earlier.idle
         steal = self.steal - earlier.steal
-        # Rounding, a changed number of processors and the two clocks may carry it past either end.
+        # Rounding, a changed number of processors and the two clocks may push the share below 0 or above 1.
         others = capacity - idle - steal - (self.own - earlier.own)
         return Use(capacity, min(max(others, 0.0), capacity), min(max(steal, 0.0), capacity))
 
@@ -81,7 +81,7 @@ def parse_proc_stat(text: str, *, at: float, own: float) -> ProcessorTimes:
 
 
 def read() -> ProcessorTimes | None:
-    """The processors now; None where there is no /proc/stat."""
+    """The processors now; None if there is no /proc/stat."""
     try:
         with _PROC_STAT.open() as file:
             text = file.read()
@@ -91,7 +91,7 @@ def read() -> ProcessorTimes | None:
 
 
 def average_share() -> float:
-    """One-minute load average per processor, at most 1: all that is known where there is no /proc/stat."""
+    """One-minute load average per processor, at most 1: all that is known if there is no /proc/stat."""
     try:
         return min(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
     except (OSError, AttributeError):
@@ -114,11 +114,11 @@ def busy_share(window: float = 0.1) -> float:
 
 
 class Monitor:
-    """Knows whether the machine is quiet, without sleeping where that can be had from the gaps between tries.
+    """Knows whether the machine is quiet. It does not sleep if the gaps between tries already show it.
 
     Call `mark` when a try has ended and `wait` before the next one. The time between is a gap in which only others
-    should run; the gaps of the last `fresh` seconds are pooled until they make a window, so that short tries in a row
-    pay for one window every now and then and not for one each. A gap that looks busy is followed by whole windows.
+    should run; the gaps of the last `fresh` seconds are pooled until they make a window, so that many short tries in a
+    row need one window now and then, and not one window each. A gap that looks busy is followed by whole windows.
     """
 
     def __init__(self, *, limit: float = LIMIT, fresh: float = 5.0) -> None:
@@ -152,7 +152,7 @@ class Monitor:
         return Quiet(time.monotonic() - started, use.busy_share, use.busy_share <= self.limit, use.steal_share)
 
     def _pooled(self) -> Use:
-        """What happened in the fresh gaps, the one since the last reading included; the reading moves on."""
+        """What happened in the fresh gaps, including the gap since the last reading; a new gap begins."""
         now = read()
         if now is not None and self._last is not None:
             self._gaps.append((now.at, now.since(self._last)))

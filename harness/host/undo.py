@@ -1,8 +1,8 @@
-"""How each kind of thing the harness makes is made undone. Used by the keeper, its guardian and the sweep.
+"""How the harness undoes each kind of thing that it makes. Used by the keeper, its guardian and the sweep.
 
-Every function takes a Record, returns True where something was there and is gone now and False where it was gone
-already (so undoing twice is harmless), and raises where something is left. All are bounded in time. Only the
-standard library is imported, so that the guardian starts fast.
+Every function takes a Record, returns True if something was there and is gone now, returns False if it was gone already
+(so undoing twice is harmless), and raises if something is left. All are bounded in time. Only the standard library is
+imported, so that the guardian starts fast.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from typing import Any
 PROC = Path("/proc")
 NET = Path("/sys/class/net")
 CGROUPS = Path("/sys/fs/cgroup")
-COOKIE = "TARE_KEEPER"  # in the environment of what a keeper spawns: tells our orphans from a recycled pid's
+# in the environment of what a keeper spawns: distinguishes our orphans from the process of a recycled pid
+COOKIE = "TARE_KEEPER"
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's PATH
 
-_PATIENCE = 10.0  # s a killed process, a busy cgroup or one command may take to be gone
+_PATIENCE = 10.0  # s: how long a killed process, a busy cgroup or one command may take to end
 _FOLDER_PATIENCE = 120.0  # s; a data root may hold a million files
 
 
@@ -54,12 +55,12 @@ def undo(record: Record) -> bool:
 
 
 def find_program(name: str) -> str | None:
-    """Path of a program, looked for in the sbin folders too; None where it is not installed."""
+    """Path of a program, looked for in the sbin folders too; None if it is not installed."""
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH") or os.defpath, *SBIN)))
 
 
 def started(pid: int) -> str:
-    """When a process started (opaque, unique per pid and boot); "" where it is gone or a zombie."""
+    """When a process started (opaque, unique per pid and boot); "" if it is gone or a zombie."""
     if not PROC.is_dir():  # macOS
         return run("ps", "-o", "lstart=", "-p", str(pid), check=False).strip()
     status = _status(pid)
@@ -109,7 +110,7 @@ def _status(pid: int) -> tuple[str, int, str] | None:
 def _members(record: Record) -> dict[int, str]:
     """Living processes of the record's session with their start times.
 
-    Once its leader is gone, the session's number may be another's: then only processes with our cookie count.
+    Once its leader is gone, another session may have its number: then only processes with our cookie count.
     """
     leader = started(record.pid) == record.start
     members = {record.pid: record.start} if leader else {}
@@ -131,7 +132,7 @@ def _process(record: Record) -> bool:
         return False
 
     def alive() -> dict[int, str]:
-        # what the session had at first is remembered: with its leader gone it could not be told from others'
+        # the first processes of the session are remembered: once its leader is gone, they could be anybody's
         targets.update(_members(record))
         return {pid: start for pid, start in targets.items() if started(pid) == start}
 
@@ -180,7 +181,7 @@ def _folder(record: Record) -> bool:
         return False
     _mount(record)
     if left := mounts_below(path):
-        raise OSError(f"still mounted: {left[0]}")  # what lies behind a mount is not ours to remove
+        raise OSError(f"still mounted: {left[0]}")  # the files behind a mount are not ours to remove
     run("rm", "-rf", "--", str(path), timeout=_FOLDER_PATIENCE)
     return True
 
@@ -194,7 +195,7 @@ def _file(record: Record) -> bool:
 
 
 def _empty(record: Record) -> bool:
-    """A folder that others may have come to use: removed only where it is empty."""
+    """A folder that others may use by now: it is removed only if it is empty."""
     try:
         Path(record.name).rmdir()
     except OSError:
@@ -235,7 +236,7 @@ def _objects(record: Record) -> bool:
     if not record.label:
         raise ValueError("no label")
     if record.name.startswith("unix://") and not Path(record.name[7:]).exists():
-        return False  # the engine is gone, and what it ran with it
+        return False  # the engine is gone, and its containers with it
     marked = {"label": record.label}
     found = False
     options: dict[str, Any] = {**kwargs_from_env(), "base_url": record.name, "timeout": int(_PATIENCE)}
@@ -269,7 +270,7 @@ _STEPS: dict[str, Callable[[Record], bool]] = {
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Ask every 5 ms; False where `seconds` pass without a yes."""
+    """Ask every 5 ms; False if `seconds` pass without a yes."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -279,7 +280,7 @@ def _until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def run(program: str, *arguments: str, check: bool = True, timeout: float = _PATIENCE) -> str:
-    """Output of a command (its message where it failed). Raises OSError with its message where `check` is set."""
+    """Output of a command, or its message if it failed. With `check`, a failure raises OSError with the message."""
     done = subprocess.run(
         [find_program(program) or program, *arguments],
         stdin=subprocess.DEVNULL,
