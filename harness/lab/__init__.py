@@ -1,1 +1,1 @@
-"""The equipment of a run: bases, depot, registry, link, node, stage; and what ends it all again."""
+"""The equipment of a run: bases, depot, registry, link, node, stage; and the code that ends all of it."""

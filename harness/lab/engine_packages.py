@@ -27,7 +27,7 @@ from harness.lab.apt.root import Apt, Isolated
 from harness.lab.bases.maker import architecture
 from harness.settings import ENGINE_RELEASES
 
-_FORMAT = 1  # of the folder; raise it and what was unpacked is unpacked anew
+_FORMAT = 1  # the version of the folder; if it is raised, engines are unpacked anew
 _RECORD = "made.json"
 # package → the programs and libraries that are taken from it
 _WANTED = {
@@ -36,9 +36,9 @@ _WANTED = {
     "runc": ("runc",),
     "pigz": ("pigz",),
 }
-# What pigz of a release needs that other releases do not have. It is searched by pigz alone.
+# Libraries that pigz of a release needs and other releases do not have. Only pigz looks for libraries here.
 _LIBRARIES = {"forky": {"libzopfli1": ("libzopfli.so.1",)}}
-# Releases that are not out yet: a mirror that stands still has lists of them which are past their date.
+# Releases that are not published yet: a mirror that is no longer updated has expired lists of them.
 _UNRELEASED = ("forky",)
 _FOLDERS = ("usr/bin/", "usr/sbin/", "usr/lib/")
 
@@ -52,7 +52,7 @@ class EnginePackages:
         self._announce = announce
 
     def at_hand(self, release: str) -> Programs | None:
-        """What is unpacked already; None if nothing is, or if it does not run here."""
+        """The engine that is unpacked already; None if there is none, or if it does not run here."""
         try:
             record = json.loads((self._folder / release / _RECORD).read_bytes())
             fits = (record["format"], record["architecture"]) == (_FORMAT, architecture())
@@ -64,7 +64,7 @@ class EnginePackages:
     def programs(self, release: str) -> Programs:
         """The engine of a Debian release, fetched if it is not unpacked yet.
 
-        Raises LabError if the packages cannot be had, or if what is in them does not run on this machine.
+        Raises LabError if the packages cannot be fetched, or if the programs in them do not run on this machine.
         """
         if found := self.at_hand(release):
             return found
@@ -115,7 +115,7 @@ def take(deb: Path, names: Iterable[str], folder: Path) -> None:
     """Copy the named regular files of a package's program and library folders into `folder`.
 
     A library is named without the end of its version: libzopfli.so.1 takes libzopfli.so.1.0.3. Raises LabError if the
-    package lacks one, or if it is no package.
+    package lacks a file, or if it is not a package.
     """
     missing = set(names)
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as read:
@@ -143,13 +143,13 @@ def take(deb: Path, names: Iterable[str], folder: Path) -> None:
 
 
 def _named(name: str, wanted: Iterable[str]) -> str:
-    """Which of `wanted` a file is; "" if it is none."""
+    """The name in `wanted` that a file belongs to; "" if there is none."""
     return next((one for one in wanted if name == one or (".so." in one and name.startswith(f"{one}."))), "")
 
 
 def _finish(folder: Path) -> None:
     """Leave out what cannot run here, and make pigz answer to the name that engines know."""
-    if not says(folder / "runc", "--version"):  # it needs a newer C library; this machine's runc is used
+    if not says(folder / "runc", "--version"):  # it needs a newer C library; the runc of this machine is used
         (folder / "runc").unlink()
     (folder / "lib").mkdir()
     for library in folder.glob("*.so.*"):

@@ -5,8 +5,8 @@
     <cache>/shelf/<key>/blobs/<hex>     its blobs, hard links into the registry's storage
     <cache>/shelf/<key>/notes/<name>    what was found out about it
 
-The key is a digest of everything an image is made of. What no key can tell is what packages an index would give
-today; so an image is kept no longer than the depot serves an index without asking. The layout of a storage is that
+The key is a digest of everything an image is made of. No key can contain the packages that an index would give today,
+so an image is kept no longer than the depot serves an index without fetching it again. The layout of a storage is that
 of docker-registry's filesystem driver, version 2 (registry/storage/paths.go of distribution/distribution).
 """
 
@@ -26,14 +26,15 @@ from pathlib import Path
 from harness.host.files import replace_file
 from harness.settings import FRESH
 
-_FORMAT = 2  # of the folder; raise it and what is kept is forgotten
+_FORMAT = 2  # the version of the folder; if it is raised, kept images are forgotten
 _STORE = Path("docker/registry/v2")
-_DIGESTS = (Path("_manifests/revisions/sha256"), Path("_layers/sha256"))  # folders named by what a repository holds
+# folders that are named by the content of a repository
+_DIGESTS = (Path("_manifests/revisions/sha256"), Path("_layers/sha256"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A kept image. `at` is when it was built, Unix time; `log` what its build said."""
+    """A kept image. `at` is when it was built, Unix time; `log` is what its build printed."""
 
     image: str  # id
     diff_ids: tuple[str, ...]
@@ -42,7 +43,7 @@ class Kept:
 
 
 def key_of(parts: Iterable[bytes | str]) -> str:
-    """A digest of the parts in their order, each told apart from the next."""
+    """A digest of the parts in their order; where a part ends makes a difference."""
     digest = hashlib.sha256(f"{_FORMAT}\n".encode())
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -54,13 +55,13 @@ def key_of(parts: Iterable[bytes | str]) -> str:
 class Shelf:
     """Images kept in `folder` beside a registry's `storage`, which is on the same file system.
 
-    Nothing here raises for a disk that refuses: an image that is not kept is built.
+    A disk that refuses raises nothing here: an image that is not kept is built.
     """
 
     def __init__(self, folder: Path, storage: Path) -> None:
         self._folder = folder
         self._storage = storage / _STORE
-        self._sound: set[str] = set()  # blobs that have been read; each is there once, however many cells have it
+        self._sound: set[str] = set()  # blobs that have been checked; each is stored once, however many cells have it
         with contextlib.suppress(OSError):
             for entry in list(folder.iterdir()):
                 if _read(entry) is None:
@@ -70,7 +71,7 @@ class Shelf:
         return _read(self._folder / key) is not None
 
     def put(self, key: str, repository: str, kept: Kept) -> bool:
-        """Keep what the registry has of a repository; whether that went well."""
+        """Keep a repository of the registry; returns whether that went well."""
         entry = self._folder / key
         new = self._folder / f"{key}.{secrets.token_hex(4)}.new"
         try:
@@ -87,7 +88,7 @@ class Shelf:
         return True
 
     def take(self, key: str, repository: str) -> Kept | None:
-        """Give the registry what is kept; None where nothing is, or it cannot be read."""
+        """Give the kept repository to the registry; None if nothing is kept, or if it cannot be read."""
         entry = self._folder / key
         kept = _read(entry)
         if kept is None:
@@ -105,9 +106,9 @@ class Shelf:
         return kept
 
     def sound(self, repository: str) -> bool:
-        """Whether every blob that the registry has of a repository still has the content that it is named by.
+        """Whether every blob of a repository still has the content that its name promises.
 
-        One that has not is taken away, or a push would find it there and leave it.
+        A blob that does not is removed, because a push would find it there and leave it.
         """
         try:
             for name in _held(self._repository(repository)):
@@ -127,14 +128,14 @@ class Shelf:
         shutil.rmtree(self._folder / key, ignore_errors=True)
 
     def note(self, key: str, name: str) -> bytes | None:
-        """What `add` has kept of this name with the image, None where there is nothing."""
+        """What `add` has kept under this name with the image; None if there is nothing."""
         entry = self._folder / key
         with contextlib.suppress(OSError):
             return (entry / "notes" / name).read_bytes() if _read(entry) else None
         return None
 
     def add(self, key: str, name: str, data: bytes) -> None:
-        """Keep something with an image that is kept; without the image nothing is kept."""
+        """Keep something with a kept image; without the image nothing is kept."""
         image = self._folder / key
         if not image.is_dir():
             return
@@ -156,7 +157,7 @@ def _held(repository: Path) -> Iterator[str]:
 
 
 def _read(entry: Path) -> Kept | None:
-    """What an entry says; None where it is no longer to be used, or never was."""
+    """The content of an entry; None if it must not be used any more, or never could be."""
     try:
         record = json.loads((entry / "record.json").read_text(encoding="utf-8"))
         kept = Kept(

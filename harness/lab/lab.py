@@ -56,22 +56,22 @@ class Lab:
     engine: Engine
     depot: Depot | None
     registry: Registry
-    shelf: Shelf | None  # None where every image is to be built
+    shelf: Shelf | None  # None if every image has to be built
     nodes: Nodes
     store: Bases
-    bases: dict[str, BaseImage | BaseUnavailable]  # those that were made or found so far, by role
+    bases: dict[str, BaseImage | BaseUnavailable]  # the bases that were made or found so far, by role
     test_bed: TestBed
     services: Services
     security: Security
     files: KnownFiles
-    no_tool: str  # why there is no tool image; "" where there is one
+    no_tool: str  # why there is no tool image; "" if there is one
     unseen: str  # why the engine does not see files of this machine; "" if it does
     monitor: Monitor
     bind: str
     notes: dict[str, str]
 
     def have_bases(self, cells: Iterable[Cell], state: RunState) -> None:
-        """Make or find the bases of the cells that are missing. One that cannot be had is kept as its reason."""
+        """Make or find the bases of the cells that are missing. If a base is not available, the reason is kept."""
         missing = sorted(_roles(cells) - self.bases.keys())
         if missing:
             self.bases.update(self.store.ensure(missing, self.engine))
@@ -80,12 +80,14 @@ class Lab:
 
     @property
     def may_prune(self) -> bool:
-        """Whether the build cache is ours to empty. A user's engine builds without cache instead."""
+        """Whether Tare may empty the build cache. A user's engine builds without cache instead."""
         return self.engine.info.origin == "private"
 
     @property
     def build_network(self) -> str:
-        """Without a depot builds fetch directly, which only the host's own network can."""
+        """The network that builds use. Without a depot they fetch packages directly, which only the host's own network
+        can do.
+        """
         return "default" if self.depot or self.engine.info.origin == "system" else "host"
 
     @property
@@ -95,7 +97,7 @@ class Lab:
 
     @contextmanager
     def apart(self) -> Iterator[Lab]:
-        """This lab with a test bed of its own, for work that is done beside other work."""
+        """This lab with another test bed, for work that runs beside other work."""
         test_bed = self.test_bed.another()
         try:
             yield replace(self, test_bed=test_bed)
@@ -103,7 +105,7 @@ class Lab:
             test_bed.close()
 
     def drop_page_cache(self) -> bool:
-        """Write back and drop what the kernel caches of files; False where that is not possible."""
+        """Write back and drop what the kernel caches of files; False if that is not possible."""
         if not (self.engine.info.local and can_drop_page_cache()):
             return False
         os.sync()
@@ -127,9 +129,10 @@ def open_lab(
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
-    """Open everything the cells need. Raises EngineUnavailable or LabError; a base that cannot be had is kept as its
-    reason and fails only the cells that name it. `lazily`: the bases of cells come with Lab.have_bases. Track "pinned"
-    goes on with the bases there are; "floating" takes today's, and keeps them apart from the bases of other runs."""
+    """Open everything the cells need. Raises EngineUnavailable or LabError; a base that is not available fails only the
+    cells that name it. `lazily`: the bases of cells come with Lab.have_bases. Track "pinned" goes on with the bases
+    there are; "floating" takes today's, and keeps them apart from the bases of other runs.
+    """
     cells = tuple(cells)
     notes: dict[str, str] = {}
     with ExitStack() as stack:
@@ -168,17 +171,18 @@ def open_lab(
                 registry=registry.push,
             )
             wanted = {TOOL_BASE}
-            # a node in a container is only needed where namespaces of our own cannot be had
+            # a node in a container is needed only if we cannot have namespaces of our own
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 wanted.add(_DIND_BASE)
-            # an A/B of kept images goes on with the bases of its night: only services still stand on one
+            # an A/B of kept images uses the bases of its night: only its services still need one
             anew = track == "floating" and not all(cell.archive for cell in cells)
-            if anew or not lazily:  # bases that are made anew on one day must be made at once, to fit together
+            # bases that are made anew on one day must be made together, so that they fit together
+            if anew or not lazily:
                 wanted |= _roles(cells)
             bases = store.ensure(sorted(wanted), engine, refresh=anew)
-            if not isinstance(bases[TOOL_BASE], BaseImage):  # any other base may stand in for it
+            if not isinstance(bases[TOOL_BASE], BaseImage):  # any other base can replace it
                 bases |= store.ensure(sorted(_roles(cells) - bases.keys()), engine)
-            # the bases of cells are loaded where a cell first needs them, side by side with work that needs none
+            # the bases of cells are loaded when a cell first needs them, side by side with work that needs none
             store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
             tool, holder = _tool(settings, engine, catalogue, store, bases)
@@ -226,7 +230,7 @@ def open_lab(
 
 
 def _keep(roots: KeptRoots, engine: Engine, state: RunState, say: Callable[[str], None]) -> None:
-    """Keep the images of our own engine where a later run may have use for them; else it ends with all it has."""
+    """Keep the images of our own engine if a later run may use them; otherwise they are removed with the engine."""
     if state.lasting and engine.info.origin == "private":
         say("keeping the images of this run's engine for the next run")
         if not roots.keep(engine, state.lasting):
@@ -243,8 +247,8 @@ def _network(keeper: Keeper, stack: ExitStack, notes: dict[str, str]) -> Network
 def _unseen(settings: Settings, engine: DockerEngine, notes: dict[str, str], say: Callable[[str], None]) -> str:
     """Why the engine does not see files of this machine; "" if it does, or if it is on another machine anyway.
 
-    An engine that seems to be here and is not is taken for one elsewhere from now on: the page cache of this machine is
-    not its page cache. One of our own is our own child, in our own root folder.
+    An engine that seems to be here and is not is treated as an engine on another machine from now on, because it does
+    not use the page cache of this machine. An engine of our own is our child process, in our own root folder.
     """
     if engine.info.origin != "system" or not engine.info.local:
         return ""
@@ -284,7 +288,7 @@ def _depot(
 
 
 def _shelf(settings: Settings, registry: Registry, depot: Depot | None) -> Shelf | None:
-    """Without a depot, whose indexes hold for some hours, an image built anew may differ at any time."""
+    """Without a depot, which keeps its indexes for some hours, an image that is built anew may differ at any time."""
     if settings.images == "anew" or depot is None:
         return None
     return Shelf(settings.cache / "shelf", registry.storage)
@@ -306,9 +310,10 @@ def _tool(
     store: Bases,
     bases: Mapping[str, BaseImage | BaseUnavailable],
 ) -> tuple[str, Holder]:
-    """Why there is no tool image ("" where there is), and what holds the test bed open.
+    """Why there is no tool image ("" if there is one), and what holds the test bed open.
 
-    Without the tool's base nothing but floor and memory is lost: any base with a shell can hold a test bed open.
+    Without the tool's base only floor and memory are not measured, because any base with a shell can hold a test bed
+    open.
     """
     base = bases[TOOL_BASE]
     if isinstance(base, BaseImage):
@@ -323,10 +328,10 @@ def _tool(
 
 @contextmanager
 def _claimed(settings: Settings, engine: Engine) -> Iterator[None]:
-    """Use a user's engine alone among harnesses, and leave nothing of ours in it.
+    """Use a user's engine as the only harness, and leave nothing of ours in it.
 
-    Alone, because cells are measured one at a time; so whatever carries our label at the start is what a killed run
-    has left. Raises LabError where another harness uses the engine.
+    Only one harness may use it, because cells are measured one at a time. So everything that carries our label at the
+    start was left by a killed run. Raises LabError if another harness uses the engine.
     """
     name = hashlib.sha256(engine.info.endpoint.encode()).hexdigest()[:12]
     path = settings.cache / "leases" / f"engine-{name}.lock"
@@ -350,5 +355,5 @@ def _forget(engine: Engine) -> None:
     for container in engine.containers():
         engine.remove(container)
     for image in engine.images():
-        with contextlib.suppress(EngineError):  # an image that a container of the user's stands on
+        with contextlib.suppress(EngineError):  # an image that a container of the user is made from
             engine.remove_image(image)

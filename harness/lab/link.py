@@ -2,7 +2,7 @@
 
 The wire is a TCP proxy (proxy.py) in a process of its own, so that the harness's own work never disturbs it; it needs
 no root and works wherever a socket does. What is shaped is *payload*: the bytes inside TCP. A real link of the same
-nominal speed carries 4 to 6 % less, for its frames and headers.
+nominal speed carries 4 to 6 % less, because of its frames and headers.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Link:
     """A link to `target` ("host:port") that listens on the address `bind`, as a context manager.
 
     `megabits` is the bandwidth from target to client in Mbit/s of payload, `up_megabits` the other direction
-    (unlimited where not given), `rtt` the round-trip time added, s. Raises LabError where it cannot start.
+    (unlimited if not given), `rtt` the round-trip time added, s. Raises LabError if it cannot start.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Link:
         self._running.close()
 
     def counters(self) -> Counters:
-        """What has gone through by now. Raises LabError where the link is gone."""
+        """What has passed through so far. Raises LabError if the link is gone."""
         try:
             said = self._ask()
         except (OSError, ValueError) as error:

@@ -1,8 +1,8 @@
-"""Where an engine is, proved and not guessed: whether it runs on this kernel, sees this machine's files, and has
+"""Where an engine is, by proof: whether it runs on this kernel, sees this machine's files, and has
 containers whose addresses lead from here to them.
 
-Who is at the other end of a socket proves nothing: a socket that ssh or a VM's agent forwards has a process of this
-machine at its end. So the tool is asked in a container of the engine: it says which boot of which kernel it runs on
+The process at the other end of a socket proves nothing: ssh or the agent of a VM may forward the socket, and they run
+on this machine. So the tool is asked in a container of the engine: it reports the boot id of the kernel that it runs on
 (/proc/sys/kernel/random/boot_id, random(4)), it is brought in from a folder of this machine, and it answers at its
 address.
 """
@@ -19,7 +19,7 @@ from harness.errors import EngineError
 from harness.lab.test_bed import FLOOR_PORT, PROGRAM, TOOL_IMAGE, tool_program
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_PATIENCE = 5.0  # s for the first answer at the address
+_PATIENCE = 5.0  # s until the first answer at the address
 _SILENCE = 0.5  # s for one try
 _POLL = 0.02  # s
 
@@ -71,8 +71,8 @@ def _kernel(said: str) -> str:
 
 
 def _brought(engine: Engine, container: str, expected: str) -> str:
-    """Whether a program of this machine runs in the container: an engine with another root folder mounts an empty
-    folder in its place, and says nothing.
+    """Whether a program of this machine runs in the container: an engine with another root folder silently mounts an
+    empty folder in its place.
     """
     found = engine.run_in(container, [PROGRAM, "boot"])
     same = found.exit_code == 0 and found.output.strip() == expected.strip()

@@ -28,8 +28,8 @@ from harness.host.undo import run
 from harness.settings import LABEL, Settings
 
 _KINDS = ("namespace", "dind", "layers")
-_MEMORY_SHARE = 0.5  # of the memory that is free: images in it, and room for what runs
-_MEMORY_LEAST = 1 << 30  # B; with less than that, data goes to disk
+_MEMORY_SHARE = 0.5  # share of the free memory: for images, and for the processes that run
+_MEMORY_LEAST = 1 << 30  # B; if less is free, data goes to disk
 _TIMEOUT = 30.0  # s for a node to answer; it takes 0.3 (dind: 1.3) on an idle machine
 _POLL = 0.005  # s
 _OWN = Programs()  # this machine's
@@ -45,7 +45,7 @@ ip route add default via "$gateway"
 exec "$@"
 """
 
-# What dockerd needs in a container that is not privileged; with seccomp and AppArmor unconfined.
+# Capabilities that dockerd needs in a container that is not privileged, with seccomp and AppArmor unconfined.
 _DIND_CAPABILITIES = "SYS_ADMIN NET_ADMIN SYS_PTRACE SYS_CHROOT MKNOD SETFCAP DAC_READ_SEARCH".split()  # noqa: SIM905
 _DIND_UNCONFINED = ("seccomp=unconfined", "apparmor=unconfined")
 _DIND_FOLDER = "/run/node"
@@ -71,15 +71,15 @@ class Node:
     engine: Engine
     kind: str  # namespace | dind | layers
     address: str
-    registry: str  # where it reaches the registry on this machine: address, or address:port where Nodes know it
-    started: float  # s it took until it answered
-    note: str = ""  # in what way it falls short of an empty data root in memory
+    registry: str  # where it reaches the registry on this machine: address, or address:port if Nodes know the port
+    started: float  # s until it answered
+    note: str = ""  # in what way it differs from an empty data root in memory
 
 
 class Nodes:
     """Makes nodes of the best kind that works here, or of the one kind that the settings name.
 
-    `refused` tells why better kinds were not taken. A kind whose very first node cannot be started is refused too.
+    `refused` says why better kinds were not used. A kind whose very first node cannot be started is refused too.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Nodes:
         registry_port: int = 0,
         programs: Programs = _OWN,
     ) -> None:
-        """`programs` are what nodes in namespaces are started from, so that they are the same engine as the run's."""
+        """`programs` are the programs of nodes in namespaces, so that a node is the same engine as the run's."""
         self._cache = settings.cache
         self._keeper = keeper
         self._network = network
@@ -103,19 +103,19 @@ class Nodes:
         self._programs = programs
         self._privileged = False
         self._differs: str | None = None  # None until a node was compared with the run's engine
-        self._proven = False  # a node of the present kind has been started
+        self._proven = False  # whether a node of the present kind has been started
         self._refused = {kind: reason for kind in _KINDS if (reason := self._reason(kind))}
         if settings.node != "auto":
             self._refused |= {kind: "TARE_NODE" for kind in _KINDS if kind != settings.node}
 
     @property
     def programs(self) -> Programs:
-        """What a node in namespaces is started from."""
+        """The programs that a node in namespaces is started from."""
         return self._programs
 
     @property
     def kind(self) -> str:
-        """What the next node will be; "" where there can be none."""
+        """The kind of the next node; "" if there can be none."""
         return next((kind for kind in _KINDS if kind not in self._refused), "")
 
     @property
@@ -124,11 +124,12 @@ class Nodes:
 
     @property
     def impossible(self) -> str:
-        """Why there can be no node at all; "" where there can."""
+        """Why there can be no node at all; "" if there can be one."""
         return "" if self.kind else "; ".join(f"{kind}: {reason}" for kind, reason in self._refused.items())
 
     def differs(self) -> str:
-        """What engine a node is, if it is not the run's: version, storage driver and image store; "" if they agree.
+        """The engine of a node, if it differs from the engine of the run: version, storage driver and image store; ""
+        if they agree.
 
         The first call starts a node to see.
         """
@@ -143,7 +144,7 @@ class Nodes:
     def fresh(self, *, need: int = 0) -> Iterator[Node]:
         """A new node, ended with all it holds when the block is left. `need` is the room its images take, bytes.
 
-        Raises EngineUnavailable where none can be had.
+        Raises EngineUnavailable if no node can be started.
         """
         with self._keeper.scope() as scope:
             node = self._start(scope, need)
@@ -243,7 +244,7 @@ class Nodes:
                 *("--config-file", f"{_DIND_FOLDER}/daemon.json"),
                 *("--host", f"unix://{_DIND_FOLDER}/docker.sock"),
                 *("--group", str(os.getegid())),  # so that we may use its socket
-                *("--insecure-registry", "0.0.0.0/0"),  # which registry it can reach shows when it runs
+                *("--insecure-registry", "0.0.0.0/0"),  # only a running node shows which registry it can reach
                 *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
             ],
             binds=[f"{folder}:{_DIND_FOLDER}"],
@@ -251,7 +252,7 @@ class Nodes:
             cap_add=() if self._privileged else _DIND_CAPABILITIES,
             security_opt=() if self._privileged else _DIND_UNCONFINED,
             privileged=self._privileged,
-            labels={f"{LABEL}.node": secrets.token_hex(4)},  # this container's alone, to remove it by
+            labels={f"{LABEL}.node": secrets.token_hex(4)},  # belongs to this container alone; it is removed by it
         )
         try:
             engine, address = self._run_dind(scope, spec, f"unix://{folder}/docker.sock")
@@ -285,7 +286,7 @@ class Nodes:
                 if not self._engine.state(container).running or time.monotonic() > deadline:
                     log = self._engine.logs(container, tail=8)
                     raise EngineUnavailable(f"dockerd in a container does not answer: {log}") from error
-                time.sleep(4 * _POLL)  # each try asks for three things
+                time.sleep(4 * _POLL)  # each try makes three requests
 
     def _layers(self) -> Node:
         t0 = time.monotonic()
@@ -296,7 +297,7 @@ class Nodes:
             except EngineError as error:
                 stayed.append(str(error))
         if self._engine.info.origin == "private":
-            self._engine.prune_builds()  # its records hold the same layers
+            self._engine.prune_builds()  # the records of the build cache hold the same layers
         else:
             stayed.append("layers that the build cache and other images hold")
         reachable = self._network is not None and self._engine.info.local
@@ -311,14 +312,14 @@ class Nodes:
 
 
 def _difference(node: EngineInfo, run: EngineInfo) -> str:
-    """What a node is, if it differs from the engine of the run in anything that pulls depend on."""
+    """The engine of a node, if it differs from the engine of the run in anything that pulls depend on."""
     both = [(info.kind, info.version, info.storage_driver, info.image_store) for info in (node, run)]
     kind, version, driver, store = both[0]
     return "" if both[0] == both[1] else f"{kind} {version}, {driver}, {store} image store"
 
 
 def _wait_for_namespace(pid: int) -> None:
-    """Until a process has left our network namespace. Raises LabError where it does not."""
+    """Until a process has left our network namespace. Raises LabError if it does not."""
     own, other = Path("/proc/self/ns/net").readlink(), Path(f"/proc/{pid}/ns/net")
     deadline = time.monotonic() + _TIMEOUT
     while True:
@@ -333,7 +334,7 @@ def _wait_for_namespace(pid: int) -> None:
 
 
 def _memory_available() -> int:
-    """Memory that can be had without swapping, bytes (MemAvailable, proc(5))."""
+    """Memory that is available without swapping, bytes (MemAvailable, proc(5))."""
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024

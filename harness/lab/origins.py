@@ -1,8 +1,9 @@
-"""What is known of where a cell's files may come from: its bases, the distribution packages at hand, its app's folder.
+"""Where a cell's files may come from: its bases, the distribution packages that are available, its app's folder.
 
-A base's files are listed once, with the packages that the base's own database gives them, and a package's files by
-the checksums inside it. Packages are those that bases were made of and those that the depot served to builds, so all
-that a build stage installed from a distribution is among them. The lists outlive the run: `files.sqlite` in the cache.
+A base's files are listed once, with the packages that the base's own database assigns them to. A package's files are
+listed by the checksums inside it. The packages are the ones that bases were made of and the ones that the depot served
+to builds, so every package that a build stage installed from a distribution is among them. The lists outlive the run:
+`files.sqlite` in the cache.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ from harness.surface.origins import Documents, FileLists, Hashing, ListedFile, O
 
 _AR = b"!<arch>\n"
 _AR_HEADER = 60
-_HEAD = 8192  # B of a file of the depot's cache in which the answer's body begins, and of a package its control part
+_HEAD = 8192  # B of a file of the depot's cache in which the answer's body begins, and the control part of a package
 _PIECE = 1 << 20
 _NOT_WRITTEN = {".git", ".venv", "__pycache__", "build", "dist", "node_modules", "target", "venv"}
 _MAX_APP_FILES = 20_000
 _MAX_APP_FILE = 8 << 20  # B
-_MAX_CONTROL = 16 << 20  # B of a package's control part when inflated
+_MAX_CONTROL = 16 << 20  # B of a package's control part after inflation
 
 
 MD5s = Callable[[Mapping[int, frozenset[str]]], Mapping[tuple[int, str], bytes]]  # as `Origins.md5`
@@ -50,7 +51,7 @@ class KnownFiles:
         self._cache = cache
         self._lock = threading.Lock()
         self._lists: FileLists | None = None
-        self._seen: set[str] = set()  # files of the cache that were looked at
+        self._seen: set[str] = set()  # files of the cache that were examined
         self._apps: dict[Path, dict[bytes, str]] = {}
 
     def close(self) -> None:
@@ -58,7 +59,7 @@ class KnownFiles:
             self._lists.close()
 
     def ensure(self, bases: Iterable[BaseImage]) -> FileLists:
-        """The lists, with those of the bases and of all packages at hand."""
+        """The lists, including the lists of the bases and of all available packages."""
         with self._lock:
             if self._lists is None:
                 self._lists = FileLists(self._cache / "files.sqlite")
@@ -82,7 +83,7 @@ class KnownFiles:
                 contents = self._contents(base)
                 system, files = list_files(contents, Tree(contents))
         except (TareError, OSError):
-            return  # what came from it is then traced otherwise, or not at all
+            return  # its files are then traced in another way, or not at all
         lists.add(base.image_id, f"base {base.role}", system, files)
 
     def _contents(self, base: BaseImage) -> ImageContents:
@@ -107,7 +108,7 @@ class KnownFiles:
 
 
 class CellOrigins:
-    """What is known for one cell: `harness.surface.origins.Origins`. `own` are the labels of its build's bases."""
+    """The known origins for one cell: `harness.surface.origins.Origins`. `own` are the labels of its build's bases."""
 
     def __init__(
         self,
@@ -131,13 +132,13 @@ class CellOrigins:
         return self._app.get(md5, "")
 
     def _sorted(self, found: list[Origin]) -> list[Origin]:
-        """Of another cell's base only what its packages hold."""
+        """Of the base of another cell, only the files of its packages."""
         known = (origin for origin in found if origin.package or origin.label in self._own)
         return sorted(known, key=lambda origin: origin.label not in self._own)
 
 
 def _app_files(folder: Path) -> Iterator[tuple[bytes, str]]:
-    """MD5 and path of the files that an app's author wrote; what tools have put beside them is left out."""
+    """MD5 and path of the files that an app's author wrote; files that tools have put beside them are left out."""
     count = 0
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(set(folders) - _NOT_WRITTEN)
@@ -152,7 +153,7 @@ def _app_files(folder: Path) -> Iterator[tuple[bytes, str]]:
 
 
 def _packages(cache: Path) -> Iterator[Path]:
-    """Distribution packages at hand: those of bases, and files of the depot's cache, whose names say nothing."""
+    """Available distribution packages: those of bases, and files of the depot's cache, whose names say nothing."""
     for folder, _, names in os.walk(cache / "debs"):
         yield from (Path(folder, name) for name in names if name.endswith(".deb"))
     for folder, _, names in os.walk(cache / "depot"):
@@ -163,7 +164,7 @@ def _package_files(path: Path) -> Iterator[ListedFile]:
     """The files of a Debian package (deb(5)), by the checksums in its control part. Nothing for another file."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
-        start = head.find(_AR)  # behind what the depot's nginx keeps of an answer
+        start = head.find(_AR)  # after the header that the depot's nginx keeps with an answer
         if start < 0 or (start and b".deb" not in head[:start]):
             return
         at = start + len(_AR)
@@ -194,7 +195,7 @@ def _control(data: bytes) -> Iterator[ListedFile]:
 
 
 def _text(path: str) -> str:
-    """A path that a database of texts takes, whatever its bytes."""
+    """A path as text that a database accepts, whatever its bytes are."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

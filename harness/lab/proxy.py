@@ -1,6 +1,6 @@
 """The TCP proxy of a link: bandwidth and round-trip time on payload. A program of its own, in the standard library.
 
-How a byte is held up
+How a byte is delayed
 - All connections of one direction share one virtual clock: the moment the last byte let through has left the wire.
   Chunks queue on it first come, first served, so busy connections get equal shares, as on a fair link.
 - A wake-up that came late is made good by the chunks that follow, by exactly as much (and by `_SLACK` for the proxy's
@@ -23,13 +23,13 @@ import time
 from pathlib import Path
 
 _SLACK = 0.002  # s
-_LATEST = 0.1  # s; who was stopped for longer has been suspended, and a burst would not imitate a wire
-_CHUNK_TIME = 0.002  # s of wire per chunk: some 500 wake-ups a second, and three connections turn by turn in 6 ms
+_LATEST = 0.1  # s; a proxy that stood still for longer was suspended, and a burst would not imitate a wire
+_CHUNK_TIME = 0.002  # s of wire per chunk: about 500 wake-ups a second, and three connections take turns within 6 ms
 _CHUNK = (4 << 10, 256 << 10)  # B, least and most
 
 
 class Wire:
-    """One direction of the link: bandwidth shared by all connections, and what has gone through."""
+    """One direction of the link: bandwidth shared by all connections, and what has passed through it."""
 
     def __init__(self, bits_per_second: float) -> None:
         self.rate = bits_per_second / 8  # B/s, may be infinite
@@ -44,7 +44,7 @@ class Wire:
         now = time.monotonic()
         due = self._free_at = max(self._free_at, now - self._late - _SLACK) + size / self.rate
         self.carried += size
-        # Yields even where there is nothing to wait for: a socket with data never blocks, and others want a turn.
+        # Yields even if there is nothing to wait for: a socket with data never blocks, and others want a turn.
         await asyncio.sleep(max(due - now, 0))
         self._late = min(max(time.monotonic() - due, 0), _LATEST)
 
@@ -54,14 +54,15 @@ class Delay:
 
     def __init__(self, seconds: float, wire: Wire) -> None:
         self._seconds = seconds
-        # What the wire carries in the delay, four times over, is never the bottleneck; without bandwidth any bound is.
+        # Four times what the wire carries during the delay is never the bottleneck; without a bandwidth any bound will
+        # do.
         self._room = 64 << 20 if math.isinf(wire.rate) else int(wire.rate * seconds * 4) + 4 * wire.chunk
         self._held: collections.deque[tuple[float, bytes]] = collections.deque()
         self._size = 0
         self._changed = asyncio.Condition()
 
     async def put(self, chunk: bytes) -> None:
-        """Take a chunk in; an empty one says that it was the last."""
+        """Take a chunk in; an empty chunk marks the end."""
         due = time.monotonic() + self._seconds
         async with self._changed:
             await self._changed.wait_for(lambda: self._size < self._room)
@@ -81,9 +82,9 @@ class Delay:
 
 
 async def pump(source: socket.socket, sink: socket.socket, wire: Wire, delay: float) -> None:
-    """Carry one direction of a connection until the source ends it; the end travels on as a half-close.
+    """Carry one direction of a connection until the source ends it; the end is passed on as a half-close.
 
-    Raises OSError where either side breaks.
+    Raises OSError if either side breaks.
     """
     loop = asyncio.get_running_loop()
 
@@ -156,14 +157,14 @@ class Proxy:
             await loop.sock_connect(server, self._target)
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with contextlib.suppress(ExceptionGroup):  # one side broke: close both, which tells the other
+            with contextlib.suppress(ExceptionGroup):  # one side broke: close both, so that the other side notices
                 async with asyncio.TaskGroup() as group:
                     group.create_task(pump(client, server, self._up, self._rtt / 2))
                     group.create_task(pump(server, client, self._down, self._rtt / 2))
 
 
 async def run(proxy: Proxy, listener: socket.socket, control: Path) -> None:
-    """Serve until SIGTERM or SIGINT. Whoever connects to the Unix socket `control` is told address and counters."""
+    """Serve until SIGTERM or SIGINT. A client of the Unix socket `control` gets the address and the counters."""
     loop = asyncio.get_running_loop()
     serving = asyncio.create_task(proxy.serve(listener))
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,8 +1,8 @@
 """An image registry of our own: docker-registry from the distribution, over plain HTTP on addresses of this machine.
 
-Loopback is always served: every engine accepts it without TLS, and pushes go there. Where the lab has a bridge, its
-address is served too, for nodes to pull from. It listens on nothing else. The protocol is the OCI distribution
-specification's (GET /v2/<repository>/manifests/<reference> and /blobs/<digest>).
+Loopback is always served: every engine accepts it without TLS, and pushes go there. If the lab has a bridge, the
+registry listens on the bridge's address too, for nodes to pull from. It listens on nothing else. The protocol is the
+OCI distribution specification's (GET /v2/<repository>/manifests/<reference> and /blobs/<digest>).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686"
 _PIECE = 1 << 20  # B
 _READY = 10.0  # s
 _PATIENCE = 60.0  # s of silence
-_PORT_TRIES = 5  # a port found free may be taken by somebody else before the registry has it
+_PORT_TRIES = 5  # another program may take a free port before the registry does
 
 
 def choose_platform(document: Mapping[str, Any], architecture: str) -> str:
@@ -65,8 +65,8 @@ def host_architecture() -> str:
 class Registry:
     """A registry that lives as long as its `with` block; its storage goes with it.
 
-    `address` is the lab bridge's address where nodes pull from one. `announce` is told what has to be installed
-    first, if anything. Raises LabError where the registry cannot be had.
+    `address` is the address of the lab's bridge, if nodes pull from there. `announce` is called with a message if a
+    program has to be installed first. Raises LabError if the registry cannot be started.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Registry:
         self._addresses = (LOOPBACK, address) if address and address != LOOPBACK else (LOOPBACK,)
         self._announce = announce
         self.port = 0
-        self.storage = Path()  # root of its file system driver, while it runs
+        self.storage = Path()  # the root folder of its storage, while it runs
 
     @property
     def push(self) -> str:
@@ -91,7 +91,7 @@ class Registry:
 
     @property
     def pull(self) -> str:
-        """host:port to pull from: on the lab bridge where there is one, else on loopback."""
+        """host:port to pull from: on the lab's bridge if there is one, otherwise on loopback."""
         return f"{self._addresses[-1]}:{self.port}"
 
     def __enter__(self) -> Self:
@@ -124,13 +124,13 @@ class Registry:
         self._running.close()
 
     def stored_bytes(self) -> int:
-        """What all blobs take on disk: layers, configs and manifests, each distinct one once."""
+        """Bytes of all blobs on disk: layers, configs and manifests, each distinct blob once."""
         return sum(path.stat().st_size for path in self.storage.rglob("blobs/**/data"))
 
     def manifest(self, repository: str, reference: str, *, architecture: str = "") -> ImageManifest:
         """The manifest of a tag or digest; from an index, that of `architecture` (default: this machine's).
 
-        Raises LabError where there is none or its digest is wrong.
+        Raises LabError if there is none or if its digest is wrong.
         """
         body, digest, media_type = self._manifest(repository, reference)
         if media_type in _INDEXES:
@@ -139,7 +139,7 @@ class Registry:
         return parse_manifest(body, digest, media_type)
 
     def blob(self, repository: str, digest: str) -> Iterator[bytes]:
-        """A blob in pieces. Raises LabError where there is none, or, at its end, where the digest is wrong."""
+        """A blob in pieces. Raises LabError if there is none, or, at its end, if the digest is wrong."""
         found = hashlib.sha256()
         with self._get(f"/v2/{repository}/blobs/{digest}") as answer:
             while piece := answer.read(_PIECE):
@@ -188,10 +188,10 @@ class Registry:
             connection.close()
 
     def _start(self, scope: Scope, folder: Path, binary: str, address: str) -> None:
-        config = folder / f"{address}.json"  # YAML reads JSON
+        config = folder / f"{address}.json"  # JSON is valid YAML
         config.write_text(json.dumps(_configuration(folder / "storage", f"{address}:{self.port}")))
         log = folder / f"{address}.log"
-        process = scope.spawn([binary, "serve", str(config)], log=log, grace=0)  # nothing of it outlives it
+        process = scope.spawn([binary, "serve", str(config)], log=log, grace=0)  # its files are removed with it
         deadline = time.monotonic() + _READY
         while process.poll() is None and time.monotonic() < deadline:
             if _answers(address, self.port):
@@ -212,13 +212,13 @@ def _configuration(storage: Path, address: str) -> dict[str, Any]:
             "delete": {"enabled": False},
             "maintenance": {"uploadpurging": {"enabled": False}},
         },
-        # Relative addresses, so that what a link or a bridge address serves does not lead past it.
+        # Relative addresses, so that a client of a link or of the bridge stays on that address.
         "http": {"addr": address, "relativeurls": True},
     }
 
 
 def _free_port(addresses: tuple[str, ...]) -> int:
-    """A port free on all of them. Raises LabError where an address is not this machine's."""
+    """A port that is free on all of them. Raises LabError if an address does not belong to this machine."""
     for left in reversed(range(_PORT_TRIES)):
         port = 0
         with contextlib.ExitStack() as stack:

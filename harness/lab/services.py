@@ -1,7 +1,8 @@
-"""Services: what apps need beside them, a database for one. Started where a cell first needs them, kept to the end.
+"""Services that apps need beside them, for example a database. A service starts when a cell first needs it, and runs to
+the end.
 
-A service runs in a container of its own on the engine's network. It is idle but while the app that needs it is
-measured, so that one that is there for other cells disturbs nobody.
+A service runs in a container of its own on the engine's network. It works only while an app that needs it is measured,
+so it does not disturb the measurements of other cells.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Services:
     def env(self, cell: Cell, *, on_node: bool = False) -> dict[str, str]:
         """The environment of a cell's container, with the address of each service in it; starts those that do not run.
 
-        `on_node` gives addresses that a node's containers reach. Raises TryFailed where a service does not come up.
+        `on_node` gives addresses that a node's containers reach. Raises TryFailed if a service does not start.
         """
         addresses: dict[str, str] = {}
         for service in cell.app.services:
@@ -88,7 +89,7 @@ class Services:
                 running = self._running[app, service.name] = self._start(app, service)
             if not on_node or self._bind == _LOOPBACK:
                 return running.address
-            # this machine's own address is what every node reaches, whatever the firewall says of bridges
+            # every node reaches this machine's own address, however the firewall treats bridges
             if running.relay is None:
                 running.relay = Link(self._keeper, running.address, self._bind).__enter__()
             return running.relay.address
@@ -119,7 +120,8 @@ class Services:
     def _wait(self, container: str, service: Service, what: str) -> str:
         """The container's address, once it accepts connections there.
 
-        Where the engine is elsewhere it cannot be asked from here; then the app's own patience must do.
+        If the engine is on another machine, nothing can be asked from here; then the app itself must wait for the
+        service.
         """
         deadline = time.monotonic() + service.start_timeout
         while True:

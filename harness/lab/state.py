@@ -1,4 +1,4 @@
-"""The state of a run: what one part finds out and another needs later. It is made once a session, and passed on."""
+"""The state of a run: what one part finds out and another part needs later. It is made once a session and passed on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class RunState:
     """Everything that changes while a session measures. Several threads may use it; cells are named by their id."""
 
     def __init__(self) -> None:
-        # Cells share build stages, and a user's engine remembers other runs: no edit may be one that was built before.
+        # Cells share build stages, and a user's engine remembers other runs: no edit may repeat one that was built
+        # before.
         self._edits = itertools.count(int(time.time() * 1000))
         self._guard = threading.Lock()
         self._lasting: set[str] = set()
@@ -62,7 +63,7 @@ class RunState:
         there was no second build in this session."""
         return self._rebuilt.get(cell)
 
-    # ── what probes learn about cells ──────────────────────────────────────────────────────────────────────────
+    # ── what probes find out about cells ──────────────────────────────────────────────────────────────────────────
 
     def inspection(self, cell: str, inspect: Callable[[], Inspection]) -> Inspection:
         """What is inside the cell's image: found out by `inspect` once, for all probes that ask."""

@@ -1,8 +1,8 @@
 """The test bed: a network namespace, held open by a container of ours, that apps are started in.
 
-A new network namespace costs some 85 ms and a published port's proxy accepts before the app listens
-(facts-engine.md). Apps that join a namespace which is already there can be polled from before their start: a
-refused connection returns at once, and nothing but the app itself can answer.
+A new network namespace takes about 85 ms, and the proxy of a published port accepts before the app listens
+(facts-engine.md). An app that joins an existing namespace can be polled before it starts: a refused connection returns
+at once, and only the app itself can answer.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _TOOL = "tool"  # its path in its own image
 
 
 def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) -> None:
-    """Have the tool image (a static program that answers at once, pauses, or reads peak memory): built once for
-    each base, then kept below `cache`."""
+    """Make the tool image available (a static program that answers at once, pauses, or reads peak memory): built once
+    for each base, then kept below `cache`.
+    """
     context = BuildContext.of_folder(TOOL_FOLDER, TOOL_FOLDER / "tool.Dockerfile")
     key = hashlib.sha256(f"{base_image} {context.digest()}".encode()).hexdigest()[:16]
     kept = cache / "tool" / f"{key}.tar"
@@ -44,7 +45,9 @@ def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) 
 
 
 def tool_program(engine: Engine, cache: Path) -> Path:
-    """The tool as a file of this machine, taken out of its image once. Raises LabError where it is not in it."""
+    """The tool as a file of this machine, taken out of its image once. Raises LabError if the image does not contain
+    it.
+    """
     info = engine.inspect(TOOL_IMAGE)
     if info is None:
         raise LabError("the tool image was removed", where=TOOL_IMAGE)
@@ -77,7 +80,7 @@ TOOL_HOLDER = Holder(TOOL_IMAGE, ("pause",))
 
 
 def shell_holder(image: str) -> Holder:
-    """Any image with a shell, where there is no tool image."""
+    """Any image with a shell, if there is no tool image."""
     return Holder(image, ("sh", "-c", "while :; do sleep 3600; done"))
 
 
@@ -85,7 +88,7 @@ class TestBed:
     """`network` is what a ContainerSpec asks for to be on the test bed; `address` is where the app then answers.
 
     `path` says how the harness reaches it: "namespace" (the container's own address) or "published" (an engine
-    elsewhere: through its port proxy, which adds some 20 ms and blurs the first answer).
+    elsewhere: through its port proxy, which adds about 20 ms and blurs the first answer).
     """
 
     def __init__(self, engine: Engine, ports: Iterable[int], holder: Holder) -> None:

@@ -1,4 +1,4 @@
-"""Putting images into a registry without an engine: what is uploaded is what every engine then has, byte for byte.
+"""Puts images into a registry without an engine, so that every engine has the uploaded bytes.
 
 An engine compresses a layer that it built itself, and keeps the compressed bytes of a layer that it pulled. So that a
 base has the same bytes on every engine and with every image store, bases are compressed once and pulled from here
@@ -19,10 +19,10 @@ from urllib.parse import urlencode, urlsplit
 from harness.errors import LabError
 from harness.image.manifest import Blob, ImageManifest
 
-MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # which every engine since 1.10 reads
+MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # a format that every engine since 1.10 reads
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_LEVEL = 6  # of gzip: what engines push with
+_LEVEL = 6  # the level of gzip that engines push with
 _GZIP = 16 + zlib.MAX_WBITS
 _PIECE = 1 << 20  # B
 _PATIENCE = 300.0  # s of silence
@@ -39,7 +39,7 @@ class Packed:
 
 def pack_layer(tar: Path, out: Path) -> Packed:
     """Compress a layer as engines do, without a name or time in its header, so that the same layer gives the same
-    bytes. What is at `out` already is taken if it is whole.
+    bytes. If `out` already holds a whole file, it is used.
     """
     record = out.with_suffix(".json")
     try:

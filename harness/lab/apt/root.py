@@ -1,7 +1,7 @@
 """A private apt root on the host's own sources, and programs in namespaces of their own.
 
-Programs run in mount, process and host-name namespaces and die with the harness, so that nothing stays mounted
-or running whatever happens to it.
+Programs run in mount, process and host-name namespaces and die with the harness, so nothing stays mounted or running,
+whatever happens to the harness.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Isolated:
         env: Mapping[str, str] | None = None,
         name: str = "",
     ) -> str:
-        """Returns what it printed. Raises BaseUnavailable with its last words, told of `name`, where it fails."""
-        # A killed harness takes them along: setpriv's signal ends unshare, and that the process namespace. A process
-        # group of their own keeps a terminal's Ctrl-C from cutting dpkg short before the harness has heard of it.
+        """Returns what the program printed. If it fails, raises BaseUnavailable for `name` with its last lines."""
+        # They die with a killed harness: setpriv's signal ends unshare, and unshare's end ends the process namespace. A
+        # process group of their own keeps a terminal's Ctrl-C from interrupting dpkg before the harness gets it.
         prefix = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "--pid", "--uts"]
         prefix += ["--fork", "--kill-child=KILL", "--mount-proc", "sh", "-c", 'hostname localhost && exec "$@"', "sh"]
         with subprocess.Popen(
@@ -73,7 +73,7 @@ class Isolated:
 class Apt:
     """A private apt root for one release: the host's sources, proxies and credentials, nothing else of the host.
 
-    `debs` is the cache of fetched packages: files in it are complete, named as apt names them, and kept.
+    `debs` is the cache of fetched packages: files in it are complete, have apt's names, and are kept.
     """
 
     def __init__(
@@ -87,8 +87,8 @@ class Apt:
         only: Collection[str] = (),
         past_date: bool = False,
     ) -> None:
-        """`only` are the suites to take of those the host takes; all of them where it is empty. With `past_date`,
-        lists are taken whose date of expiry is over; their signatures are checked all the same.
+        """`only` names the suites of the host to use; if it is empty, all of them. With `past_date`, expired lists are
+        accepted; their signatures are checked all the same.
         """
         self.folder = folder
         self.debs = debs
@@ -195,7 +195,7 @@ class Apt:
         )
 
     def download(self, packages: Sequence[str], into: Path) -> list[Path]:
-        """Exactly these packages, from the cache where it has them. Sorted by name."""
+        """Exactly these packages, from the cache if it has them. Sorted by name."""
         self.update()
         into.mkdir()
         listed = self.run("download", "--print-uris", *packages, cwd=into)
@@ -216,7 +216,7 @@ class Apt:
         """apt-get install into the system at `root`, whose maintainer scripts run chrooted."""
         self.update()
         self.offer(stage)
-        # devices are bound one by one onto a tmpfs: a script that tidies /dev must not reach the machine's own
+        # devices are bound one by one onto a tmpfs: a script that tidies /dev must not reach the /dev of this machine
         script = """
             root=$1 stage=$2; shift 2
             mount -t proc proc "$root/proc" && mount -t tmpfs tmpfs "$root/dev" || exit 1
@@ -258,7 +258,8 @@ def sha256(path: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of this machine reaches a maintainer script but the proxies apt itself reads from the environment.
+    """The only settings of this machine that reach a maintainer script are the proxies that apt reads from the
+    environment.
 
     SOURCE_DATE_EPOCH is not among them: with it Python compiles byte-code that re-reads its source at every
     import, which no installed system has.
@@ -268,7 +269,7 @@ def _environment() -> dict[str, str]:
 
 
 def _reason(output: str) -> str:
-    """The sentence of apt's or mmdebstrap's output that says why, else its last lines."""
+    """The sentence of apt's or mmdebstrap's output that gives the reason, otherwise its last lines."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     first = next((line for line in lines if line.startswith(("E:", "dpkg: error"))), None)
     return first.removeprefix("E: ")[:300] if first else "; ".join(line[:300] for line in lines[-3:])

@@ -1,4 +1,4 @@
-"""The distribution's security index, as the host's own apt gets it: once in a run, whoever asks first."""
+"""The distribution's security index, as the host's own apt gets it: fetched once in a run, when it is first needed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HELPER = "/usr/lib/apt/apt-helper"  # reads lists however apt has compressed th
 
 
 class Security:
-    """The index of a release. Nothing of it outlives the call that reads it."""
+    """The index of a release. Its files are removed when the call that reads it ends."""
 
     def __init__(self, release: str) -> None:
         self._release = release
@@ -25,7 +25,7 @@ class Security:
         self._reason = ""
 
     def index(self) -> Index:
-        """Raises LabError where it cannot be had; then it is not tried again."""
+        """Raises LabError if it cannot be fetched; then it is not tried again."""
         with self._lock:
             if self._index is None and not self._reason:
                 try:

@@ -1,7 +1,7 @@
-"""The host's own apt sources, turned to the release that bases are made of.
+"""The host's own apt sources, changed to the release that bases are made of.
 
-No mirror is named here: whatever the host installs its packages from is what bases are made from, with the
-host's components and the host's proxies. Formats: sources.list(5), one-line and deb822.
+No mirror is named here: bases are made from the sources that the host installs its packages from, with the host's
+components and proxies. Formats: sources.list(5), one-line and deb822.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def parse_deb822(text: str) -> Iterator[AptSource]:
 
 
 def vendor(os_release: Path = Path("/etc/os-release")) -> tuple[str, str]:
-    """(ID, VERSION_CODENAME) of this machine's distribution; empty strings where it does not say."""
+    """(ID, VERSION_CODENAME) of this machine's distribution; empty strings if it does not say."""
     try:
         text = os_release.read_text(encoding="utf-8")
     except OSError:
@@ -115,11 +115,11 @@ def for_release(
 ) -> tuple[AptSource, ...]:
     """The distribution's own sources among `sources`, with the host's release replaced by `release`.
 
-    What the host takes (updates, security) is taken of the release too; nothing is added. Sources of others
-    (a vendor's repository that also calls its suite by the codename) are told apart by their key: where any
-    source is signed by the archive keyring only such are taken, else those without a key of their own.
-    `keyring` replaces the archive keys named by the host, which may be only those of the host's release.
-    Raises BaseUnavailable where no source is left.
+    If the host uses updates and security, so does the result; nothing is added. Sources of others (a vendor's
+    repository that also calls its suite by the codename) are recognised by their key: if any source is signed by the
+    archive keyring, only such sources are used, otherwise the sources without a key of their own. `keyring` replaces
+    the archive keys named by the host, because the host may name only the keys of its own release. Raises
+    BaseUnavailable if no source is left.
     """
     names = {name: release for name in (codename, *_ALIASES) if name}
     wanted: list[AptSource] = []
@@ -151,7 +151,9 @@ def for_release(
 
 
 def _archive_key(source: AptSource) -> bool:
-    """Whether it is signed by the distribution's archive keyring, by the name all its files have."""
+    """Whether it is signed by the distribution's archive keyring, which is recognised by the name that all its files
+    have.
+    """
     return "-archive-" in Path(source.options.get("signed-by", "").partition("\n")[0]).name
 
 

@@ -1,4 +1,4 @@
-"""Bases: has the image behind every role, from upstream registries or made from distribution packages."""
+"""The images behind all roles, from upstream registries or made from distribution packages."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from harness.lab.upload import Uploader, pack_layer
 from harness.model import Base
 from harness.settings import IMAGE_PREFIX, LABEL, Settings
 
-_PROBE_TIMEOUT = 5.0  # s a registry has to answer before the lane `auto` decides for packages
+_PROBE_TIMEOUT = 5.0  # s: how long the lane `auto` waits for a registry before it decides for packages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaseImage:
-    """A base that can be had. `packed` is the estimated size of its layers gzipped, B.
+    """A base that is available. `packed` is the estimated size of its layers gzipped, B.
 
     `layers` are its files in the packages lane, lowest first, and `config` its OCI image configuration; both are
     empty in the upstream lane, where the engine itself has pulled the image.
@@ -44,7 +44,7 @@ class BaseImage:
 
 
 class Bases:
-    """Makes or finds bases. Several harnesses may share a cache: they wait for each other and take what is there."""
+    """Makes or finds bases. Several harnesses may share a cache: they wait for each other and use what is there."""
 
     def __init__(
         self,
@@ -63,20 +63,20 @@ class Bases:
         """
         self._pinned = pinned
         self._lane = settings.lane
-        self._decided: tuple[Engine | None, str] = None, ""  # of `auto`: all bases of an engine come from one lane
+        self._decided: tuple[Engine | None, str] = None, ""  # for `auto`: all bases of an engine come from one lane
         self._bases = bases
         self._release = release
         self._announce = announce
         self._store = Store(settings.cache / "bases")
         self._loading: dict[str, threading.Lock] = {}  # by image name
         self._registry = registry
-        self._manifests: dict[str, ImageManifest] = {}  # of what the registry has, by image name
+        self._manifests: dict[str, ImageManifest] = {}  # what the registry has, by image name
         self._maker = Maker(bases, release, self._store, settings.cache / "debs", announce)
 
     def ensure(
         self, roles: Iterable[str], engine: Engine | None = None, *, refresh: bool = False
     ) -> dict[str, BaseImage | BaseUnavailable]:
-        """The image of each role, or why it cannot be had; a role that fails raises nothing.
+        """The image of each role, or why there is none; a role that fails raises nothing.
 
         The upstream lane resolves and pulls through `engine`; without one, the lane `auto` is packages. `refresh`
         makes everything anew from today's packages.
@@ -102,7 +102,7 @@ class Bases:
                 self._load(engine, image)
 
     def publish(self, image: BaseImage, repository: str, tag: str) -> ImageManifest | None:
-        """Have the registry hold a made base under `repository:tag`, so that a push of what stands on it finds the
+        """Have the registry hold a made base under `repository:tag`, so that the push of an image built on it finds the
         base's layers there; None in the upstream lane or without a registry. Raises LabError.
         """
         if not self._registry or image.lane == "upstream":
@@ -120,9 +120,9 @@ class Bases:
 
     def _load(self, engine: Engine, image: BaseImage) -> None:
         if self._registry and image.lane != "upstream" and engine.info.local:
-            self._uploaded(image)  # also if the engine has it: it may push what stands on it
+            self._uploaded(image)  # even if the engine has the base: it may push an image that is built on it
         known = engine.inspect(image.name)
-        if known and tuple(known.diff_ids) == image.diff_ids:  # ids differ between kinds of image store
+        if known and tuple(known.diff_ids) == image.diff_ids:  # image ids differ between kinds of image store
             return
         if image.lane == "upstream":
             engine.pull(image.provenance["reference"])
@@ -185,7 +185,9 @@ class Bases:
         )
 
     def _digest(self, role: str, engine: Engine) -> str:
-        """What the registry answers now; with it out of reach, the last answer, if the engine has that image still."""
+        """What the registry answers now. If the registry is out of reach, its last answer, if the engine still has that
+        image.
+        """
         upstream = self._bases[role].upstream
         last = self._store.index().get(role, {})
         if self._pinned and last.get("upstream") == upstream:
@@ -249,7 +251,9 @@ class Bases:
         )
 
     def _config(self, role: str) -> dict[str, object]:
-        """The image's "config" object: what bases.toml says of the role over what it says of those below."""
+        """The image's "config" object: the settings of the role in bases.toml, which override the settings of the roles
+        below it.
+        """
         base = self._bases[role]
         below = stands_on(base)
         config: dict[str, object] = {"Env": [f"PATH={PATH}"], "Labels": {LABEL: "base"}}
@@ -270,7 +274,7 @@ class Bases:
 
 
 def _registry(reference: str) -> str:
-    """The host a reference is asked from; without one it is the engine's default registry: "" here."""
+    """The host that a reference names; "" if it names none, because then the engine's default registry is asked."""
     host, slash, _ = reference.partition("/")
     return host if slash and (set(host) & {".", ":"} or host == "localhost") else ""
 

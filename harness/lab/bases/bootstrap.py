@@ -1,6 +1,6 @@
 """Root file systems from distribution packages: mmdebstrap, and installs on top of a parent.
 
-Content-equal to the official images: the tweaks are those of debuerreotype, which makes Debian's
+Their content equals that of the official images: the tweaks are those of debuerreotype, which makes Debian's images
 (https://github.com/debuerreotype/debuerreotype, debuerreotype-minimizing-config and -slimify).
 Everything here needs root and writes only below the folders it is given.
 """
@@ -16,7 +16,7 @@ from urllib.parse import quote
 from harness.lab.apt.root import Apt, sha256
 from harness.lab.bases.truststore import BUNDLE, TRUSTSTORE, truststore
 
-# Debian's own public name is what its official images carry; a mirror of this machine must not stay in one.
+# Debian's own public name is what its official images carry; no mirror of this machine may stay in an image.
 _SOURCES = """\
 Types: deb
 URIs: http://deb.debian.org/debian
@@ -50,7 +50,7 @@ _SLIM_KEPT = (
     "locale/locale.alias",
 )
 
-# What a bootstrap leaves behind and no official image has. Folders in the second list keep their place.
+# What a bootstrap leaves behind and no official image has. Folders in the second list are emptied and stay.
 _LEFTOVERS = (
     "etc/apt/apt.conf.d/99mmdebstrap",
     "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -73,7 +73,7 @@ Packages = dict[str, tuple[str, str]]  # name → (version, architecture)
 
 
 def full(root: Path, apt: Apt, packages: Sequence[str], stage: Path) -> Packages:
-    """Debian's minbase with the tweaks of its official image, in the new folder `root`; returns what went in."""
+    """Debian's minbase with the tweaks of its official image, in the new folder `root`; returns the packages in it."""
     apt.update()
     apt.offer(stage)
     # the cache is bound in, not copied; the mount is undone before mmdebstrap empties the folder
@@ -116,7 +116,7 @@ def install(root: Path, apt: Apt, packages: Sequence[str], stage: Path) -> Packa
 
 
 def slim(root: Path) -> None:
-    """Take from a full system what the official slim images leave out, and have dpkg leave it out from now on."""
+    """Take from a full system what the official slim images leave out, and have dpkg leave it out from then on."""
     share = root / "usr/share"
     lines = [f"path-exclude /usr/share/{path}/*\n" for path in _SLIM_EXCLUDED]
     lines += [f"path-include /usr/share/{path}\n" for path in _SLIM_KEPT]
@@ -129,12 +129,12 @@ def slim(root: Path) -> None:
                     path.rmdir()
             elif path not in kept:
                 path.unlink()
-    for section in range(1, 10):  # update-alternatives fails where a manual page's folder is missing
+    for section in range(1, 10):  # update-alternatives fails if a manual page's folder is missing
         (share / f"man/man{section}").mkdir(parents=True, exist_ok=True)
 
 
 def tidy(root: Path) -> None:
-    """Remove what making a system leaves in it: logs, caches, locks, and what names this machine."""
+    """Remove what the making of a system leaves in it: logs, caches, locks, and the names of this machine."""
     for pattern in _LEFTOVERS:
         for path in root.glob(pattern):
             path.unlink()

@@ -45,9 +45,9 @@ def make(
     options: Mapping[str, object],
     bottom: bool,
 ) -> Packages:
-    """Unpack `packages` into the folder `root` and add what no package brings; returns what was taken.
+    """Unpack `packages` into the folder `root` and add what no package contains; returns the packages.
 
-    `bottom` is for the root that stands on no other: accounts, CA bundle, folders. Options, all from bases.toml:
+    `bottom` is for a root without another root below it: accounts, CA bundle, folders. Options, all from bases.toml:
     links {path: target} with {architecture} in the target, pick {package: [paths]} to take only parts of a
     package, ldconfig (a cache of shared libraries), truststore (Java's copy of the CA bundle).
     """
@@ -89,7 +89,7 @@ def _unpack(deb: Path, root: Path) -> None:
 
 
 def _record(deb: Path, root: Path) -> None:
-    """What scanners read where there is no package database: control file and checksums under status.d."""
+    """What scanners read if there is no package database: control file and checksums under status.d."""
     folder = root / "var/lib/dpkg/status.d"
     folder.mkdir(parents=True, exist_ok=True)
     name = deb.name.partition("_")[0]

@@ -1,4 +1,4 @@
-"""Where made bases are kept, so that a killed harness leaves no half-written one and two harnesses share them.
+"""The folder of the bases that were made. A killed harness leaves no half-written base, and two harnesses share them.
 
 Below settings.cache/"bases":
 
@@ -58,7 +58,7 @@ class Store:
         return self.folder / "made" / f"{key}.lock.json"
 
     def find(self, key: str) -> Made | None:
-        """What was made under `key`, if all of it is still there and its lock is the one it was made with."""
+        """What was made under `key`, if all of it is still there and its lock file has not changed since."""
         try:
             fields = json.loads((self.folder / "made" / f"{key}.json").read_bytes())
             made = Made(**{**fields, "layer": WrittenLayer(**fields["layer"])})
@@ -91,7 +91,7 @@ class Store:
 
     @contextmanager
     def locked(self, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the store against other harnesses. `waiting` is called where one has to be waited for."""
+        """Hold the store against other harnesses. `waiting` is called if another harness holds the store."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("w") as file:
             try:
@@ -103,8 +103,8 @@ class Store:
 
     @contextmanager
     def bench(self) -> Iterator[Path]:
-        """An empty folder to make bases in, emptied again. Call with the lock held."""
-        shutil.rmtree(self.work, ignore_errors=True)  # of a harness that was killed
+        """An empty folder to make bases in; it is emptied again at the end. Call with the lock held."""
+        shutil.rmtree(self.work, ignore_errors=True)  # left by a harness that was killed
         self.work.mkdir(parents=True)
         try:
             yield self.work
@@ -112,7 +112,7 @@ class Store:
             shutil.rmtree(self.work, ignore_errors=True)
 
     def passing(self, name: str) -> Path:
-        """A path for a file of this process's own, which its user removes; what a killed harness left is removed."""
+        """A path for a file of this process, which the caller removes. Files that a killed harness left are removed."""
         folder = self.folder / "passing"
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.iterdir():
@@ -139,5 +139,5 @@ def now() -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """All of it or nothing."""
+    """Write the whole file or nothing."""
     replace_file(path, data, durable=True)

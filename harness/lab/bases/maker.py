@@ -1,7 +1,7 @@
-"""The packages lane's work: recipes of bases.toml become stored layers, two at a time, what stands below first.
+"""The packages lane's work: recipes of bases.toml become stored layers, two at a time, and lower layers first.
 
-A result is found again by its key: the hash of everything it depends on but the packages' versions. Those are in
-its lock and change only when a refresh is asked for, so what was made once needs no network.
+A result is found again by its key: the hash of everything it depends on but the packages' versions. The versions are in
+its lock file and change only if a refresh is requested, so a base that was made once needs no network.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from harness.model import Base
 
 Result = Made | BaseUnavailable
 
-_RECIPES = 1  # counts up when the code of a recipe gives other bytes: what was made before is then made anew
+_RECIPES = 1  # raise it if the code of a recipe gives other bytes: bases that were made before are then made anew
 _WORKERS = 2
 _ROOT_OPTIONS = ("links", "pick", "ldconfig", "truststore")  # options that change files; the others are configuration
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # Debian and OCI call these the same
 
 
 def architecture() -> str:
-    """This machine's, as OCI names it."""
+    """This machine's architecture, as OCI names it."""
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
@@ -56,7 +56,7 @@ def layers(role: str, bases: Mapping[str, Base], results: Mapping[str, Result]) 
 
 
 class Maker:
-    """Finds or makes the layers of roles and of what they stand on."""
+    """Finds or makes the layers of roles and of the roles below them."""
 
     def __init__(
         self, bases: Mapping[str, Base], release: str, store: Store, debs: Path, announce: Callable[[str], None]
@@ -68,7 +68,7 @@ class Maker:
         self._announce = announce
 
     def results(self, roles: Iterable[str], *, refresh: bool = False) -> dict[str, Result]:
-        """By role: what was made, or why it cannot be; also for what these roles need."""
+        """By role: what was made, or why it cannot be made; includes the roles that these roles need."""
         needs = self._needs(roles)
         results = {} if refresh else self._found(needs)
         if len(results) == len(needs):
@@ -84,7 +84,7 @@ class Maker:
         return results
 
     def _needs(self, roles: Iterable[str]) -> dict[str, set[str]]:
-        """By role: the other roles it is made from; closed under itself."""
+        """By role: the other roles that it is made from, including the roles that those are made from."""
         needs: dict[str, set[str]] = {}
         waiting = list(roles)
         while waiting:
@@ -141,7 +141,7 @@ class Maker:
                 try:
                     while order.is_active():
                         for role in order.get_ready():
-                            known = dict(results)  # all that the role needs is in it by now
+                            known = dict(results)  # by now it has everything that the role needs
                             running[pool.submit(self._one, role, needs[role], known, apt, bench)] = role
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             role = running.pop(future)
@@ -189,7 +189,7 @@ class Maker:
         elif base.recipe == "distroless":
             before = archive.snapshot(root)
             packages = distroless.make(root, apt, base.packages, work, options=base.options, bottom=not stack)
-        if base.recipe == "slim":  # of nothing but its original, so it needs no package lists
+        if base.recipe == "slim":  # it is made from its original alone, so it needs no package lists
             bootstrap.slim(root)
             epoch, lock = stack[-1].epoch, json.loads(self._store.lock(stack[-1].key).read_bytes())
         else:
@@ -201,7 +201,7 @@ class Maker:
 
 
 def _unavailable(role: str, error: Exception) -> BaseUnavailable:
-    """The same reason, told of `role`."""
+    """The same reason, for `role`."""
     if isinstance(error, LabError):
         what = error.what if error.where in ("", "bases") else f"{error.where}: {error.what}"
         return BaseUnavailable(what, where=f"base {role}", fix=error.fix)

@@ -7,7 +7,7 @@ import ssl
 
 BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 TRUSTSTORE = "etc/ssl/certs/java/cacerts"
-_PASSWORD = "changeit"  # of every Java trust store; it guards nothing
+_PASSWORD = "changeit"  # the password of every Java trust store; it protects nothing
 
 
 def truststore(bundle: str, *, at: int) -> bytes:

@@ -1,12 +1,12 @@
-"""What each package manager must be told so that it fetches through a depot, and which steps of a build are told it.
+"""The settings with which each package manager fetches through a depot, and which steps of a build get them.
 
 Settings reach a build as files, mounted as secrets for the length of a RUN: no environment variable, no ARG and no
 change to the Dockerfile, and nothing in the layer or the history. The mounts are added to the plan that BuildKit has
-made of the Dockerfile, which also says the user and the environment that a step has (harness/engine/plan.py).
+made of the Dockerfile, which also holds the user and the environment of each step (harness/engine/plan.py).
 
 A secret on a path whose folder is missing leaves that folder behind (seen on dockerd 20.10), so a file goes only where
-the folder exists or where the tool itself makes it. What stays is the time of change of that folder. Exceptions, for
-want of a better place: uv's /etc/uv, and /.cargo where cargo runs as another user than root.
+the folder exists or where the tool itself makes it. Only the time of change of that folder stays different. There are
+two exceptions, because there is no better place: uv's /etc/uv, and /.cargo if cargo runs as another user than root.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from harness.lab.depot.upstreams import PUBLIC, Upstreams
 APT = "/etc/apt/apt.conf.d/99tare"
 PIP = "/etc/pip.conf"
 UV = "/etc/uv/uv.toml"
-MAVEN = "/usr/share/maven/conf/settings.xml"  # the installation's, in Debian's package and in the official image
-CARGO = "/.cargo/config.toml"  # read for every folder, whatever CARGO_HOME is
+# the file of the installation, in Debian's package and in the official image
+MAVEN = "/usr/share/maven/conf/settings.xml"
+CARGO = "/.cargo/config.toml"  # cargo reads it for every folder, whatever CARGO_HOME is
 
 _PROGRAMS = {
     "apt": r"apt|apt-get|aptitude",
@@ -34,7 +35,7 @@ _PROGRAMS = {
     "go": r"go",
     "maven": r"mvnd?|mvnw",
     "cargo": r"cargo",
-    # May call any of the others; gets the files that are at home in every image.
+    # make may call any of the others; it gets the files that have a place in every image.
     "unknown": r"make|gradlew|.+\.sh|(?:ba|da|z)?sh",
 }
 _SEPARATORS = re.compile(r"""[;&|(){}`"'\n<>\[\],]|\$\(|(?<!\S)(?:then|do|else|elif|if|while|until|!)(?!\S)""")
@@ -43,20 +44,20 @@ _ROOT = ("", "root", "0")
 
 
 def files(upstreams: Upstreams, host: str, port: int) -> dict[str, bytes]:
-    """Secret id → file, for every ecosystem a build can fetch through the depot at host:port.
+    """Secret id → file, for every ecosystem that a build can fetch through the depot at host:port.
 
-    The depot is a plain HTTP proxy for the registries' public names. Go and uv have no setting for a proxy and are
-    told the depot itself; Go writes no address anywhere, uv only into its cache.
+    The depot is a plain HTTP proxy for the registries' public names. Go and uv have no setting for a proxy, so their
+    settings name the depot itself; Go writes no address anywhere, and uv writes it only into its cache.
     """
     url = f"http://{host}:{port}"
     public = {name: address.replace("https://", "http://", 1) for name, address in PUBLIC.items()}
     texts = {
-        # apt asks the http proxy for https sources too, unless told otherwise; the depot tunnels nothing.
+        # Without this setting apt asks the http proxy for https sources too; the depot tunnels nothing.
         "apt": f'Acquire::http::Proxy "{url}";\nAcquire::https::Proxy "DIRECT";\n',
         "pip": f"[global]\nindex-url = {public['pip']}\nproxy = {url}\n"
         f"trusted-host = {urlsplit(public['pip']).netloc}\n",
         "uv": f'[[index]]\nurl = "{through(url, PUBLIC["pip"])}"\ndefault = true\n',
-        # audit asks the registry for what it knows today: no part of a build.
+        # npm audit asks the registry for today's advisories, which is no part of a build.
         "npm": f"registry={public['npm']}/\nproxy={url}\naudit=false\nupdate-notifier=false\n",
         "maven": _MAVEN_SETTINGS.format(url=public["maven"], host=host, port=port),
         "cargo": '[source.crates-io]\nreplace-with = "depot"\n[source.depot]\n'
@@ -68,7 +69,7 @@ def files(upstreams: Upstreams, host: str, port: int) -> dict[str, bytes]:
 
 
 def secrets_for(step: RunStep, secrets: Collection[str]) -> dict[str, str]:
-    """Path → secret id, for each tool a step calls, of those `secrets` (ids) has a file for."""
+    """Path → secret id, for each tool that a step calls and that `secrets` (ids) has a file for."""
     return {
         target: _secret(name)
         for name, target in targets(step).items()
@@ -81,7 +82,7 @@ def targets(step: RunStep) -> dict[str, str]:
     called, env = tools(command(step)), step.env
     user = step.user.partition(":")[0]
     user = "" if user in _ROOT else user
-    # "" if the plan does not tell it: a user known by number only
+    # "" if the plan does not say, because the user is known by number only
     home = env.get("HOME") or ("/root" if not user else "" if user.isdigit() else f"/home/{user}")
     found = {"apt": APT} if "apt" in called else {}
     if called & {"pip", "unknown"}:
@@ -94,7 +95,7 @@ def targets(step: RunStep) -> dict[str, str]:
         found["go"] = env.get("GOENV") or f"{env.get('XDG_CONFIG_HOME') or home + '/.config'}/go/env"
     if "maven" in called:
         own = f"{home}/.m2"
-        # A file in a cache mount would leave its empty stub there, and one in a user's home a folder of root's.
+        # A file in a cache mount would leave an empty file there; in a user's home it would leave a folder of root.
         found["maven"] = MAVEN if user or own in step.mounted else f"{own}/settings.xml"
     if "cargo" in called:
         cargo = env.get("CARGO_HOME") or ("" if user else f"{home}/.cargo")
@@ -103,7 +104,7 @@ def targets(step: RunStep) -> dict[str, str]:
 
 
 def command(step: RunStep) -> str:
-    """What a step executes, as text in which `tools` finds its programs."""
+    """The commands of a step, as text in which `tools` finds its programs."""
     if step.script:
         return step.script
     shell = bool(step.args) and re.fullmatch(_PROGRAMS["unknown"], PurePosixPath(step.args[0]).name)
@@ -113,8 +114,9 @@ def command(step: RunStep) -> str:
 
 
 def tools(command: str) -> set[str]:
-    """Which of the tools a shell command (or the JSON form of one) calls. Quoted commands of a shell are seen too;
-    a word in command position that only looks like a tool is taken for one."""
+    """Which of the tools a shell command (or the JSON form of one) calls. Quoted commands of a shell are found too. A
+    word in the place of a command that only looks like a tool counts as one.
+    """
     found = set()
     for simple in _SEPARATORS.split(command):
         words = simple.split()

@@ -1,8 +1,8 @@
 """The depot: a caching proxy that builds fetch their packages from, private to the harness.
 
 nginx from the distribution, started by hand (nginx.py has its configuration), with the host's own upstreams and
-certificate authorities behind it (upstreams.py). Builds are told of it by files that are mounted for the length of a
-RUN (clients.py). The cache outlives a run: what was fetched once is served with the network gone.
+certificate authorities behind it (upstreams.py). Builds find it through files that are mounted for the length of a RUN
+(clients.py). The cache outlives a run: what was fetched once is served with the network gone.
 """
 
 from __future__ import annotations
@@ -29,17 +29,19 @@ from harness.settings import Settings
 if TYPE_CHECKING:
     from harness.host.keeper import Scope
 
-SIZE = 20 * 1000**3  # B: what the cache may grow to; the least recently used goes first
+SIZE = 20 * 1000**3  # B: the largest size of the cache; the least recently used file is removed first
 
 _SERVED = ("HIT", "STALE", "UPDATING")  # answered from the cache alone
 _NO_ROUTE = ("502", "504")  # RFC 9110, 15.6.3 and 15.6.5: the upstream could not be reached, or was silent
 _READY = 10.0  # s
-_PORT_TRIES = 5  # a port found free may be taken by somebody else before nginx has it
+_PORT_TRIES = 5  # another program may take a free port before nginx does
 
 
 @dataclass(frozen=True, slots=True)
 class DepotStats:
-    """What the depot has answered since it was opened. `bytes` are bodies as sent; a miss asked an upstream."""
+    """What the depot has answered since it was opened. `bytes` counts bodies as sent; a miss is an answer that an
+    upstream was asked for.
+    """
 
     requests: int
     hits: int
@@ -53,7 +55,7 @@ class DepotStats:
 class Depot:
     """A depot on address `bind`, for as long as its `with` block lasts.
 
-    `announce` is told what has to be installed first, if anything. Raises LabError where it cannot be had.
+    `announce` is called with a message if a program has to be installed first. Raises LabError if it cannot be started.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Depot:
 
     @staticmethod
     def impossible(upstreams: Upstreams | None = None) -> str:
-        """Why nginx cannot reach what this machine reaches; "" where it can."""
+        """Why nginx cannot reach what this machine reaches; "" if it can."""
         upstreams = upstreams or read()
         if proxied := sorted(without_credentials(url) for url in upstreams.proxies):
             return f"this machine reaches {proxied[0]} through a proxy, and nginx cannot use a proxy"
@@ -105,7 +107,7 @@ class Depot:
         return DepotStats(requests, hits, requests - hits, sent)
 
     def position(self) -> int:
-        """How far its log has come, for `missed` and `unreachable`."""
+        """The present length of its log, for `missed` and `unreachable`."""
         return (self._folder / "access.log").stat().st_size
 
     def missed(self, since: int) -> int:
@@ -113,7 +115,9 @@ class Depot:
         return sum(fields["cache"] not in (*_SERVED, "-") for fields in self._answers_since(since))
 
     def unreachable(self, since: int) -> tuple[str, ...]:
-        """Hosts that could not be reached, by answers after the position `since`: clients seldom say why they fail."""
+        """Hosts that could not be reached, by answers after the position `since`, because clients seldom say why they
+        fail.
+        """
         failed = (fields["target"] for fields in self._answers_since(since) if fields["status"] in _NO_ROUTE)
         return tuple(sorted({urlsplit(target).netloc.rpartition("@")[2] for target in failed} - {""}))
 
@@ -126,7 +130,7 @@ class Depot:
                     yield dict(zip(nginx.LOG_FIELDS, fields, strict=True))
 
     def offline(self, cut: bool) -> None:
-        """Cut the upstreams, or join them again."""
+        """Disconnect the upstreams, or connect them again."""
         if cut:
             (self._folder / "offline").touch()
         else:
@@ -141,7 +145,7 @@ class Depot:
         self._cache.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             scope = stack.enter_context(self._keeper.scope())
-            self._folder = scope.short_folder()  # there is a socket in it
+            self._folder = scope.short_folder()  # the folder holds a socket
             (self._folder / "temp").mkdir()
             bundle = self._folder / "authorities.pem"
             bundle.write_bytes(b"\n".join(path.read_bytes() for path in self.upstreams.authorities))
@@ -188,7 +192,7 @@ class Depot:
         raise LabError(f"nginx did not start: {said[0] if said else 'no answer'}", where=f"{self.bind}:{self.port}")
 
     def _answers(self) -> bool:
-        """Whether our nginx answers: it refuses what is no address of an upstream."""
+        """Whether our nginx answers: it refuses an address that belongs to no upstream."""
         connection = http.client.HTTPConnection(self.bind, self.port, timeout=1)
         try:
             connection.request("GET", "/")
@@ -200,7 +204,7 @@ class Depot:
 
 
 def _free_port(address: str) -> int:
-    """A port free on it. Raises LabError where it is not this machine's."""
+    """A port that is free on it. Raises LabError if the address does not belong to this machine."""
     with socket.socket() as listener:
         try:
             listener.bind((address, 0))

@@ -1,13 +1,13 @@
 """The depot's nginx configuration, as text.
 
-Two tiers in one nginx. The front answers builds from the cache, on the address they reach; the back, on a Unix
-socket, fetches: it resolves names, verifies TLS, signs in and follows redirects. So a client never leaves the depot,
-what is cached is the final answer under the address first asked for, and every way in which fetching can fail is
-one answer (502) to the front, which then serves what it has.
+Two tiers in one nginx. The front answers builds from the cache, on the address they reach; the back, on a Unix socket,
+fetches: it resolves names, verifies TLS, signs in and follows redirects. So a client never leaves the depot, what is
+cached is the final answer under the address first asked for, and every failure to fetch is one answer (502) to the
+front, which then serves what its cache has.
 
-Builds use the front as a plain HTTP proxy and ask it for the *public* names of registries over http. What package
-managers write into files (lock files, registry folders, caches) then holds public names, never the depot's address,
-and is the same whatever mirror the host uses. Addresses on other hosts that an index page leads to are rewritten to
+Builds use the front as a plain HTTP proxy and ask it for the *public* names of registries over http. So the files that
+package managers write (lock files, registry folders, caches) hold public names, never the depot's address, and they are
+the same whatever mirror the host uses. Addresses on other hosts that an index page leads to are rewritten to
 /-/https/<host>/… under the name the page itself was asked by.
 """
 
@@ -23,11 +23,11 @@ from harness.lab.apt.sources import without_credentials
 from harness.lab.depot.upstreams import ARCHIVES, PUBLIC, Upstreams
 from harness.settings import FRESH
 
-LOG_FIELDS = ("cache", "status", "bytes", "target")  # of a line of the access log, separated by tabs
+LOG_FIELDS = ("cache", "status", "bytes", "target")  # fields of a line of the access log, separated by tabs
 FOREVER = 10 * 365 * 86_400  # s: content that its address names for good
 MISSING = 600  # s: answers that there is no such thing
 
-# What never changes under its address, by ecosystem. Everything else is an index, asked for again after FRESH.
+# Addresses whose content never changes, by ecosystem. Everything else is an index, fetched again after FRESH.
 _FOREVER = (
     r"/(by-hash|pool)/|\.deb$",  # apt
     r"\.(whl|zip|egg|tar\.(gz|bz2|xz))(\.metadata)?$",  # pip
@@ -36,7 +36,7 @@ _FOREVER = (
     r"^(?!.*(maven-metadata\.xml|SNAPSHOT)).*\.(pom|jar|module|war|aar)(\.(sha1|sha256|sha512|md5|asc))?$",  # Maven
     r"\.crate$|/[0-9][^/]*/download$",  # cargo
 )
-# In which words the pages of an index name addresses. sub_filter knows no patterns: each is a literal.
+# The texts by which the pages of an index name addresses. sub_filter has no patterns: each text is a literal.
 _PIP_LINKS = ('href="{}', "href='{}", '"url":"{}', '"url": "{}')
 _PIP_TYPES = "application/vnd.pypi.simple.v1+json application/vnd.pypi.simple.v1+html"  # and text/html, always
 _NPM_LINKS = ('"tarball":"{}', '"tarball": "{}')
@@ -47,7 +47,8 @@ _CARGO_LINKS = ('"dl":"{}', '"dl": "{}')
 def configuration(
     upstreams: Upstreams, *, bind: str, port: int, folder: Path, cache: Path, size: int, bundle: Path, user: str = ""
 ) -> str:
-    """nginx.conf for a front on bind:port. `size` bounds the cache, B; `user` is whom workers run as, for root only.
+    """nginx.conf for a front on bind:port. `size` bounds the cache, B; `user` is the user that workers run as, for root
+    only.
 
     In `folder` go pid, log (access.log), socket and temporary files; a file named `offline` there cuts the upstreams.
     """
@@ -169,12 +170,12 @@ http {{
 
 
 def targets(upstreams: Upstreams, bind: str) -> Iterable[tuple[str, str]]:
-    """Patterns over "<host><path>" and the upstream address each stands for, first match first."""
+    """Patterns over "<host><path>", each with the upstream address that it stands for, first match first."""
     yield r'"~^[^/]+/-/(?<scheme_in>https?)/(?<rest>[^/].*)$"', "$scheme_in://$rest"
     yield f'"~^{re.escape(bind)}/"', '""'
     pypi, simple = urlsplit(PUBLIC["pip"]).netloc, urlsplit(PUBLIC["pip"]).path
     yield f'"~^{re.escape(pypi + simple)}/(?<rest>.*)$"', _to(upstreams.pip)
-    # An index's relative links may lead beside it: ../../packages/… of https://host/path/simple/name/.
+    # The relative links of an index may lead out of its folder: ../../packages/… of https://host/path/simple/name/.
     yield f'"~^{re.escape(pypi)}/(?<rest>.*)$"', _to(_parent(upstreams.pip))
     for name in ("npm", "maven", "cargo"):
         public = urlsplit(PUBLIC[name])
@@ -246,7 +247,7 @@ def _front(bind: str, port: int, name: str, filters: str, *locations: str, defau
 
 
 def _guarded(upstreams: Upstreams) -> str:
-    """Lines of a map from an address to whether it may not be asked for."""
+    """Lines of a map from an address to whether a request for it is forbidden."""
     allowed = sorted({_root(url) for url in upstreams.addresses()})
     lines = [(f'"~^{re.escape(url)}/"', "0") for url in allowed]
     return _lines(

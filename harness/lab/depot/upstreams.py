@@ -1,8 +1,8 @@
 """Where this machine's own tools fetch packages from: mirrors, proxies, certificate authorities.
 
-Read at run time, from the tools where they are installed and from their files where not, so that a depot fetches
-what the host itself would fetch. Nothing of a host is written down here; PUBLIC holds only what each tool has built
-in for the case that nothing is configured.
+They are read at run time, from the tools if they are installed and otherwise from the tools' files, so that a depot
+fetches what the host itself would fetch. No address of a host is written down here; PUBLIC holds only the addresses
+that each tool has built in for the case that nothing is configured.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from harness.errors import BaseUnavailable
 from harness.host.undo import find_program
 from harness.lab.apt import sources as aptsources
 
-# What the tools ask when nobody told them otherwise, and the names builds know them by. Sources: pip's
-# models/index.py, npm's config definitions, `go help environment`, Maven's super POM, the cargo book's
-# "Registry Index Format", sources.list of the official Debian and Ubuntu images.
+# The addresses that the tools use if nothing else is configured, and the names by which builds know them. Sources:
+# pip's models/index.py, npm's config definitions, `go help environment`, Maven's super POM, the cargo book's "Registry
+# Index Format", sources.list of the official Debian and Ubuntu images.
 PUBLIC: Mapping[str, str] = {
     "pip": "https://pypi.org/simple",
     "npm": "https://registry.npmjs.org",
@@ -49,21 +49,21 @@ _BUNDLES = (  # where distributions keep the authorities they trust: Debian, Fed
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-_PATIENCE = 30.0  # s for a tool to tell its settings
+_PATIENCE = 30.0  # s for a tool to print its settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upstreams:
     """Base addresses without a trailing slash, one entry an ecosystem. They may hold user and password."""
 
-    apt: Mapping[str, str]  # archive → the host's mirror of it; an archive the host does not use is absent
+    apt: Mapping[str, str]  # archive → the host's mirror of it; an archive that the host does not use is absent
     pip: str  # the "simple" index
     npm: str
-    go: tuple[str, ...]  # asked in this order; empty where the host uses none
+    go: tuple[str, ...]  # asked in this order; empty if the host uses none
     maven: str
     cargo: str  # a sparse index
     authorities: tuple[Path, ...]  # PEM files the host's tools trust
-    proxies: Mapping[str, str]  # upstream → the proxy the host reaches it through, for those it does
+    proxies: Mapping[str, str]  # upstream → the proxy through which the host reaches it, if there is one
     nameservers: tuple[str, ...]
 
     def addresses(self) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ class Upstreams:
 
 
 def read() -> Upstreams:
-    """What this machine says now. A tool that is missing or fails counts as not configured."""
+    """The present settings of this machine. A tool that is missing or fails counts as not configured."""
     environ, home = os.environ, Path.home()
     pip = _settings(_ask(sys.executable, "-m", "pip", "config", "list"), quoted=True)
     npm = _settings(_ask("npm", "config", "get", "registry", "cafile"))
@@ -113,12 +113,12 @@ def read() -> Upstreams:
 
 
 def go_proxies(setting: str) -> tuple[str, ...]:
-    """The addresses of a GOPROXY list. `direct` and `off` are no address: a depot does not speak version control."""
+    """The addresses of a GOPROXY list. `direct` and `off` are left out: a depot does not speak version control."""
     return tuple(url.rstrip("/") for url in re.split(r"[,|]", setting) if url.startswith(("http://", "https://")))
 
 
 def cargo_registry(home: Path) -> tuple[str, str]:
-    """What config.toml puts in the place of crates.io ("" where nothing, or no sparse index), and its http.cainfo."""
+    """What config.toml puts in the place of crates.io ("" if nothing, or no sparse index), and its http.cainfo."""
     for name in ("config.toml", "config"):
         try:
             config = tomllib.loads((home / name).read_text(encoding="utf-8"))
@@ -159,7 +159,7 @@ def nameservers(path: Path) -> tuple[str, ...]:
 
 
 def _own_apt_addresses() -> Iterator[str]:
-    """The addresses of the distribution's own sources, not of vendors'."""
+    """The addresses of the distribution's own sources, without the sources of vendors."""
     _, codename = aptsources.vendor()
     try:
         for source in aptsources.for_release(aptsources.read(), release=codename, codename=codename):
@@ -171,7 +171,7 @@ def _own_apt_addresses() -> Iterator[str]:
 def archives(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Archive and address, the last first, so that in a dictionary the first one of an archive stays.
 
-    Mirrors are told by the end of their path; what has another end (a snapshot, say) is not used.
+    Mirrors are recognised by the end of their path; an address with another end (for example a snapshot) is not used.
     """
     for url in reversed([url for url in addresses if url.startswith(("http://", "https://"))]):
         archive = urlsplit(url).path.rstrip("/").rpartition("/")[2]
@@ -217,7 +217,7 @@ def apt_proxy(url: str, settings: Mapping[str, str]) -> str:
 
 
 def _ask(program: str, *arguments: str) -> str:
-    """What a tool prints; "" where it is not installed or fails."""
+    """What a tool prints; "" if it is not installed or fails."""
     path = find_program(program)
     if path is None:
         return ""
