@@ -2,11 +2,12 @@
 
 One connection, one thread: this process calls Control/Solve and reads Control/Status, the trace; inside of
 Control/Session BuildKit calls back for the context and for secrets (session.py). The connection is HTTP/2 by the
-upgrade of POST /grpc, which Docker has from 18.09 on and deprecates with API 1.53, or plain HTTP/2, which replaces it.
+upgrade of POST /grpc, which Docker has from 18.09 on and deprecates with API 1.53, or plain HTTP/2, which replaces the
+upgrade.
 
-The Dockerfile and the context reach BuildKit as they are. If secrets are to be mounted into RUN steps that do not
-ask for them, BuildKit's frontend makes its plan of the Dockerfile first (LLBBridge/Solve), the mounts are added to
-that (plan.py), and then it is carried out.
+The Dockerfile and the context reach BuildKit as they are. If secrets are to be mounted into RUN steps that do not ask
+for them, BuildKit's frontend makes its plan of the Dockerfile first (LLBBridge/Solve), the mounts are added to the plan
+(plan.py), and then BuildKit executes it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class BuildCall:
         self._session = session
         self._trace = trace
         self._ref = uuid.uuid4().hex
-        self._metadata: dict[str, bytes] | None = None  # of the image, as the frontend says it
+        self._metadata: dict[str, bytes] | None = None  # the config of the image, as the frontend returns it
         self._calls: dict[int, str] = {}
         self._socket, received = _connect(endpoint, api_version)
         self._wire = grpc.GrpcWire(client=True)
@@ -82,7 +83,7 @@ class BuildCall:
         secrets_for: SecretsFor | None = None,
         timeout: float,
     ) -> Mapping[str, str]:
-        """Build with these attributes of the Dockerfile frontend; returns what the exporter says of the image.
+        """Build with these attributes of the Dockerfile frontend; returns what the exporter reports about the image.
 
         Raises BuildBroke, BuildOutOfTime after `timeout` s, EngineError if the engine breaks off.
         """
@@ -165,7 +166,7 @@ class BuildCall:
             self._bridge("Return", failure)
 
     def _planned(self, answer: SolveResponse) -> None:
-        """The frontend's plan, or the plan with the secrets in it, is accepted and not yet carried out."""
+        """The frontend's plan, or the plan with the secrets in it, is accepted and not yet executed."""
         assert self._secrets_for is not None
         result = answer.result
         if self._metadata is None:
@@ -191,7 +192,7 @@ class BuildCall:
 
 
 def _connect(endpoint: Endpoint, api_version: str) -> tuple[socket.socket, bytes]:
-    """A connection that speaks HTTP/2, and what the engine has sent on it already."""
+    """A connection that speaks HTTP/2, and the bytes that the engine has already sent on it."""
     plain = tuple(map(int, api_version.split("."))) >= _PLAIN
     try:
         connection = endpoint.connect(timeout=_CONNECT)

@@ -1,5 +1,5 @@
-"""What Tare asks of a container engine. `docker.py` fulfils it on the Engine API, `fake.py` in memory for
-unit tests. Nothing here is Docker-shaped beyond what the OCI specifications name.
+"""What Tare asks of a container engine. `docker.py` implements it on the Engine API, `fake/` in memory for unit tests.
+Nothing here is specific to Docker beyond the terms of the OCI specifications.
 
 Times are seconds of the harness's monotonic clock unless a field says otherwise; sizes are bytes.
 """
@@ -33,7 +33,7 @@ class EngineInfo:
     memory: int  # B
     cgroup: str  # 1 | 2
     rootless: bool
-    local: bool  # its containers' addresses and files are this machine's own
+    local: bool  # this machine reaches its containers' addresses and shares files with it
     origin: str
     endpoint: str
 
@@ -47,7 +47,7 @@ class Step:
     seconds: float
     cached: bool
     error: str = ""
-    inputs: tuple[str, ...] = ()  # digests of the steps it waits for
+    inputs: tuple[str, ...] = ()  # digests of the steps that it waits for
     digest: str = ""
 
 
@@ -80,7 +80,7 @@ class LayerPull:
 class PullResult:
     seconds: float
     layers: tuple[LayerPull, ...]
-    digest: str = ""  # manifest digest, where the engine says it
+    digest: str = ""  # manifest digest, if the engine reports it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,18 +90,18 @@ class ImageInfo:
     config: Mapping[str, object]  # the OCI image config's "config" object: Env, Cmd, User …
     labels: Mapping[str, str]
     architecture: str
-    size: int  # as the engine reports it: differs by image store, never a headline
+    size: int  # as the engine reports it: it depends on the image store, so no headline shows it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSpec:
-    """How a container is to be created.
+    """How to create a container.
 
     `network` is "default" (the engine's own bridge), "host", "none" or "container:<id>".
     """
 
     image: str
-    command: Sequence[str] | None = None  # None: as the image says
+    command: Sequence[str] | None = None  # None: the command of the image
     env: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
     pid: str = ""  # "container:<id>" shares that container's process namespace
@@ -137,9 +137,9 @@ class ExecResult:
 class Engine(Protocol):
     """A container engine. All methods raise EngineError (or the subclass named) with the engine's own words.
 
-    Whatever is created carries settings.LABEL; `remove_*` and `prune_*` touch nothing that does not, but for
-    `prune_builds`, which by its nature empties the whole build cache and is refused on a system engine unless
-    `everything` of it is ours to lose (`info.origin` private or node).
+    Whatever is created carries settings.LABEL; `remove_*` and `prune_*` touch nothing without it. The exception is
+    `prune_builds`: it always empties the whole build cache, so it is refused on an engine that is not ours
+    (`info.origin` other than private or node).
     """
 
     @property
@@ -161,12 +161,14 @@ class Engine(Protocol):
         """Build `context` with BuildKit, as it is. Raises BuildFailed with step and log tail.
 
         `secrets` (by id) are what RUN --mount=type=secret,id=… reads; `secrets_for` says which of them a step gets
-        that does not ask. `network` is default, host or none.
+        although it does not ask for them. `network` is default, host or none.
         """
         ...
 
     def prune_builds(self, *, mounts_only: bool = False) -> int:
-        """Empty the build cache (or only its cache mounts); returns bytes freed as far as the engine says."""
+        """Empty the build cache (or only its cache mounts); returns the freed bytes, as far as the engine reports
+        them.
+        """
         ...
 
     def load(self, archive: Path, *, tag: str) -> str:
@@ -188,7 +190,7 @@ class Engine(Protocol):
     def tag(self, image: str, name: str) -> None: ...
 
     def remove_image(self, image: str) -> None:
-        """Forget the name (or id); no error where it is gone already."""
+        """Forget the name (or id); no error if it is gone already."""
         ...
 
     def push(self, name: str) -> str:
@@ -200,7 +202,7 @@ class Engine(Protocol):
         ...
 
     def resolve(self, name: str, *, timeout: float = 10.0) -> str:
-        """Digest a registry gives for `name` now, asked through the engine; raises PullFailed."""
+        """The digest that a registry gives for `name` now, asked through the engine. Raises PullFailed."""
         ...
 
     def create(self, spec: ContainerSpec) -> str:
@@ -218,11 +220,11 @@ class Engine(Protocol):
     def logs(self, container: str, *, tail: int = 40) -> str: ...
 
     def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
-        """Run a command in a running container (exec); a command that is not there is a result, not an error."""
+        """Run a command in a running container (exec); a command that does not exist is a result, not an error."""
         ...
 
     def remove(self, container: str) -> None:
-        """Kill and remove; no error where it is gone already."""
+        """Kill and remove; no error if it is gone already."""
         ...
 
     def containers(self) -> Sequence[str]:
@@ -230,5 +232,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Free connections. Ends nothing: whoever started an engine ends it."""
+        """Close connections. It ends no engine: the code that started an engine ends it."""
         ...

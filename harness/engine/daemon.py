@@ -1,12 +1,13 @@
 """A dockerd of our own, apart from any other on this machine: own data, own pid and mount namespaces, no firewall.
 
-It is started and ended whole: killing `unshare` kills its pid namespace, so that no containerd, shim or container
-outlives it, and its mounts vanish with its mount namespace. What the kernel keeps (cgroup folders, bridges of
-networks it made) is registered with the keeper beforehand.
+It starts and ends as a whole: killing `unshare` kills its pid namespace, so no containerd, shim or container outlives
+it, and its mounts vanish with its mount namespace. Objects that the kernel keeps (cgroup folders, bridges of networks
+that it made) are registered with the keeper beforehand.
 
-What is passed, and why: a --config-file of our own, or the host's daemon.json is read. --iptables=false, or it wipes
-the rules of the first dockerd in this network namespace. cgroupfs, as the systemd driver would tell systemd process
-numbers of our pid namespace. A --cgroup-parent of our own, to find the folders by.
+Options, and why: a --config-file of our own, because otherwise the host's daemon.json is read. --iptables=false,
+because otherwise it wipes the rules of the first dockerd in this network namespace. cgroupfs, because the systemd
+driver would give systemd process numbers of our pid namespace. A --cgroup-parent of our own, so that its cgroup folders
+can be found.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _POLL = 0.005  # s
 _OWN = Programs()  # this machine's
 _LOG_TAIL = 12  # lines
 
-# Folders that a dockerd uses whatever it is told. In its mount namespace each is covered by one of its own.
-_CONFIGURATION = Path("/etc/docker")  # certs.d is wanted, but key.json must not be written
+# Folders that a dockerd uses in any case. In its mount namespace each is covered by a folder of its own.
+_CONFIGURATION = Path("/etc/docker")  # certs.d is needed, but key.json must not be written
 _STATE = (Path("/run/docker"), Path("/run/containerd"))  # plug-in and shim sockets
 
 _NAMESPACES = (
@@ -80,14 +81,13 @@ class Daemon:
     ) -> Daemon:
         """Start a dockerd and wait until it answers.
 
-        `programs` are what it is started from, and say which image store it has.
-        `data` is its data root: made here and removed with it; what there is of `kept`, that of another daemon that
-        has ended, becomes it. `network` are dockerd's network arguments.
-        `registries` is a subnet whose registries are spoken to in plain HTTP and without a proxy. `before` is a
-        command that runs the rest (in a network namespace, say) in the same process, and `attach` is called with
-        that process and the scope to register in. `prepare` is shell that runs in the new mount namespace, with the
-        data root as $data.
-        Raises EngineUnavailable where that is `impossible`, ends at once or is not ready in time.
+        `programs` are the programs that it is started from, and they name its image store. `data` is its data root:
+        made here and removed with it. If `kept` is given, the data root of a daemon that has ended, it becomes `data`.
+        `network` are dockerd's network arguments. `registries` is a subnet whose registries are used with plain HTTP
+        and without a proxy. `before` is a command that runs the rest in the same process, for example in a network
+        namespace, and `attach` is called with that process and the scope to register in. `prepare` is shell that runs
+        in the new mount namespace, with the data root as $data. Raises EngineUnavailable if that is `impossible`, or if
+        it ends at once or is not ready in time.
         """
         if reason := cls.impossible(programs):
             raise EngineUnavailable(f"no private engine: {reason}")
@@ -150,7 +150,7 @@ class Daemon:
             ],
             log=log,
             env=_environment(os.environ, registries, programs),
-            grace=0.0,  # unshare ignores SIGTERM, and nothing in there is worth an orderly end
+            grace=0.0,  # unshare ignores SIGTERM, and nothing in the namespace needs an orderly end
         )
         if attach:
             attach(scope, process.pid)
@@ -169,7 +169,7 @@ class Daemon:
 
     @staticmethod
     def impossible(programs: Programs = _OWN) -> str:
-        """Why no dockerd of our own can be started here; "" where it can (as far as can be told without trying)."""
+        """Why no dockerd of our own can be started here; "" if it can, as far as is known without trying."""
         if not Path("/proc/self/status").exists():
             return "this is not Linux"
         if not (capable(CAP_SYS_ADMIN) and capable(CAP_NET_ADMIN)):
@@ -179,7 +179,9 @@ class Daemon:
         return f"not installed: {', '.join(missing)}" if missing else ""
 
     def stop(self) -> bool:
-        """Ask dockerd to end, so that all it has is on disk; whether it did. Its data root stays until `close`."""
+        """Ask dockerd to end, so that everything is on disk; returns whether it ended. Its data root stays until
+        `close`.
+        """
         inner = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             for child in inner.read_text().split():  # unshare itself ignores SIGTERM
@@ -188,11 +190,11 @@ class Daemon:
         return self.process.returncode == 0
 
     def close(self) -> None:
-        """End it and remove all it had. Harmless when repeated."""
+        """End it and remove everything it had. Harmless if repeated."""
         self.scope.close()
 
     def left(self) -> list[str]:
-        """What of it is still there; empty after `close`."""
+        """The parts of it that still exist; empty after `close`."""
         processes = [f"process {self.process.pid}"] if self.process.poll() is None else []
         bridges = [f"bridge {name}" for name in stray_bridges(self.data)]
         mounts = [f"mount {point}" for point in (*mounts_below(self.data), *mounts_below(self.log.parent))]
@@ -201,7 +203,9 @@ class Daemon:
 
 
 def _environment(environ: Mapping[str, str], registries: str, programs: Programs = _OWN) -> dict[str, str]:
-    """The host's environment (its proxies lead to upstream registries), but for what addresses another daemon."""
+    """The host's environment (its proxies lead to upstream registries), without the variables that address another
+    daemon.
+    """
     bypass = ",".join(filter(None, (environ.get("no_proxy") or environ.get("NO_PROXY"), "localhost,127.0.0.0/8")))
     kept = {
         name: value

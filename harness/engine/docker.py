@@ -37,10 +37,10 @@ from harness.settings import LABEL
 __all__ = ["DockerEngine", "answering", "find_endpoint"]
 
 _LABELS = {LABEL: "1"}
-_LOG_TAIL = 40  # lines of a failed build's log
+_LOG_TAIL = 40  # last lines of a failed build's log
 _CHUNK = 1 << 20  # B
-# With containerd's image store the build unpacks the layers too, as `docker build` asks it to, so that a first start
-# does not.
+# With containerd's image store the build unpacks the layers too, as `docker build` requests, so that a first start does
+# not have to.
 _CONTAINERD_EXPORT = {"unpack": "true"}
 
 
@@ -48,7 +48,7 @@ class DockerEngine:
     """A Docker engine behind `endpoint` (unix:///PATH, tcp://HOST:PORT). `origin` is system, private or node.
 
     `timeout` is how long a call that has no time-out of its own may take, s.
-    Raises EngineUnavailable where nothing answers.
+    Raises EngineUnavailable if nothing answers.
     """
 
     def __init__(self, endpoint: Endpoint | str, *, origin: str, timeout: float = 120.0) -> None:
@@ -61,7 +61,7 @@ class DockerEngine:
         except BaseException:
             self._http.close()
             raise
-        # How far the engine's clock, which the trace is told in, is ahead of ours; on this machine it is the same.
+        # How far the engine's clock, whose times are in the trace, is ahead of ours; 0 for an engine on this machine.
         remote = not self._endpoint.socket_path
         self._skew = datetime.fromisoformat(said["SystemTime"]).timestamp() - before if remote else 0.0
 
@@ -70,7 +70,7 @@ class DockerEngine:
         return self._info
 
     def elsewhere(self) -> None:
-        """It turned out not to be on this machine."""
+        """Note that the engine has turned out not to be on this machine."""
         self._info = replace(self._info, local=False)
 
     # Images
@@ -90,7 +90,7 @@ class DockerEngine:
     ) -> BuildResult:
         attributes = {
             "filename": context.name,
-            "image-resolve-mode": "local",  # FROM asks no registry for an image that is at hand
+            "image-resolve-mode": "local",  # FROM asks no registry for an image that the engine has
             **{f"label:{name}": value for name, value in _LABELS.items()},
             **{f"build-arg:{name}": value for name, value in (arguments or {}).items()},
             **({"target": target} if target else {}),
@@ -144,11 +144,11 @@ class DockerEngine:
         return int(self._http.ask("POST", "/build/prune", params=parameters).get("SpaceReclaimed") or 0)
 
     def load(self, archive: Path, *, tag: str) -> str:
-        """The name inside the archive is not kept; an image of the engine's that had it gets it back."""
+        """The name inside the archive is not kept; if an image of the engine had the name before, it gets it back."""
         known = {name: image["Id"] for image in self._images() for name in image.get("RepoTags") or ()}
         try:
             with archive.open("rb") as data:
-                pieces = iter(lambda: data.read(_CHUNK), b"")  # a file would go out in 16 kB at a time
+                pieces = iter(lambda: data.read(_CHUNK), b"")  # a file would be sent in pieces of 16 kB
                 said = "".join(
                     str(message.get("stream", ""))
                     for message in self._http.stream("/images/load", params={"quiet": "1"}, data=pieces, timeout=900.0)
@@ -199,13 +199,13 @@ class DockerEngine:
         self._http.ask("POST", f"/images/{image}/tag", params={"repo": repository, "tag": tag})
 
     def remove_image(self, image: str) -> None:
-        """Raises EngineError where neither label nor name says that it is Tare's."""
+        """Raises EngineError if neither label nor name says that the image is Tare's."""
         found = self._found(f"/images/{image}/json")
         if found is None:
             return
         if LABEL in ((found.get("Config") or {}).get("Labels") or {}) or ours(image):
             names = [image]
-        else:  # asked for by its id: of its names only ours may go
+        else:  # the caller gave an id: of the image's names only ours may be removed
             names = [name for name in found.get("RepoTags") or () if image == found["Id"] and ours(name)]
         if not names:
             raise EngineError("this image is not Tare's, so it stays", where=image)
@@ -223,7 +223,7 @@ class DockerEngine:
                 timeout=3600.0,
             ):
                 digest = (message.get("aux") or {}).get("Digest") or digest
-        return digest or self.resolve(name)  # with containerd's image store the engine does not say it
+        return digest or self.resolve(name)  # with containerd's image store the engine does not report it
 
     def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
         repository, tag = split(name)
@@ -258,7 +258,7 @@ class DockerEngine:
             self._http.ask("POST", f"/containers/{container}/start")
 
     def state(self, container: str) -> ContainerState:
-        """A container that was never started has no exit code either."""
+        """A container that was never started has no exit code, like one that still runs."""
         found = self._http.ask("GET", f"/containers/{container}/json")
         state, network = found["State"], found["NetworkSettings"]
         pending = state["Running"] or (state["Status"] == "created" and not state["ExitCode"])
@@ -299,7 +299,7 @@ class DockerEngine:
         try:
             with self._http.open("POST", f"/exec/{call}/start", json={"Detach": False, "Tty": False}) as response:
                 output = _text(response.content)
-        except Refused as error:  # how 20.10 says that the program is not there
+        except Refused as error:  # how 20.10 reports that the program does not exist
             refusal, output = error, error.what
         code = self._http.ask("GET", f"/exec/{call}/json")["ExitCode"]
         if refusal and code not in (126, 127):
@@ -307,7 +307,7 @@ class DockerEngine:
         return ExecResult(exit_code=int(code), output=output)
 
     def remove(self, container: str) -> None:
-        """Raises EngineError where the container does not carry our label."""
+        """Raises EngineError if the container does not carry our label."""
         found = self._found(f"/containers/{container}/json")
         if found is None:
             return
@@ -326,7 +326,7 @@ class DockerEngine:
         return list(self._http.ask("GET", "/images/json"))
 
     def _found(self, path: str) -> dict[str, Any] | None:
-        """What the engine knows of an object, None where it is not there."""
+        """The engine's record of an object; None if there is no such object."""
         try:
             return dict(self._http.ask("GET", path))
         except Refused as error:
@@ -335,7 +335,7 @@ class DockerEngine:
             raise
 
     def _delete(self, path: str, *, params: Mapping[str, str]) -> None:
-        """No error where it is gone, or going: somebody else was faster."""
+        """No error if it is gone or being removed: somebody else was faster."""
         try:
             self._http.ask("DELETE", path, params=params)
         except Refused as error:
@@ -375,7 +375,7 @@ def _info(
         rootless=rootless,
         local=(
             sys.platform == "linux"
-            and not rootless  # its containers live in a network of its own
+            and not rootless  # its containers are in a network of its own
             and said.get("OperatingSystem") != "Docker Desktop"
             and said["KernelVersion"] == os.uname().release
             and endpoint.shares_network()
@@ -417,7 +417,7 @@ def _container(spec: ContainerSpec) -> dict[str, object]:
             "NetworkMode": spec.network,
             "PidMode": spec.pid,
             "Memory": spec.memory or 0,
-            "MemorySwap": spec.memory or 0,  # the same: a limit that spills over into swap is none
+            "MemorySwap": spec.memory or 0,  # the same value: a limit that spills over into swap is no limit
             "ReadonlyRootfs": spec.read_only,
             "CapDrop": list(spec.cap_drop),
             "CapAdd": list(spec.cap_add),

@@ -30,7 +30,7 @@ class Endpoint:
 
     @property
     def socket_path(self) -> str:
-        """Path of a unix:// endpoint, "" for every other kind."""
+        """Path of a unix:// endpoint; "" for every other kind."""
         url = urlsplit(self.url)
         return url.netloc + url.path if url.scheme == "unix" else ""
 
@@ -65,7 +65,8 @@ class Endpoint:
 
     def shares_network(self) -> bool:
         """True if the engine behind a unix:// endpoint lives in this process' network namespace: only then can its
-        containers' addresses be reached from here. One of root's that this user may not look at is taken to.
+        containers' addresses be reached from here. If this user may not look at an engine of root, it counts as being
+        in the same namespace.
         """
         if not self.socket_path or not hasattr(socket, "SO_PEERCRED"):
             return False
@@ -84,8 +85,9 @@ class Endpoint:
 def find_endpoint(environ: Mapping[str, str] = os.environ) -> list[Endpoint]:
     """Where to look for an engine, best first, as docker's own client would.
 
-    DOCKER_HOST or a context that was chosen is the only candidate: whoever names an engine means no other one.
-    Else the sockets of a system-wide and of a rootless engine. A context that cannot be read is no candidate.
+    DOCKER_HOST or a chosen context is the only candidate, because a user who names an engine means no other. Otherwise
+    the candidates are the sockets of a system-wide and of a rootless engine. A context that cannot be read is no
+    candidate.
     """
     if host := environ.get("DOCKER_HOST"):
         verify = environ.get("DOCKER_TLS_VERIFY") or environ.get("DOCKER_TLS")
@@ -104,7 +106,7 @@ def find_endpoint(environ: Mapping[str, str] = os.environ) -> list[Endpoint]:
 
 
 def _distinct(paths: tuple[Path, ...]) -> list[Path]:
-    """Without those that a link makes the same file as an earlier one."""
+    """The candidates without those that are links to an earlier candidate's file."""
     return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
 
 

@@ -1,7 +1,7 @@
 """Sending a tree to BuildKit: moby.filesync.v1.FileSync/DiffCopy, with fsutil's packets.
 
-BuildKit is told what every entry is, asks for the contents it does not have, and says when it is done. Owners are
-sent as root, as Docker's own clients do. https://github.com/tonistiigi/fsutil (send.go, stat.go).
+BuildKit gets a description of every entry, asks for the contents that it does not have, and says when it is done.
+Owners are sent as root, as Docker's own clients do. https://github.com/tonistiigi/fsutil (send.go, stat.go).
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _BITS = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}
 class Sender:
     """One transfer. `answers` are packets to send; after the last one `done` is True.
 
-    `error` says what could not be read: BuildKit is told, and the transfer fails.
+    `error` says what could not be read: it is sent to BuildKit, and the transfer fails.
     """
 
     def __init__(
         self, tree: ContextTree, *, exclude: Sequence[str] = (), include: Sequence[str] = (), follow: Sequence[str] = ()
     ) -> None:
         self._entries = walk(tree, exclude=exclude, include=include, follow=follow)
-        self._files: dict[int, ContextEntry] = {}  # those that may be asked for
+        self._files: dict[int, ContextEntry] = {}  # entries whose contents may be requested
         self.done = False
         self.error = ""
 
     def start(self) -> Iterator[bytes]:
-        """What every entry is, in order, and an empty packet behind the last."""
+        """The descriptions of all entries in order, and an empty packet at the end."""
         return self._guarded(self._announced())
 
     def answer(self, message: bytes) -> Iterable[bytes]:
-        """What a packet of the other side asks for. Raises DecodeError."""
+        """Handle a packet of the other side. Raises DecodeError."""
         packet = Packet.FromString(message)
         if packet.type == Packet.REQUEST:
             return self._guarded(self._content(packet.id))

@@ -1,8 +1,8 @@
 """gRPC on one HTTP/2 connection, without input or output: bytes in, events and bytes out.
 
-Both sides of it, because a build needs both: this process calls BuildKit, and inside of one of those calls BuildKit
-calls back (session.py). What is sent is taken from iterators only as fast as the other side's windows allow, so that
-a context of any size takes no memory. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+Both sides of gRPC, because a build needs both: this process calls BuildKit, and during one of these calls BuildKit
+calls back (session.py). What is sent is taken from iterators only as fast as the other side's windows allow, so that a
+context of any size takes no memory. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from h2.events import (
 from h2.settings import SettingCodes
 
 OK, UNKNOWN, INVALID, NOT_FOUND, UNIMPLEMENTED, UNAVAILABLE = 0, 2, 3, 5, 12, 14  # status codes
-_WINDOW = 1 << 20  # B the other side may send ahead
+_WINDOW = 1 << 20  # B that the other side may send ahead
 _TYPE = ("content-type", "application/grpc")
 
 Header = tuple[str, str]
@@ -51,7 +51,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The other side has said all it will on a stream. `status` and `message` are those of an answer."""
+    """The other side has ended a stream. `status` and `message` belong to an answer."""
 
     stream: int
     status: int = OK
@@ -65,13 +65,13 @@ Event = Called | Message | Closed
 class _Stream:
     received: bytearray = field(default_factory=bytearray)
     waiting: deque[Iterator[bytes]] = field(default_factory=deque)
-    rest: memoryview = field(default_factory=lambda: memoryview(b""))  # of a message that is half sent
-    trailers: list[Header] | None = None  # to be sent behind the last message; [] ends a call
+    rest: memoryview = field(default_factory=lambda: memoryview(b""))  # the rest of a message that is half sent
+    trailers: list[Header] | None = None  # to be sent after the last message; [] ends a call
     status: tuple[int, str] | None = None  # as received
 
 
 class GrpcWire:
-    """One connection, of the side that calls (`client`) or of the one that answers."""
+    """One connection, of the side that calls (`client`) or of the side that answers."""
 
     def __init__(self, *, client: bool) -> None:
         self._client = client
@@ -98,12 +98,12 @@ class GrpcWire:
         self.send(stream, messages)
 
     def send(self, stream: int, messages: Iterable[bytes]) -> None:
-        """Send behind what is waiting; nothing on a stream that has ended."""
+        """Send after the messages that wait; a stream that has ended sends nothing."""
         if stream in self._streams:
             self._streams[stream].waiting.append(iter(messages))
 
     def finish(self, stream: int, status: int = OK, message: str = "") -> None:
-        """End an answer, behind what is waiting."""
+        """End an answer, after the messages that wait."""
         if stream in self._streams:
             self._streams[stream].trailers = [("grpc-status", str(status)), ("grpc-message", quote(message))]
 
@@ -135,7 +135,7 @@ class GrpcWire:
         return found
 
     def output(self) -> bytes:
-        """What is to be sent now."""
+        """The bytes to send now."""
         for number, stream in list(self._streams.items()):
             self._flush(number, stream)
         return self._connection.data_to_send()
@@ -190,7 +190,7 @@ def _next(waiting: deque[Iterator[bytes]]) -> bytes | None:
 
 
 def _messages(received: bytearray) -> Iterator[bytes]:
-    """Whole messages at the front, which are taken away."""
+    """The whole messages at the front; they are removed."""
     while len(received) >= 5:
         (length,) = struct.unpack_from(">I", received, 1)
         if len(received) < 5 + length:

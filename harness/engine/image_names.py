@@ -1,4 +1,4 @@
-"""Names of images: which are ours, and what a name without a tag means."""
+"""Names of images: which names are ours, and what a name without a tag means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def ours(name: str) -> bool:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Repository, and the tag or digest; `latest` where the name has neither."""
+    """Repository, and the tag or digest; `latest` if the name has neither."""
     repository, tag = parse_repository_tag(name)
     return repository, tag or "latest"

@@ -1,11 +1,11 @@
-"""A data root kept for the next run: what an engine of our own had unpacked need not be unpacked again.
+"""A data root kept for the next run, so that the images of an engine of our own need not be unpacked again.
 
     <cache>/engines/kept-<token>/             a data root after an orderly end: images, and nothing else
     <cache>/engines/kept-<token>/tare.json    of which dockerd and image store, its images, and when a run last had them
 
-No name in it is believed: an image is used where its id, a digest of all it is made of, is the one that is asked for,
-and once it has given all the right answers. It changes its name to be taken, so that of two runs one has it; a killed
-run leaves none.
+Names of images in it are not trusted: an image is used only if its id, a digest of all its content, is the one that is
+needed, and only after it has given all the right answers. A run takes a data root by renaming it, so only one of two
+runs gets it; a killed run leaves none.
 """
 
 from __future__ import annotations
@@ -28,15 +28,16 @@ from harness.settings import FRESH
 _PREFIX = "kept-"
 _RECORD = "tare.json"
 _OWN = Programs()  # this machine's
-_FORMAT = 3  # of the folder; raise it and what is kept is removed
-# What of a data root is not images and layers (daemon/daemon.go of moby): of containers and networks that are gone.
+_FORMAT = 3  # the version of the folder; if it is raised, kept data roots are removed
+# Parts of a data root other than images and layers (daemon/daemon.go of moby): they belong to containers and networks
+# that are gone.
 _OTHERS = ("containers", "network", "plugins", "runtimes", "swarm", "tmp", "trust", "volumes")
-_CONTAINERD = "containerd"  # images of the containerd store, and nothing that lasts of the classic store
-_ROOM = 16 << 30  # B that must be free beside it: as much again as the default matrix of 35 cells takes (du: 14 GiB)
+_CONTAINERD = "containerd"  # images of the containerd store; the classic store keeps nothing lasting here
+_ROOM = 16 << 30  # B that must be free beside it: the size of the default matrix of 35 cells (du: 14 GiB)
 
 
 class KeptRoots:
-    """The kept data roots of a cache folder, and what is to be done with the one of this run."""
+    """The kept data roots of a cache folder, and the data root of this run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -45,10 +46,10 @@ class KeptRoots:
         self.daemon: Daemon | None = None  # of this run
 
     def newest(self, keeper: Scope, programs: Programs = _OWN) -> Path | None:
-        """The newest data root that is fresh and of this dockerd with this image store, if there is one.
+        """The newest data root that is fresh and belongs to this dockerd with this image store, if there is one.
 
-        Data roots of the same dockerd that are older end with `keeper`, and so does every one that is not fresh: data
-        roots of another dockerd are left to the runs that use it.
+        `keeper` removes older data roots of the same dockerd, and all that are not fresh. Fresh data roots of another
+        dockerd are left to the runs that use it.
         """
         self._programs = programs
         dockerd = str(programs)
@@ -67,10 +68,11 @@ class KeptRoots:
         return best
 
     def keep(self, engine: Engine, names: Iterable[str]) -> bool:
-        """End the daemon in order and keep its data root, with the images of these names; whether that went well.
+        """End the daemon in order and keep its data root with the images of these names; returns whether that went
+        well.
 
-        Images of earlier runs stay with them while they are fresh. Nothing is raised for an engine or disk that
-        refuses: what is not kept is built or unpacked again.
+        Images of earlier runs are kept too while they are fresh. An engine or disk that refuses raises nothing: an
+        image that is not kept is built or unpacked again.
         """
         daemon, self.daemon = self.daemon, None
         try:
@@ -103,7 +105,7 @@ def _leave(engine: Engine, images: Container[str]) -> None:
 
 
 def _away(root: Path, keeper: Scope) -> None:
-    """Have a data root removed when the run ends; of another run that was quicker, nothing."""
+    """Have a data root removed when the run ends, unless another run has taken it."""
     target = root.with_name(secrets.token_hex(4))
     keeper.folder(target)
     with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """The plan of a build, as BuildKit's Dockerfile frontend makes it (LLB), and secrets mounted into its RUN steps.
 
 A plan is a graph: each operation is a message that names its inputs by their digests. So a change of one operation
-changes the digest of all that stand on it. Everything that is not understood here is written back as it was read.
+changes the digests of all operations above it. Parts that this module does not know are written back as they were read.
 https://github.com/moby/buildkit/blob/master/solver/pb/ops.proto
 """
 
@@ -15,14 +15,15 @@ from harness.engine.buildkit_pb2 import Definition, Mount, Op, SecretOpt
 
 _SECRET = 1  # pb.MountType
 _EMPTY = -1  # pb.Empty: a mount without an input
-_MODE = 0o444  # for a USER other than root
+_MODE = 0o444  # the mode for a USER other than root
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
-    """A RUN as it will be executed. `user` is as USER says it, "" for root; `env` has that of the base image, too.
+    """A RUN as it will be executed. `user` is the text of USER, "" for root; `env` includes the variables of the base
+    image.
 
-    `mounted` are the paths that something is mounted on already. `script` is the text of a here-document that the step
+    `mounted` are the paths that have a mount already. `script` is the text of a here-document that the step
     executes as a program; "" for all other steps.
     """
 

@@ -1,8 +1,8 @@
 """The programs that an engine of our own is made of, and how it is configured.
 
-They are this machine's own, or the distribution's packages unpacked into a folder (harness/lab/engine_packages.py).
-What an unpacked folder has not is taken from this machine: an unpacked runc that needs a newer C library is left out of
-the folder, and this machine's runs the containers.
+They are this machine's own, or the distribution's packages unpacked into a folder (harness/lab/engine_packages.py). A
+program that an unpacked folder lacks is taken from this machine: an unpacked runc that needs a newer C library is left
+out of the folder, and this machine's runs the containers.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from harness.host.undo import SBIN
 
-_PATIENCE = 20.0  # s a program may take to say its version
+_PATIENCE = 20.0  # s that a program may take to print its version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """What a dockerd is started from. `folder` is searched before the PATH; None means this machine's own programs.
+    """The programs of a dockerd. `folder` is searched before the PATH; None means this machine's own programs.
 
-    `store` is the image store that dockerd is told to use: classic or containerd.
+    `store` is the image store that dockerd uses: classic or containerd.
     """
 
     folder: Path | None = None
@@ -30,7 +30,7 @@ class Programs:
 
     @property
     def path(self) -> str:
-        """The PATH that the programs are looked for in, and that they get."""
+        """The PATH in which the programs are looked for; the programs get it too."""
         own = (str(self.folder),) if self.folder else ()
         return os.pathsep.join((*own, os.environ.get("PATH") or os.defpath, *SBIN))
 
@@ -39,7 +39,7 @@ class Programs:
         return shutil.which(name, path=self.path)
 
     def version(self) -> str:
-        """Of dockerd: 26.1.5+dfsg1. "" if there is none, or if it does not run here."""
+        """The version of dockerd: 26.1.5+dfsg1. "" if there is none, or if it does not run here."""
         program = self.find("dockerd")
         said = says(program, "--version") if program else ""
         return said.partition("version ")[2].partition(",")[0]
@@ -51,11 +51,11 @@ class Programs:
         return (said.split() + [""] * 3)[2]
 
     def configuration(self) -> dict[str, object]:
-        """What daemon.json holds. The store is always named, because versions differ in what they take by default."""
+        """The content of daemon.json. The store is always named, because versions differ in their default."""
         return {"features": {"containerd-snapshotter": self.store == "containerd"}}
 
     def __str__(self) -> str:
-        """What a data root belongs to."""
+        """The dockerd and the image store that a data root belongs to."""
         return f"{self.version()} {self.store}"
 
 

@@ -1,8 +1,9 @@
-"""The engine of a run: the one that answers, else one of our own. EngineChoice in harness/settings.py says which.
+"""The engine of a run: the engine that answers, or an engine of our own. EngineChoice in harness/settings.py says
+which.
 
-One of our own is the Docker of the release that bases come from, unpacked into the cache. If that cannot be had, it is
-this machine's own dockerd; and if there is none, docker.io is installed first (root on Debian or Ubuntu). A version
-that the user has named is that version or an error.
+An engine of our own is the Docker of the release that bases come from, unpacked into the cache. If this Docker is not
+available, it is this machine's own dockerd; if there is none, docker.io is installed first (root on Debian or Ubuntu).
+If the user has named a version, any other version is an error.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Unpacker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Provided:
-    """The engine of a run, and the programs that a node like it is started from."""
+    """The engine of a run, and the programs that start a node of the same kind."""
 
     engine: DockerEngine
     programs: Programs
@@ -57,12 +58,12 @@ def provision(
     unpacker: Unpacker | None = None,
     release: str = "",
 ) -> Provided:
-    """An engine as the settings want it; says in one line which. One of our own ends with `keeper`.
+    """An engine as the settings require; prints one line that names it. An engine of our own ends with `keeper`.
 
-    `network` is where our own engine's containers live; None where there can be no such network. Our own engine takes
-    the newest data root of `roots`, and is theirs to keep. `unpacker` has the engines of other releases, and `release`
-    is the one that bases come from; without them our own engine is this machine's.
-    Raises EngineUnavailable with what to do about it.
+    `network` is where our own engine's containers live; None if there can be no such network. Our own engine takes the
+    newest data root of `roots`, and `roots` may keep it afterwards. `unpacker` has the engines of other releases, and
+    `release` is the release that bases come from; without them our own engine is this machine's. Raises
+    EngineUnavailable with advice.
     """
     choice = settings.engine_choice
     if choice.kind == "off":
@@ -106,7 +107,7 @@ def _programs(
     unpacker: Unpacker | None,
     release: str,
 ) -> Programs:
-    """What our own engine is started from. Raises EngineUnavailable."""
+    """The programs that our own engine is started from. Raises EngineUnavailable."""
     own = Programs(store=choice.store)
     if choice.version and _is(own.version(), choice.version):
         return own
@@ -117,9 +118,9 @@ def _programs(
         except LabError as error:
             if choice.version:
                 raise EngineUnavailable(
-                    f"Docker {choice.version} cannot be had: {error.what}", where="TARE_ENGINE", fix=error.fix
+                    f"Docker {choice.version} is not available: {error.what}", where="TARE_ENGINE", fix=error.fix
                 ) from error
-            announce(f"engine: not that of {wanted}, which cannot be had ({error.what}), but this machine's own")
+            announce(f"engine: this machine's own Docker, because Docker of {wanted} is not available ({error.what})")
         else:
             if choice.version and not _is(found.version(), choice.version):
                 raise EngineUnavailable(
@@ -142,7 +143,7 @@ def _programs(
 
 
 def _like(info: EngineInfo, unpacker: Unpacker | None, announce: Callable[[str], None]) -> Programs:
-    """What a node like an engine that answers is started from: the same version if it can be had."""
+    """The programs of a node for an engine that answers: the same version, if it is available."""
     own = Programs(store=info.image_store)
     if own.version() == info.version or not unpacker or not info.local:
         return own
@@ -150,13 +151,13 @@ def _like(info: EngineInfo, unpacker: Unpacker | None, announce: Callable[[str],
     try:
         found = unpacker.programs(release) if release else None
     except LabError as error:
-        announce(f"nodes: not the engine's Docker {info.version} ({error.what})")
+        announce(f"nodes: another Docker than the engine's {info.version} ({error.what})")
         return own
     return Programs(folder=found.folder, store=info.image_store) if found else own
 
 
 def _is(found: str, wanted: str) -> bool:
-    """Whether a version is of a line of versions: 26.1.5+dfsg1 is of 26.1."""
+    """Whether a version belongs to a line of versions: 26.1.5+dfsg1 belongs to 26.1."""
     return found == wanted or found.startswith(f"{wanted}.")
 
 
@@ -177,7 +178,9 @@ def roots_of(settings: Settings) -> Path:
 
 
 def _recommended(keeper: Scope, announce: Callable[[str], None]) -> None:
-    """What an engine of ours should have, where that is ours to install: it runs without, and its runs say so."""
+    """Install what our own engine should have, if Tare may install it. The engine runs without it too, and its runs say
+    so.
+    """
     if all(map(find_program, _RECOMMENDED)) or packages.installable():
         return
     try:

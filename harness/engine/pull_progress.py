@@ -1,4 +1,4 @@
-"""From the engine's messages of a pull to the way of each layer.
+"""Turns the engine's messages of a pull into the times of each layer.
 
 The classic store sends a message when something happens. With containerd's image store the engine looks every 0.1 s at
 what containerd has done (moby, daemon/containerd/progress.go): a layer that took 20 ms may seem to have taken 0.1 s or
@@ -24,14 +24,14 @@ class PullLog:
     """Folds the messages of POST /images/create, each with its time since the pull's t0, into layers and digest."""
 
     def __init__(self, *, polled: bool = False) -> None:
-        """`polled`: the messages come from an engine that looks now and then, so their times are not kept."""
+        """`polled`: the engine only looks at intervals, so the times of its messages are not kept."""
         self._marks = {} if polled else _MARKS
         self._layers: dict[str, dict[str, float]] = {}
         self._reused: set[str] = set()
         self.digest = ""
 
     def feed(self, message: Mapping[str, object], at: float) -> None:
-        """Take one message that came `at` seconds after t0. The first of its kind counts for a layer."""
+        """Take one message that came `at` seconds after t0. For a layer the first message of each kind counts."""
         layer, status = str(message.get("id") or ""), str(message.get("status") or "")
         if status.startswith("Digest: "):
             self.digest = status.removeprefix("Digest: ")

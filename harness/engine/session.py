@@ -1,8 +1,8 @@
 """The client's side of a BuildKit session: what a build asks its client for while it runs.
 
 BuildKit calls, this process serves: the files of the context (FileSync), secrets (`RUN --mount=type=secret`),
-credentials of registries, and the health check that newer engines insist on. No engine keeps secrets or credentials.
-It does no input or output of its own but to read the files: bytes in, bytes out.
+credentials of registries, and the health check that newer engines require. No engine keeps secrets or credentials.
+Apart from reading the files, this module does no input or output: bytes in, bytes out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from harness.engine.buildkit_pb2 import (
 from harness.engine.filesync import Sender
 from harness.image.context import ContextTree
 
-Credentials = Callable[[str], tuple[str, str]]  # registry host → user name and secret, "" and "" if unknown
+Credentials = Callable[[str], tuple[str, str]]  # registry host → user name and secret; "" and "" if unknown
 
 FILES = "/moby.filesync.v1.FileSync/DiffCopy"
 SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
@@ -33,7 +33,7 @@ HEALTH = "/grpc.health.v1.Health/Check"
 
 
 class BuildSession:
-    """Serves `trees` (by the name BuildKit knows them by: context, dockerfile), `secrets` (by id) and credentials.
+    """Serves `trees` (by BuildKit's names for them: context, dockerfile), `secrets` (by id) and credentials.
 
     `key` is the shared key: BuildKit takes a tree of the same name and key for a newer state of the same folder.
     """
@@ -58,7 +58,7 @@ class BuildSession:
 
     @property
     def metadata(self) -> Sequence[grpc.Header]:
-        """What the session is called and can do, for the call that opens it."""
+        """The name and the abilities of the session, for the call that opens it."""
         return [
             ("x-docker-expose-session-uuid", self.id),
             ("x-docker-expose-session-name", "tare"),
@@ -72,7 +72,7 @@ class BuildSession:
         return next((sender.error for sender in (*self._failed, *self._transfers.values()) if sender.error), "")
 
     def receive(self, data: bytes) -> None:
-        """Take what BuildKit sent. Raises h2's ProtocolError."""
+        """Take the bytes that BuildKit sent. Raises h2's ProtocolError."""
         for event in self._wire.receive(data):
             match event:
                 case grpc.Called(stream, method, metadata):
@@ -83,7 +83,7 @@ class BuildSession:
                     self._close(stream)
 
     def output(self) -> bytes:
-        """What is to be sent to BuildKit now."""
+        """The bytes to send to BuildKit now."""
         return self._wire.output()
 
     def _open(self, stream: int, method: str, metadata: Sequence[grpc.Header]) -> None:
@@ -151,7 +151,7 @@ class BuildSession:
 
 
 def _options(metadata: Sequence[grpc.Header]) -> dict[str, list[str]]:
-    """Headers by name; values that are not ASCII come encoded, and another header says so (filesync.go, decodeOpts)."""
+    """Headers by name; values that are not ASCII are encoded, and another header says so (filesync.go, decodeOpts)."""
     found: dict[str, list[str]] = {}
     for name, value in metadata:
         found.setdefault(name, []).append(value)

@@ -1,8 +1,8 @@
 """BuildKit's own trace of a build: which step ran when, and what it printed.
 
-Control/Status streams `moby.buildkit.v1.StatusResponse` messages (buildkit.proto). Each carries the latest
-state of some vertices, as a whole; a vertex is told several times. Stages overlap, so the lengths of steps may
-add up to more than the build took.
+Control/Status streams `moby.buildkit.v1.StatusResponse` messages (buildkit.proto). Each carries the whole latest state
+of some vertices, so a vertex appears several times. Stages overlap, so the lengths of steps may add up to more than the
+build took.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _STAGE = re.compile(r"\[(?!internal\])[^\]]*\d+/\d+\] ")  # "[build 2/4] ", but 
 
 @dataclass(slots=True)
 class _Vertex:
-    """What is known of a vertex. `runs` maps a start to its end (0 while open) and whether it was cached, in ns."""
+    """The state of a vertex. `runs` maps a start to its end (0 while open) and whether it was cached, in ns."""
 
     name: str = ""
     inputs: tuple[str, ...] = ()
@@ -30,12 +30,12 @@ class _Vertex:
     log: list[bytes] = field(default_factory=list)
 
     def update(self, told: Vertex) -> int:
-        """Merge what is told; returns the latest time in it, ns, or 0."""
+        """Merge one message about the vertex; returns its latest time, ns, or 0."""
         self.name = told.name or self.name
         self.inputs = tuple(told.inputs) or self.inputs
         self.error = told.error
         if not told.HasField("started"):
-            return 0  # announced only: says nothing about runs known already
+            return 0  # only announced: it does not change the known runs
         start = told.started.seconds * NANO + told.started.nanos
         end = told.completed.seconds * NANO + told.completed.nanos if told.HasField("completed") else 0
         self.runs[start] = (end, told.cached)
@@ -44,8 +44,8 @@ class _Vertex:
     def busy(self, now: int) -> int:
         """Length of the union of all runs, ns; a run without an end lasts until `now`.
 
-        A vertex that two parts of a build ask for may be told to start again: the gap between is not its time
-        (BuildKit's own display counts likewise).
+        A vertex that two parts of a build need may start again: the gap between two runs does not count (BuildKit's own
+        display counts in the same way).
         """
         total, reached = 0, 0
         for start, (end, _) in sorted(self.runs.items()):
@@ -59,11 +59,11 @@ class Trace:
     """Merges a build's messages by digest, as they come."""
 
     def __init__(self) -> None:
-        self._vertices: dict[str, _Vertex] = {}  # in the order they were first told
+        self._vertices: dict[str, _Vertex] = {}  # in the order of their first appearance
         self._latest = 0
 
     def feed(self, data: bytes) -> None:
-        """Take one message of the trace. Raises ValueError for what is not a trace."""
+        """Take one message of the trace. Raises ValueError if it is not a trace."""
         try:
             message = StatusResponse.FromString(data)
         except DecodeError as error:
@@ -76,7 +76,7 @@ class Trace:
     def steps(self, t0: float) -> tuple[Step, ...]:
         """The vertices that have started, by their first start; `t0` is the build's start in Unix time, s.
 
-        A step counts as cached if all of its runs were. One still open at the last message ends there.
+        A step counts as cached if all of its runs were. A step that is still open at the last message ends there.
         """
         origin = round(t0 * NANO)
         started = [(min(vertex.runs), digest, vertex) for digest, vertex in self._vertices.items() if vertex.runs]
@@ -94,7 +94,7 @@ class Trace:
         )
 
     def log(self, tail: int | None = None, *, step: str = "") -> str:
-        """What the steps printed, each under its name; or only what the step of digest `step` did.
+        """What the steps printed, each under its name; or only what the step with the digest `step` printed.
 
         `tail` keeps the last lines only.
         """
@@ -119,7 +119,7 @@ class Trace:
         return None
 
     def running(self) -> str:
-        """Instruction of the step that started last and has not ended; "" where there is none."""
+        """Instruction of the step that started last and has not ended; "" if there is none."""
         open_runs = [
             (start, vertex.name)
             for vertex in self._vertices.values()

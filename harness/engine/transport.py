@@ -1,7 +1,8 @@
-"""Calls of the Engine API on docker-py's own transport: what they answer, how long they may take, how they fail.
+"""Calls of the Engine API on docker-py's own transport: their answers, time-outs and errors.
 
-docker-py's wrappers of the calls that stream either drop what is needed here or leave the answer open, so calls go
-through its session directly: it brings the connection, the negotiated API version and the host's registry logins.
+docker-py's wrappers of the calls that stream either drop data that is needed here or leave the answer open, so calls
+use docker-py's session directly. The session brings the connection, the negotiated API version and the host's registry
+logins.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from docker.tls import TLSConfig
 from harness.engine.endpoint import Endpoint
 from harness.errors import EngineError, EngineUnavailable
 
-_ANSWER = 5  # s that an engine may take to say its version
+_ANSWER = 5  # s that an engine may take to report its version
 _HUB = "registry-1.docker.io"  # how BuildKit names Docker Hub; configurations know it by its index
 _ERRORS = (DockerException, requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
@@ -36,17 +37,17 @@ class Refused(EngineError):
 
 
 class TimedOut(EngineError):
-    """No answer, or not the end of it, in time."""
+    """No answer in time, or no end of the answer."""
 
 
 class BrokenOff(EngineError):
-    """A streaming answer told an error."""
+    """A streaming answer contained an error."""
 
 
 class Transport:
-    """The connection to an engine. `timeout` holds for calls that are given none, s.
+    """The connection to an engine. `timeout` (s) applies to calls that have none of their own.
 
-    Raises EngineUnavailable where nothing answers.
+    Raises EngineUnavailable if nothing answers.
     """
 
     def __init__(self, endpoint: Endpoint, *, timeout: float) -> None:
@@ -95,14 +96,14 @@ class Transport:
             raise EngineError(str(error) or type(error).__name__, where=path) from error
 
     def ask(self, method: str, path: str, **request: Any) -> Any:
-        """The answer of a call: parsed JSON, or None where it is empty."""
+        """The answer of a call: parsed JSON, or None if it is empty."""
         with self.open(method, path, **request) as response:
             return orjson.loads(response.content) if response.content else None
 
     def stream(self, path: str, *, timeout: float | None = None, **request: Any) -> Iterator[dict[str, Any]]:
         """The JSON objects, one on a line, of the answer to a POST that must end within `timeout` s.
 
-        Raises what `open` does, and BrokenOff where an object tells an error.
+        Raises what `open` does, and BrokenOff if an object contains an error.
         """
         limit = timeout or self._timeout
         deadline = time.monotonic() + limit
@@ -115,7 +116,7 @@ class Transport:
                 yield message
 
     def credentials(self, registry: str) -> tuple[str, str]:
-        """What the host's docker configuration knows for a registry: user name and secret, or "" and ""."""
+        """User name and secret for a registry from the host's docker configuration; "" and "" if it has none."""
         found = self._login("https://index.docker.io/v1/" if registry == _HUB else registry)
         if token := found.get("identitytoken"):
             return "", token
@@ -127,7 +128,7 @@ class Transport:
         return {"X-Registry-Auth": auth.encode_header(self._login(registry)).decode()}
 
     def _login(self, registry: str) -> dict[str, str]:
-        """The host's docker configuration for a registry, keys in lower case; empty where nothing can be read."""
+        """The host's docker configuration for a registry, keys in lower case; empty if nothing can be read."""
         try:
             found = auth.resolve_authconfig(self._client._auth_configs, registry)  # type: ignore[attr-defined]
         except DockerException:  # a credential helper that fails is as good as none
@@ -136,7 +137,7 @@ class Transport:
 
 
 class _Client(docker.APIClient):
-    """Deaf to the environment's proxy variables: no engine is behind the proxy that packages come through."""
+    """Ignores the environment's proxy variables, because no engine is behind the proxy that packages come through."""
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         self.trust_env = False
@@ -169,6 +170,6 @@ def _lines(response: requests.Response, deadline: float) -> Iterator[bytes]:
         if left <= 0:
             raise requests.Timeout
         if sock := getattr(connection, "sock", None):
-            sock.settimeout(left)  # what is left of the whole, not of one read
+            sock.settimeout(left)  # the time left for the whole answer, not for one read
     if rest.strip():
         yield rest

@@ -128,12 +128,12 @@ class Monitor:
         self._last = read()
 
     def mark(self) -> None:
-        """A try has ended: whatever runs from here on is somebody else's."""
+        """A try has ended: load from here on comes from other programs."""
         self._last = read()
 
     def wait(self, patience: float = PATIENCE) -> Quiet:
         """Return as soon as the machine is quiet, and after about `patience` seconds in any case."""
-        if self._last is None:  # a load average includes our own tries for a minute: waiting on it would be for ever
+        if self._last is None:  # a load average includes our own tries for a minute: waiting for it would never end
             share = average_share()
             return Quiet(0.0, share, share <= _AVERAGE_LIMIT)
         started = time.monotonic()

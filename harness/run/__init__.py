@@ -1,1 +1,1 @@
-"""One run: its plan, its blocks, its workers, and what is known so far."""
+"""One run: its plan, its blocks, its workers, and its results so far."""

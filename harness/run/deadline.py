@@ -1,4 +1,4 @@
-"""The end of a budget: whatever the main thread does then, however long it would take, is ended."""
+"""The end of a budget: it interrupts the main thread, whatever that does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-_CLOSING = 0.03  # share of a budget that is kept for what follows the last measurement: closing the lab, the tables …
+_CLOSING = 0.03  # share of a budget that is kept for the work after the last measurement: closing the lab, the tables …
 _LONGEST_CLOSING = 20.0  # … but not more than this, s
 
 
 class OutOfTime(BaseException):
-    """The budget is spent. Not an Exception: no failure of a try may swallow it."""
+    """The budget is spent. It is not an Exception, so that no handler of a failed try catches it."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -21,25 +21,25 @@ class Terminated(KeyboardInterrupt):
 
 
 def working_time(budget: float) -> float:
-    """The seconds of a budget that may be spent until the last measurement has ended."""
+    """The seconds of a budget until the last measurement must have ended."""
     return budget - min(_CLOSING * budget, _LONGEST_CLOSING)
 
 
 def closing_time(budget: float) -> float:
-    """The seconds of a budget after which a measurement that still goes on is ended."""
+    """The seconds of a budget after which a running measurement is interrupted."""
     return (budget + working_time(budget)) / 2
 
 
 class Deadline:
     """Raises OutOfTime in the main thread after `seconds`, unless cancelled before; None: never.
 
-    SIGTERM raises Terminated meanwhile. In any other thread than the main one nothing happens.
+    SIGTERM raises Terminated within the block. In other threads than the main thread nothing happens.
     """
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
         self._before: dict[int, Any] = {}
-        self._timer = 0.0  # s that another timer of this process had left
+        self._timer = 0.0  # s that were left of another timer of this process
         self._began = 0.0
         self._active = False
 
@@ -54,7 +54,7 @@ class Deadline:
         return self
 
     def cancel(self) -> None:
-        """The work has ended: what follows is not interrupted any more."""
+        """The work has ended: nothing after it is interrupted."""
         if not self._active:
             return
         self._active = False

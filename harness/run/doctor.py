@@ -32,7 +32,7 @@ _PROGRAMS = {
 
 
 def examine(settings: Settings) -> str:
-    """A table of findings, and the commands that mend what is missing."""
+    """A table of findings, and the commands that install what is missing."""
     rows: list[tuple[str, str, str]] = []
     engine = answering()
     if engine:
@@ -77,13 +77,13 @@ def _private_engines(settings: Settings) -> list[tuple[str, str, str]]:
         elif found := unpacked.at_hand(release):
             programs, state = found, f"{found.version()} of {release}, unpacked in the cache"
         elif debian:
-            rows.append((names, "can be had", f"from the packages of {release}, when a run needs it (60 MB)"))
+            rows.append((names, "on demand", f"from the packages of {release}, when a run needs it (60 MB)"))
             continue
         else:
-            rows.append((names, "cannot be had", "this machine is not Debian"))
+            rows.append((names, "not available", "this machine is not Debian"))
             continue
         reason = Daemon.impossible(programs)
-        rows.append((names, "cannot be started" if reason else "at hand", reason or state))
+        rows.append((names, "cannot be started" if reason else "ready", reason or state))
     return rows
 
 

@@ -11,7 +11,7 @@ from harness.model import App, Cell
 
 _LANGUAGES = {"go": 1.0, "python": 1.0, "java": 1.2, "node": 1.4, "rust": 1.7}
 _OTHER = 1.5
-_SERVICE = 1.5  # times for each service that runs beside the app: it has to be started, and more has to be built
+_SERVICE = 1.5  # factor for each service that runs beside the app: it has to be started, and more has to be built
 
 
 def effort(app: App) -> float:
@@ -20,8 +20,9 @@ def effort(app: App) -> float:
 
 
 def in_order(cells: Iterable[Cell], first: Iterable[str] = ()) -> list[Cell]:
-    """The cells app by app: the apps named `first` in their order, then the app that takes least. The
-    cells of an app stay in their order."""
+    """The cells app by app: first the apps named in `first`, in their order, then the other apps, the quickest first.
+    The cells of an app keep their order.
+    """
     cells = list(cells)
     named = {name: place for place, name in enumerate(first)}
     whole: dict[str, float] = {}

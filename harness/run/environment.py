@@ -1,4 +1,4 @@
-"""The fingerprint of where samples are taken: facts that make samples comparable, notes that describe."""
+"""The fingerprint of where samples are taken: facts on which comparisons depend, and notes that only describe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.model import Environment
 from harness.probes.link import MEASURED
 
 _GIB = 1 << 30
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")  # as Go's strconv.ParseBool has it, by which the engine reads it
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")  # the values of Go's strconv.ParseBool, with which the engine reads it
 
 
 def environment(lab: Lab) -> Environment:
-    """What makes a difference to a measurement is a fact, after which samples are told apart; the rest is a note."""
+    """A fact can change a measurement, so samples with different facts are kept apart; everything else is a note."""
     info = lab.engine.info
     facts = {
         "processor": processor(),
@@ -69,7 +69,7 @@ def gunzip(programs: Programs, environ: Mapping[str, str]) -> str:
 
 
 def processor() -> str:
-    """The processor's model name as the kernel tells it."""
+    """The processor's model name as the kernel reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -91,7 +91,7 @@ def versions() -> dict[str, str]:
 
 
 def git_revision(root: Path) -> str:
-    """Revision of the catalogue's checkout, with "+changes" where files differ; "" outside git."""
+    """Revision of the catalogue's checkout, with "+changes" if files differ; "" outside git."""
     import subprocess
 
     def git(*arguments: str) -> str:

@@ -33,7 +33,9 @@ DEFAULT_BUDGET = 45 * 60.0  # s
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """What a probe measures of a job where it is not all: only these cells, at most so many blocks."""
+    """The part of a job that a probe measures, if it is not all of it: only these cells, at most this number of
+    blocks.
+    """
 
     cells: tuple[str, ...] | None = None
     blocks: int | None = None
@@ -41,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What to measure and for how long. `resume` is the folder of a run to go on with; its plan is taken then.
+    """What to measure and for how long. `resume` is the folder of a run to continue; then its plan is used.
 
     `parts` narrows probes, by name.
     """
@@ -56,7 +58,7 @@ class Job:
     seed: int | None = None
     resume: Run | None = None
     parts: Mapping[str, Part] = field(default_factory=dict)
-    track: str = ""  # of bases: pinned, floating, or "" for what there is
+    track: str = ""  # track of bases: pinned, floating, or "" for the bases that exist
     note: Mapping[str, object] = field(default_factory=dict)  # kept with the plan
     after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
     first: Sequence[str] = ()  # apps that are measured before the others, in this order
@@ -64,7 +66,7 @@ class Job:
 
 
 class Reporter:
-    """Is told how a run gets on. This one does nothing."""
+    """Its methods are called as a run proceeds. These methods do nothing."""
 
     def began(self, folder: Path) -> None:
         """The run has a folder."""
@@ -73,14 +75,14 @@ class Reporter:
         """There is something new to show of an app."""
 
     def ended(self, missed: Mapping[str, Sequence[str]], seconds: float) -> None:
-        """The run has ended, however it did. `missed` are the probes that have measured nothing of an app, by app;
-        `seconds` is about what one block of them takes."""
+        """The run has ended, normally or not. `missed` are the probes that have measured nothing of an app, by app;
+        `seconds` is about how long one block of them takes."""
 
 
 def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | None = None) -> Path:
     """Run the job and return its run folder. Ctrl-C passes through as KeyboardInterrupt, with every sample stored.
 
-    A budget is kept whatever happens. Raises UsageError if it ends before anything can be measured.
+    A budget is never exceeded. Raises UsageError if it ends before anything can be measured.
     """
     ledger = ledger or Ledger()
     job = replace(job, cells=in_order(job.cells, job.first))
@@ -101,7 +103,7 @@ def measure(job: Job, settings: Settings, display: Display, ledger: Ledger | Non
 
 def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger: Ledger, deadline: Deadline) -> Path:
     state = RunState()
-    # a night must be able to say which bases it stood on, so it has all of them from the start
+    # a night must be able to say which bases it used, so it has all of them from the start
     lazily = not job.track
     with open_lab(
         settings, job.catalogue, job.cells, state, lazily=lazily, track=job.track, say=display.say, ledger=ledger
@@ -154,12 +156,14 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
             if lab.depot:
                 display.say(f"depot: {lab.depot.stats()}")
             if lab.engine.info.origin == "private" and not state.lasting:
-                display.say("removing the engine of this run, with its images")  # which takes a while
+                display.say("removing the engine of this run, with its images")  # this takes a while
             return writer.folder
 
 
 def make_plan(job: Job) -> Plan:
-    """The plan of a new run; of a resumed one, the stored plan with what was given anew. Raises UsageError."""
+    """The plan of a new run; of a resumed run, the stored plan with the options that were given anew. Raises
+    UsageError.
+    """
     probes = tuple(_probe_plan(probe, job.parts.get(probe.name, Part())) for probe in job.probes)
     seed = job.seed if job.seed is not None else random.SystemRandom().randrange(1 << 32)
     if job.resume:
@@ -182,7 +186,7 @@ def _probe_plan(probe: Probe, part: Part) -> ProbePlan:
 
 
 def first_seconds(plan: Plan, job: Job) -> float:
-    """What the first app is expected to take, before anything is seen; without bases that have to be made."""
+    """The expected seconds of the first app, before anything is measured, without the making of bases."""
     first = plan.app_order()[0]
     return _app_seconds(plan, job, [cell for cell in job.cells if cell.app.name == first])
 
@@ -195,7 +199,7 @@ def _app_seconds(plan: Plan, job: Job, cells: Sequence[Cell]) -> float:
 
 
 def describe(plan: Plan, job: Job) -> str:
-    """What the plan expects, before anything is seen."""
+    """The expected length of the plan, before anything is measured."""
     cells, apps = len(plan.cells), plan.app_order()
     bounds = []
     if plan.budget is not None:
@@ -217,7 +221,7 @@ def describe(plan: Plan, job: Job) -> str:
 
 
 def _as_budget(seconds: float) -> str:
-    """A budget as one writes it, rounded up to whole minutes."""
+    """A budget as a user writes it, rounded up to whole minutes."""
     return f"{max(math.ceil(seconds / 60), 1)}m"
 
 
@@ -249,7 +253,7 @@ def _writer(job: Job, manifest: Manifest) -> RunWriter:
 
 
 def _possible(probes: Sequence[Probe], plan: Plan, lab: Lab, display: Display) -> Plan:
-    """The plan without the probes that cannot measure here, each said with its reason."""
+    """The plan without the probes that cannot measure here, each reported with its reason."""
     kept = []
     for probe, part in zip(probes, plan.probes, strict=True):
         if reason := probe.impossible(lab):

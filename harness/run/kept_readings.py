@@ -1,6 +1,7 @@
-"""Readings kept with a kept image: what depends on it alone is not found out again while it is kept.
+"""Readings kept with a kept image: a reading that depends on the image alone is not taken again while the image is
+kept.
 
-Only by the same code: a reading is kept under a digest of the harness's own sources.
+It holds only for the same code: a reading is kept under a digest of the harness's own sources.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from harness.cell.prepare import Prepared
 from harness.lab.kept_images import Shelf
 from harness.probes.base import ImageProbe, Probe, Reading
 
-NOTE = "kept"  # of a reading: when it was taken
+NOTE = "kept"  # field of a reading: when it was taken
 
 
 def recall(shelf: Shelf | None, cell: Prepared, probe: Probe, state: str) -> Reading | None:
-    """The reading kept with the cell's image; None where it has to be taken."""
+    """The reading kept with the cell's image; None if it has to be taken."""
     if not (shelf and cell.key and isinstance(probe, ImageProbe)):
         return None
     try:
@@ -30,12 +31,12 @@ def recall(shelf: Shelf | None, cell: Prepared, probe: Probe, state: str) -> Rea
         artefacts = {name: base64.b64decode(data, validate=True) for name, data in record["artefacts"].items()}
         notes = {**record["notes"], NOTE: f"read {time.ctime(record['at'])}, kept with the image"}
         return Reading(record["values"], notes=notes, artefacts=artefacts)
-    except (ValueError, KeyError, TypeError, AttributeError):  # nothing, or spoilt
+    except (ValueError, KeyError, TypeError, AttributeError):  # missing or damaged
         return None
 
 
 def keep(shelf: Shelf | None, cell: Prepared, probe: Probe, state: str, reading: Reading) -> None:
-    """Keep a reading with the cell's image, where that is kept and nothing was missing."""
+    """Keep a reading with the cell's image, if the image is kept and nothing was missing."""
     if (
         not (shelf and cell.key and isinstance(probe, ImageProbe))
         or {metric.name for metric in probe.metrics} - reading.values.keys()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from harness.host.quiet import PATIENCE, Monitor, Quiet
 from harness.ledger import Ledger
 
-SHARE = 0.05  # of a run's time may be spent waiting
-_LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last times
+SHARE = 0.05  # share of a run's time that may be spent waiting
+_LEAST_PATIENCE = 0.5  # s to wait for a machine that was not quiet the last few times
 
 
 class Pace:
-    """A machine that does not become quiet is measured as it is, and its load is stored: waiting must not eat the time.
+    """If the machine does not become quiet, it is measured as it is and its load is stored, because waiting must not
+    use up the time.
 
-    After each wait that was in vain the next one is half as long, and all waiting together takes at most SHARE of the
-    run so far.
+    After each wait in vain the next wait is half as long, and all waits together take at most SHARE of the run so far.
     """
 
     def __init__(self, monitor: Monitor, ledger: Ledger) -> None:
@@ -23,7 +23,7 @@ class Pace:
         self._waited = 0.0  # s
 
     def wait(self) -> Quiet:
-        """Return once the machine is quiet, or when the patience is at its end."""
+        """Return once the machine is quiet, or when the patience has ended."""
         with self._ledger.spend("waiting"):
             allowed = max(SHARE * self._ledger.elapsed - self._waited, 0.0)
             quiet = self._monitor.wait(min(self._patience, allowed))
@@ -32,5 +32,5 @@ class Pace:
         return quiet
 
     def mark(self) -> None:
-        """A measurement has ended: whatever runs from here on is somebody else's."""
+        """A measurement has ended: load from here on comes from other programs."""
         self._monitor.mark()

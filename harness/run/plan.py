@@ -1,6 +1,6 @@
 """What a run does, and in which order: cells, blocks, seeds and the time budget. Pure: no clock, no engine.
 
-A row is what is compared with each other: the cells of one app under one probe. A block is every cell of a row once,
+A row is a group of cells that are compared: the cells of one app under one probe. A block is every cell of a row once,
 in a freshly shuffled order. The first blocks are run app by app, so a small budget gives fewer blocks, and a very small
 one fewer apps. Every further block goes to the row whose undecided comparison has the widest interval per second spent,
 and within a budget visits only the cells that are still undecided, beside the reference.
@@ -16,15 +16,16 @@ from dataclasses import dataclass
 from harness.errors import UsageError
 from harness.stats.intervals import PRACTICAL
 
-ENOUGH_BLOCKS = 60  # more would not change a verdict: the interval shrinks by the root of the number of blocks
+ENOUGH_BLOCKS = 60  # more blocks would not change a verdict: the interval shrinks by the root of the number of blocks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbePlan:
-    """How often a probe runs. `blocks` is 1 for what is the same every time, None for as often as time allows.
+    """How often a probe runs. `blocks` is 1 for a probe whose result is the same every time, None for as often as time
+    allows.
 
-    `guess` is the expected seconds for one visit, before any was seen. A probe `of_engine` has one visit a block,
-    to the engine itself, which stands as the cell "". `cells` are those it visits; None: all of the plan.
+    `guess` is the expected seconds for one visit, before any was seen. A probe `of_engine` has one visit a block, to
+    the engine itself, which stands as the cell "". `cells` are the cells that it visits; None: all cells of the plan.
     """
 
     name: str
@@ -47,9 +48,9 @@ class Plan:
     """`budget` is seconds from the start of the run to its last block's end; None: until `blocks` are done.
 
     `apps` names the app of each cell, in the order of `cells`; empty: all are of one app, called "". `blocks` bounds
-    the blocks of every row of a duration probe; None: as many as the budget gives. `precision` is the width, as a share
-    of the ratio, at which an interval is narrow enough even where it decides nothing: it lies across the practical
-    threshold then, and which side of it is hardly worth the time.
+    the blocks of every row of a duration probe; None: as many as fit the budget. `precision` is a width, as a share of
+    the ratio. An interval that is no wider is narrow enough even if it decides nothing: it then contains the practical
+    threshold, and more blocks are hardly worth the time.
     """
 
     cells: tuple[str, ...]
@@ -88,7 +89,7 @@ class Plan:
         return tuple(dict.fromkeys(self.apps)) or ("",)
 
     def members(self, row: Row) -> tuple[str, ...]:
-        """The cells of a row; the engine stands as the cell ""."""
+        """The cells of a row; the engine is the cell ""."""
         probe = next(probe for probe in self.probes if probe.name == row.probe)
         if probe.of_engine:
             return ("",)
@@ -110,7 +111,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`only` are the cells it visits; None: all of the row."""
+    """`only` are the cells that it visits; None: all cells of the row."""
 
     row: Row
     index: int
@@ -119,12 +120,13 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class RowProgress:
-    """What is known of a row so far.
+    """The progress of a row.
 
-    `done` counts complete blocks, `cost` is the seconds a block took (or is expected to take). `more` is about how
-    many blocks the next of its undecided comparisons needs, 0 where all are decided. `width` is that of the widest
-    interval of an undecided comparison, as a share of the ratio; where all are decided, that of the widest interval
-    of a median; None while none can be given. `open` are the cells that a further block should visit; None: all.
+    `done` counts complete blocks, `cost` is the seconds a block took (or is expected to take). `more` is about how many
+    blocks it takes until its next comparison is decided, 0 if all are decided. `width` is the width of the widest
+    interval of an undecided comparison, as a share of the ratio. If all comparisons are decided, it is the width of the
+    widest interval of a median; None while there is no interval. `open` are the cells that a further block should
+    visit; None: all cells.
     """
 
     done: int
@@ -134,17 +136,19 @@ class RowProgress:
     open: frozenset[str] | None = None
 
 
-_UNKNOWN_WIDTH = 1.0  # before an interval can be told, as if it were as wide as the value itself
+_UNKNOWN_WIDTH = 1.0  # before there is an interval, as if it were as wide as the value itself
 
 
 def width_per_second(progress: RowProgress) -> float:
-    """How wide the interval is for each second that one more block takes."""
+    """The width of the interval ÷ the seconds that one more block takes."""
     width = _UNKNOWN_WIDTH if progress.width is None else progress.width
     return width / max(progress.cost, 1e-3)
 
 
 def _to_go(progress: RowProgress, precision: float) -> int:
-    """About how many blocks until a comparison is decided, or all are known to `precision`: widths fall with √n."""
+    """About how many blocks it takes until a comparison is decided, or until all are known to `precision`: widths fall
+    with √n.
+    """
     if progress.width is None or not progress.more:
         return progress.more
     narrow = math.ceil(progress.done * ((progress.width / precision) ** 2 - 1))
@@ -154,10 +158,10 @@ def _to_go(progress: RowProgress, precision: float) -> int:
 def next_block(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed: float) -> Block | None:
     """The block to run now; None when the plan is done or no further block fits the budget.
 
-    First every row once, in the plan's order; then wherever the interval is widest per second: of the rows whose
-    comparisons are neither decided nor known to the plan's precision, and can be decided in the time left; when there
-    are none, of all. Rows without progress are left out, and so is a row whose block would take longer than the time
-    that is left.
+    First comes every row once, in the plan's order. Then comes the row whose interval is widest per second, among the
+    rows whose comparisons are neither decided nor known to the plan's precision and can be decided in the time left; if
+    there are none, among all rows. Rows without progress are left out, and so is a row whose block would take longer
+    than the time that is left.
     """
     left = math.inf if plan.budget is None else plan.budget - elapsed
     rows = [row for row in plan.rows() if row in progress and progress[row].done < plan.limit(row)]
@@ -174,12 +178,12 @@ def next_block(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed: floa
         return 0 < _to_go(known, plan.precision) * known.cost <= reach, width_per_second(known)
 
     best = max(within, key=attention)
-    # who asks for a number of blocks gets them of every cell; a budget is for what is not yet known
+    # a user who asks for a number of blocks gets them for every cell; a budget goes to undecided cells only
     return Block(best, progress[best].done, progress[best].open if plan.budget is not None else None)
 
 
 def expected_seconds(plan: Plan, progress: Mapping[Row, RowProgress], *, elapsed: float) -> float:
-    """Seconds until the run ends, as expected now: the first blocks, then what the budget leaves."""
+    """Seconds until the run ends, as expected now: the first blocks, then the rest of the budget."""
     first = sum(known.cost for known in progress.values() if known.done == 0)
     if plan.budget is not None and plan.blocks is None:
         return max(plan.budget - elapsed, 0.0)

@@ -1,4 +1,4 @@
-"""How far a run has got: what is recorded, and what each row of the plan has, costs and still wants."""
+"""How far a run has got: what is recorded, what each row of the plan has, what it costs, and what it still needs."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from harness.probes.base import Probe, When
 from harness.run.plan import Block, Plan, Row, RowProgress
 from harness.run.undecided import Undecided, undecided
 
-GIVE_UP_AFTER = 2  # failed visits of a probe to a cell, in a row: a cell that hangs must not eat the budget
+GIVE_UP_AFTER = 2  # failed visits of a probe to a cell in a row: a cell that hangs must not use up the budget
 
 
 class Progress:
-    """What is recorded so far: the tries of earlier sessions at first, then those of this one.
+    """What is recorded so far: first the tries of earlier sessions, then the tries of this session.
 
-    A visit whose last state is recorded is complete, and so is one in which a state has failed.
+    A visit is complete if its last state is recorded or if a state has failed.
     """
 
     def __init__(
@@ -28,7 +28,8 @@ class Progress:
         efforts: Mapping[str, float] | None = None,
     ) -> None:
         """`tries` are those of earlier sessions. `efforts` says how long a cell takes compared with others, by its id;
-        without, all are alike."""
+        without it, all cells count alike.
+        """
         self._efforts = efforts or {}
         self._plan = plan
         self._probes = {probe.name: probe for probe in probes}
@@ -38,8 +39,8 @@ class Progress:
         self._seconds: dict[tuple[str, str], list[float]] = {}  # this session's visits, by cell and probe
         self._failed: dict[tuple[str, str], int] = {}  # failed visits in a row, by cell and probe
         self._dropped: set[str] = set()
-        self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; None: all
-        self._undecided: dict[Row, tuple[int, Undecided]] = {}  # with the number of blocks they were made of
+        self._only: dict[Row, frozenset[str] | None] = {}  # the cells of the last block of a row; None: all cells
+        self._undecided: dict[Row, tuple[int, Undecided]] = {}  # with the number of blocks that they were made from
         self._order = 0
         for try_ in tries:
             self.add(try_)
@@ -76,14 +77,14 @@ class Progress:
     def visited(
         self, cell: str, probe: str, block: int, seconds: float | None = None, *, succeeded: bool = True
     ) -> None:
-        """A visit has ended. `seconds` is what it took; None if it was not worth its time any more."""
+        """A visit has ended. `seconds` is its length; None if it was skipped because it is no longer worth its time."""
         key = cell, probe
         self._visits.add((*key, block))
         if seconds is not None:
             self._failed[key] = 0 if succeeded else self._failed.get(key, 0) + 1
             self._seconds.setdefault(key, []).append(seconds)
 
-    # ── what is wanted ─────────────────────────────────────────────────────────────────────────────────────────
+    # ── what is still needed ─────────────────────────────────────────────────────────────────────────────────────────
 
     def wanted(self, probe: Probe, cell: str, block: int = 0) -> list[str]:
         """The states of a visit that are not recorded yet."""
@@ -117,15 +118,17 @@ class Progress:
         return RowProgress(done, cost, seen.width, seen.more, seen.open or None)
 
     def _done(self, row: Row, cells: Sequence[str]) -> int:
-        """Complete blocks of a row. The last one begun is complete when each cell that it was to visit has been."""
+        """Complete blocks of a row. The last block is complete once each of its cells has been visited."""
         visits, planned = self._visits, self._only.get(row)
         begun = next(n for n in count() if not any((cell, row.probe, n) in visits for cell in cells))
         last = [cell for cell in cells if planned is None or cell in planned]
         return begun - any((cell, row.probe, begun - 1) not in visits for cell in last) if begun else 0
 
     def seconds(self, cell: str, probe: Probe) -> float:
-        """Expected for a visit: the mean of those to this cell; else that of visits to any, by the effort of each; else
-        the probe's guess, made longer or shorter as this machine has turned out to be slower or faster than guessed."""
+        """Expected seconds of a visit: the mean of the visits to this cell. Without one, the mean of visits to all
+        cells, scaled by effort. Without any, the probe's guess, scaled by how much slower or faster than guessed this
+        machine has been.
+        """
         seen = self._seconds.get((cell, probe.name))
         if seen:
             return sum(seen) / len(seen)
@@ -140,7 +143,7 @@ class Progress:
         return self._efforts.get(cell, 1.0)
 
     def _slowness(self) -> float:
-        """The seconds that visits have taken, over those that were guessed."""
+        """The seconds that visits have taken ÷ the seconds that were guessed."""
         taken = guessed = 0.0
         for (cell, name), each in self._seconds.items():
             taken += sum(each)

@@ -1,4 +1,5 @@
-"""What is kept with a run so that two nights can be told apart: the bases, and the files of each app's build context.
+"""What is kept with a run so that the causes of a change can be found: the bases, and the files of each app's build
+context.
 
 harness/nights/blame.py reads it.
 """
@@ -24,7 +25,7 @@ def source_record(cell: Cell) -> bytes:
 
 
 def bases_record(bases: Mapping[str, BaseImage | BaseUnavailable]) -> bytes:
-    """`bases.json`: what the image of each role is, those that can be had."""
+    """`bases.json`: the image of each role that is available."""
     known = {
         role: {"name": base.name, "image": base.image_id, **base.provenance}
         for role, base in sorted(bases.items())

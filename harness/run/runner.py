@@ -1,8 +1,8 @@
-"""Executing a plan, app by app: its cells are prepared, every probe measures its first block, its table is written.
-Then further blocks go to where they are needed. Every try is on disk before the next one starts.
+"""Executes a plan, app by app: the app's cells are prepared, every probe measures its first block, and the app's table
+is written. Then further blocks go to the rows that need them. Every try is on disk before the next one starts.
 
-Nothing that goes wrong with one cell stops the others: a failed try is a record with its reason. What was
-recorded before, in this run's earlier sessions, is not measured again. While anything is timed, nothing else runs.
+A failure of one cell does not stop the others: a failed try is a record with its reason. Tries that earlier sessions of
+this run recorded are not measured again. While anything is timed, nothing else runs.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from harness.store.documents import BASES, SOURCE
 from harness.store.run import RunWriter
 from harness.text.display import Display, clock
 
-PREPARE_GUESS = 20.0  # s for each cell of effort 1 to build, verify, push and look into, before any was seen
-RUN = "run"  # the name under which documents of the run itself are kept, and of the engine
+PREPARE_GUESS = 20.0  # s to build, verify, push and examine a cell of effort 1, before any cell has been prepared
+RUN = "run"  # the name under which documents of the run itself and of the engine are kept
 
 
 class Runner:
@@ -49,8 +49,9 @@ class Runner:
         progress: Progress,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        """`progress` knows the run's earlier sessions. `report` is called with the name of an app once its row is
-        measured, and for the first app already before the probe that takes longest."""
+        """`progress` knows the run's earlier sessions. `report` is called with the name of an app once its rows are
+        measured; for the first app also before the probe that takes longest.
+        """
         self._lab = lab
         self._state = state
         self._plan = plan
@@ -73,10 +74,10 @@ class Runner:
             app: [self._cells[c] for c, of in zip(plan.cells, names, strict=True) if of == app] for app in self._apps
         }
         self._to_prepare = dict.fromkeys(self._cells) if self._needs_images else {}
-        self._opened: set[str] = set()  # apps whose cells were prepared, as far as they could be
-        self._finished: set[str] = set()  # apps whose first block is complete, and what follows it
-        self._preparing = 0.0  # s spent on preparing cells …
-        self._prepared_effort = 0.0  # … of this effort in all
+        self._opened: set[str] = set()  # apps whose cells were prepared, as far as possible
+        self._finished: set[str] = set()  # apps whose first block is complete, and the work after it
+        self._preparing = 0.0  # s spent on the preparation of cells …
+        self._prepared_effort = 0.0  # … with this total effort
 
     @property
     def prepared(self) -> Mapping[str, Prepared]:
@@ -85,7 +86,8 @@ class Runner:
 
     def run(self) -> None:
         """Returns when the plan is done or no further step fits the budget. OutOfTime and KeyboardInterrupt pass
-        through, nothing is lost."""
+        through, and no sample is lost.
+        """
         for number, app in enumerate(self._apps):
             if self._is_complete(app):
                 self._finished.add(app)
@@ -103,12 +105,12 @@ class Runner:
         while block := next_block(self._plan, self._reached(), elapsed=self._elapsed):
             if block.row.app not in self._opened and block.row.app in self._cells_of:
                 self._open(block.row.app)
-                continue  # which took time
+                continue  # the report took time
             if not self._run_block(block):
                 break
 
     def _at(self, when: When) -> list[Probe]:
-        """The probes of the plan that are measured then."""
+        """The probes of the plan that are measured at that time."""
         return [probe for probe in self._planned if probe.when is when]
 
     # ── one app ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -122,7 +124,7 @@ class Runner:
         return bool(rows or untimed) and all(row.done for row in rows) and not wanted
 
     def _rows_of(self, app: str) -> list[Row]:
-        """The rows that are measured with an app; the engine's come with the first app."""
+        """The rows that are measured with an app; the engine's rows come with the first app."""
         return [row for row in self._plan.rows() if row.app == app or (app == self._apps[0] and not row.app)]
 
     def _is_there(self, cell: str) -> bool:
@@ -130,7 +132,7 @@ class Runner:
         return cell in self._prepared or not self._needs_images
 
     def _open(self, app: str) -> None:
-        """Have the app's bases and prepare its cells, as far as that is possible."""
+        """Make the app's bases available and prepare its cells, as far as possible."""
         self._opened.add(app)
         cells = self._cells_of[app]
         with self._ledger.spend("bases"):
@@ -154,7 +156,7 @@ class Runner:
             if known.done:
                 continue
             if first and row != rows[0] and row == max(costs, key=costs.__getitem__):
-                self._report_on(app)  # whoever waits for the first numbers need not wait for the longest probe
+                self._report_on(app)  # a user who waits for the first numbers need not wait for the longest probe
             if self._fits(known.cost) or (first and row == rows[0]):
                 self._run_block(Block(row, 0))
 
@@ -165,7 +167,7 @@ class Runner:
     # ── preparing ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _prepare(self, cells: Sequence[Cell]) -> None:
-        """Cells side by side, and what of them is measured without a clock."""
+        """Prepare cells side by side, and measure what needs no clock."""
         began = self._elapsed
         if kept := sum(self._workshop.is_kept(cell) for cell in cells):
             self._display.say(
@@ -244,7 +246,7 @@ class Runner:
         progress.visited(name, probe.name, block, self._elapsed - began, succeeded=succeeded)
 
     def _after_first_block(self, app: str) -> None:
-        """What takes long and no clock, of an app's cells side by side."""
+        """Measure an app's cells side by side with the probes that take long and need no clock."""
         probes = self._at(When.AFTER_FIRST_BLOCK)
         wanted = self._progress.wanted
         cells = [
@@ -264,7 +266,7 @@ class Runner:
         self._ledger.divide("late", crew.spent)
 
     def _record(self, made: Attempt) -> None:
-        """Put a try on disk, with its documents; say why it failed, if it did."""
+        """Put a try on disk with its documents. If it failed, print why."""
         try_ = replace(made.try_, order=self._progress.order)
         self._writer.append(try_)
         self._progress.add(try_)
@@ -289,7 +291,7 @@ class Runner:
         return found
 
     def missed_seconds(self) -> float:
-        """About what it takes to measure what was not reached: one block of it."""
+        """About how long it takes to measure one block of everything that was not reached."""
         apps = self.missed()
         cells = [cell.id for app in apps for cell in self._cells_of[app]]
         rows = self._progress.rows()
@@ -313,13 +315,15 @@ class Runner:
         return {row: known for row, known in self._progress.rows().items() if row.app in reached}
 
     def _preparing_seconds(self, cells: Iterable[str]) -> float:
-        """Expected for preparing these cells, as long as those before have taken."""
+        """Expected seconds to prepare these cells, from the time that earlier cells took."""
         effort = sum(self._progress.effort(cell) for cell in cells)
         each = self._preparing / self._prepared_effort if self._prepared_effort else PREPARE_GUESS
         return each * effort
 
     def _least_seconds(self, app: str) -> float:
-        """What it takes to measure anything of an app: preparing its cells, and the shortest first block."""
+        """The seconds until anything of an app is measured: the preparation of its cells and the shortest first
+        block.
+        """
         rows = [known.cost for row, known in self._progress.rows().items() if row.app == app and not known.done]
         cells = [cell.id for cell in self._cells_of[app] if cell.id in self._to_prepare]
         return self._preparing_seconds(cells) + min(rows, default=0.0)
@@ -332,7 +336,7 @@ class Runner:
         return left if self._plan.budget is None else max(min(left, self._plan.budget - self._elapsed), 0.0)
 
     def _now(self, what: str) -> None:
-        """Show what is being done, and how far the whole run has got."""
+        """Show the present work, and how far the whole run has got."""
         left = self._left()
         whole = self._elapsed + left
         apps = f"{len(self._finished)} of {len(self._apps)} apps" if len(self._apps) > 1 else ""

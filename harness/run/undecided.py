@@ -1,4 +1,4 @@
-"""What the samples of a row say so far: how wide its intervals are, and whether its comparisons are decided. Pure."""
+"""What the samples of a row show so far: how wide its intervals are, and whether its comparisons are decided. Pure."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Undecided:
 
 
 def undecided(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *, precision: float) -> Undecided:
-    """What the headline metrics of `metrics` say of a row.
+    """The progress of a row by the headline metrics of `metrics`.
 
-    The first of `cells` with samples is the reference, as in the tables. Without a comparison (one cell, or the
-    engine) a row is decided once its intervals are known. A comparison whose interval is no wider than `precision` is
-    as good as decided. A cell is open while one of its comparisons is not, and the reference with it; where nothing
-    is, all are.
+    The first of `cells` with samples is the reference, as in the tables. Without a comparison (one cell, or the engine)
+    a row is decided once its intervals are known. A comparison whose interval is no wider than `precision` counts as
+    decided. A cell is open while one of its comparisons is undecided, and then the reference is open too; if every
+    comparison is decided, all cells are open.
     """
     spreads: list[float] = []
     widths: list[float] = []

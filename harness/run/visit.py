@@ -1,8 +1,8 @@
 """One visit of a probe to a cell: a `Try` for each of its states. Workers and the timed loop both measure this way.
 
-Nothing that goes wrong in a visit ends the run: a failure is a try with its reason. An error that nobody foresaw is
-recorded with one line of reason, and its traceback is kept beside the cell. Only three things pass through: a run
-folder that cannot be written, an engine that is gone, and the user's Ctrl-C.
+A failed visit does not end the run: a failure is recorded as a try with its reason. An unexpected error is recorded
+with one line of reason, and its traceback is kept beside the cell. Only three errors end the run: a run folder that
+cannot be written, an engine that is gone, and the user's Ctrl-C.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from harness.probes.base import CellProbe, EngineProbe, Measurement, Probe, Read
 from harness.run.kept_readings import keep, recall
 from harness.run.pace import Pace
 
-_AT_ONCE = Quiet(0.0, 0.0, True)  # of what no clock minds: nothing is waited for
-_LONGEST_REASON = 300  # characters of an error that nobody foresaw
+_AT_ONCE = Quiet(0.0, 0.0, True)  # for measurements without a clock: they wait for nothing
+_LONGEST_REASON = 300  # characters of an unexpected error
 
 
 class EngineLost(EngineUnavailable):
-    """The engine of the run has gone; the run ends, to be resumed."""
+    """The engine of the run is gone. The run ends and can be resumed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A try that was made, and the documents (by file name) that are kept beside its cell."""
+    """A try, and the documents (by file name) that are kept beside its cell."""
 
     try_: Try
     documents: Mapping[str, bytes] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What a visit needs: the equipment, what the run knows, and who builds."""
+    """What a visit needs: the equipment, the state of the run, and the builder."""
 
     lab: Lab
     state: RunState
@@ -86,7 +86,7 @@ def visit(
                 if not made.succeeded:
                     return
     except Exception as error:  # noqa: BLE001 - recorded with its reason, whatever it is
-        # what a state needs beforehand failed: a node, a link, a base to pull; or what has to be undone afterwards
+        # the preparation of a state failed (a node, a link, a base to pull), or its clean-up did
         state = next(iter(missing), probe.states[0])
         yield _failed(bench.lab, cell, probe.name, state, block, at, time.monotonic() - began, error)
 
@@ -103,7 +103,7 @@ def attempt(lab: Lab, cell: str, probe: str, state: str, block: int, measure: Me
         probe=probe,
         state=state,
         block=block,
-        order=0,  # whoever records it knows
+        order=0,  # the code that records it fills this in
         at=at,
         seconds=time.monotonic() - began,
         status=Status.OK,
@@ -156,7 +156,7 @@ def _states(bench: Bench, probe: Probe, subject: Prepared | Cell | None) -> Visi
 
 
 def _recalled(bench: Bench, cell: Prepared | None, probe: Probe, state: str, measure: Measurement) -> Measurement:
-    """The measurement, or the reading that was kept with the cell's image."""
+    """The measurement, or the reading that is kept with the cell's image."""
 
     def read() -> Reading:
         if cell is None:
@@ -171,7 +171,9 @@ def _recalled(bench: Bench, cell: Prepared | None, probe: Probe, state: str, mea
 
 
 def require_engine(lab: Lab, error: Exception) -> None:
-    """After a failure: go on only with an engine that still answers, or every cell would fail because it is gone."""
+    """After a failure: go on only if the engine still answers. Otherwise every cell would fail, because the engine is
+    gone.
+    """
     try:
         lab.engine.containers()
     except EngineError as silence:

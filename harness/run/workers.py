@@ -1,7 +1,7 @@
-"""Preparing cells side by side, while nothing is timed: build, verify, push, and measure what needs no clock.
+"""Prepares cells side by side, while nothing is timed: build, verify, push, and measure what needs no clock.
 
-Each worker has a test bed of its own, so that two apps never meet on a port. What a worker has done is handed over in
-the order it ends, to be recorded by the thread that runs the plan.
+Each worker has a test bed of its own, so that two apps never meet on a port. Results are handed over in the order in
+which they are ready, and the thread that runs the plan records them.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from harness.probes.base import Probe, Reading
 from harness.run.visit import Attempt, Bench, attempt, visit
 
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
-WORKERS = 3  # two cores' worth of building and compressing, and one to wait for the disk or a start
-_TICK = 1.0  # s between looks of who waits
-_PATIENCE = 10.0  # s for workers to end what they are at once they are told to stop
+WORKERS = 3  # two build and compress, and one waits for the disk or for a start
+_TICK = 1.0  # s between two looks at the queue
+_PATIENCE = 10.0  # s that workers have to end their work after they were asked to stop
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A try that a worker has made of a cell, with the prepared cell if that was what it made."""
+    """A try that a worker has made of a cell, with the prepared cell if the worker prepared it."""
 
     cell: Cell
     made: Attempt
@@ -40,17 +40,17 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A worker has ended, with the error that ended it, if one did."""
+    """A worker has ended; `error` is the error that ended it, if there was one."""
 
     error: Exception | None
 
 
 class Crew:
-    """Prepares `cells` with a few workers, except those of `ready`: they are prepared already and only probed.
+    """Prepares `cells` with a few workers, except the cells of `ready`: they are prepared already and are only probed.
 
     `wanted` says which states of a probe a cell still needs, `rebuilds` whether cells will be built again. Iterate over
-    `work()` to get what is done; `spent` then holds the workers' seconds by activity. Leaving the iteration early, by
-    Ctrl-C too, stops the workers.
+    `work()` to get the results; `spent` then holds the workers' seconds by activity. If the iteration ends early, for
+    example by Ctrl-C, the workers stop.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Crew:
         workers: int = WORKERS,
     ) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
-        self.under_way: dict[str, None] = {}  # ids of cells, in the order they were begun
+        self.under_way: dict[str, None] = {}  # ids of cells, in the order in which they were begun
         self._lab = lab
         self._state = state
         self._probes = probes
@@ -83,7 +83,7 @@ class Crew:
         ]
 
     def work(self) -> Generator[Done | None]:
-        """What is done, as it is done; None about every second in which nothing was. Raises what ended a worker."""
+        """Results as they are ready; None about every second if there is none. Raises the error that ended a worker."""
         for thread in self._threads:
             thread.start()
         left = 0
@@ -148,7 +148,7 @@ class Crew:
         return prepared
 
     def _probe(self, bench: Bench, prepared: Prepared) -> None:
-        """Every state that is still wanted of the probes, each until one fails."""
+        """Every state that the probes still need, each probe until a state fails."""
         for probe in self._probes:
             wanted = self._wanted(probe, prepared.cell.id)
             if not wanted or self._stop.is_set():
@@ -162,9 +162,9 @@ class Crew:
 
 
 def _weight(lab: Lab, cell: Cell) -> tuple[bool, int, int]:
-    """Larger for what takes longer, which goes first, so that no worker is left with it at the end.
+    """Larger for cells that take longer. They go first, so that no worker still has a long cell at the end.
 
-    What installs its tools by itself takes longest, then what has the largest ones; a Dockerfile that says more does
+    Cells that install their tools themselves take longest, then cells with the largest tools; a longer Dockerfile does
     more.
     """
     tools = sum(base.packed for role in cell.bases if isinstance(base := lab.bases[role], BaseImage))

@@ -114,7 +114,7 @@ def test_an_engine_of_ours_unpacks_as_most_do_where_that_can_be_had(monkeypatch,
 
 @dataclass
 class Unpacked:
-    """Engines by release, as versions; a release that is not among them cannot be had."""
+    """Engines by release, as versions; other releases are not available."""
 
     versions: dict[str, str]
     folder: Path
@@ -171,7 +171,7 @@ def test_a_version_that_is_named_is_that_or_an_error(unpacked):
     unpacked.versions = {"trixie": "26.2.0"}
     with pytest.raises(EngineUnavailable, match=r"trixie has Docker 26\.2\.0, not 26\.1"):
         chosen("private:26.1", unpacked)
-    with pytest.raises(EngineUnavailable, match=r"Docker 28\.5 cannot be had: no network.*Plug it in"):
+    with pytest.raises(EngineUnavailable, match=r"Docker 28\.5 is not available: no network.*Plug it in"):
         chosen("private:28.5", unpacked)
     with pytest.raises(EngineUnavailable, match=r"Docker 28\.5 is not on this machine"):
         chosen("private:28.5", None)
@@ -181,7 +181,7 @@ def test_without_a_network_our_own_engine_is_this_machines_and_that_is_said(unpa
     unpacked.versions = {}
     found, said = chosen("auto", unpacked)
     assert found.version() == "20.10.24"
-    assert said == ["engine: not that of trixie, which cannot be had (no network), but this machine's own"]
+    assert said == ["engine: this machine's own Docker, because Docker of trixie is not available (no network)"]
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ INFO = EngineInfo(
 )
 
 _LOOPBACK = "127.0.0.1"
-_NUMBERS = itertools.count(os.getpid() * 97)  # of containers' addresses: engines of one process, and of others, differ
+# for containers' addresses: engines of one process, and of several processes, differ
+_NUMBERS = itertools.count(os.getpid() * 97)
 Answer = Callable[[str, str], tuple[int, bytes]]  # method and path → status code and body; raising hangs up
 
 
@@ -66,8 +67,8 @@ Answer = Callable[[str, str], tuple[int, bytes]]  # method and path → status c
 class FakeProgram:
     """What a container does once it is started.
 
-    `exit_code` None keeps it running until it is removed. With `answer` it serves HTTP on every port that the
-    container publishes and on `port`; without, nothing listens. `fails` is the engine's reason not to start it.
+    With the `exit_code` None it runs until it is removed. With `answer` it serves HTTP on every port that the container
+    publishes and on `port`; without `answer`, nothing listens. `fails` is the engine's reason not to start it.
     """
 
     exit_code: int | None = None
@@ -80,13 +81,13 @@ class FakeProgram:
 
 @dataclass(slots=True)
 class Behaviour:
-    """What happens where a real engine would work. Durations are seconds.
+    """What happens in place of a real engine's work. Durations are seconds.
 
     `programs` are looked up by image name; an image without one runs forever and listens to nothing.
     """
 
-    step_seconds: float = 1.0  # of each instruction that was not cached
-    layer_seconds: float = 1.0  # of download, and again of unpacking, of each layer
+    step_seconds: float = 1.0  # duration of each instruction that was not cached
+    layer_seconds: float = 1.0  # duration of the download of each layer, and of unpacking it
     start_seconds: float = 0.0
     programs: dict[str, FakeProgram] = field(default_factory=dict)
 
@@ -131,7 +132,7 @@ class Behaviour:
         return self.programs.get(spec.image, FakeProgram())
 
     def command(self, spec: ContainerSpec, command: Sequence[str]) -> ExecResult:
-        """What a command in a running container gives. Override to know some."""
+        """The result of a command in a running container. Override to know some commands."""
         del spec
         return ExecResult(exit_code=127, output=f"{command[0]}: not found")
 
@@ -152,7 +153,7 @@ class FakeEngine:
     With `addresses` each container with a network of its own listens at a loopback address of its own, on the very port
     that its program listens on, as on a real engine. Containers on the network "host" then listen at `host`.
 
-    `spend` is told the seconds that each build, pull and start takes: a fake clock's advance, or time.sleep.
+    `spend` is called with the seconds that each build, pull and start takes: a fake clock's advance, or time.sleep.
     """
 
     def __init__(
@@ -365,7 +366,7 @@ class FakeEngine:
         return list(self._containers)
 
     def close(self) -> None:
-        """Also hangs up whatever containers still listen, since nobody else could."""
+        """Also ends the servers of containers that still listen, since nobody else could."""
         for container in self._containers.values():
             _stop(container)
 
@@ -433,7 +434,7 @@ def _serve(answer: Answer, address: str, port: int) -> ThreadingHTTPServer:
             self.wfile.write(body)
 
         def log_message(self, format: str, *arguments: object) -> None:
-            """Say nothing: a test's output is not an access log."""
+            """Print nothing: a test's output is not an access log."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
@@ -455,7 +456,7 @@ def _stop(container: _Container) -> None:
 
 
 def _full(name: str) -> str:
-    """With the tag that a name without one means."""
+    """The name with its tag: "latest" if it has none."""
     return ":".join(split(name))
 
 

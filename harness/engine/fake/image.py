@@ -53,7 +53,7 @@ class FakeImage:
 
     @property
     def manifest_digest(self) -> str:
-        """What a registry would call it by: of a manifest that is never written."""
+        """The digest that a registry would give it: the digest of a manifest that is never written."""
         return digest_of(b"manifest of " + self.config)
 
     @property
@@ -70,7 +70,7 @@ class FakeImage:
 
 
 def tar(files: Mapping[str, bytes]) -> bytes:
-    """A tar archive of executable `files`, the same for the same content; it will do as a build context."""
+    """A tar archive of executable `files`, the same for the same content; it can serve as a build context."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for name, data in files.items():
@@ -81,7 +81,7 @@ def tar(files: Mapping[str, bytes]) -> bytes:
 
 
 def files_of(archive: bytes) -> dict[str, bytes]:
-    """The regular files of a tar archive, by name. Raises ValueError for what is none."""
+    """The regular files of a tar archive, by name. Raises ValueError if it is not a tar archive."""
     files = {}
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as entries:
