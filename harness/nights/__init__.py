@@ -1,1 +1,1 @@
-"""A history of nights: what changed, whether an alarm is right, and what is to blame."""
+"""A history of nights: what changed, whether an alarm is right, and the likely cause."""

@@ -1,4 +1,4 @@
-"""Accepted changes: `results/accepted.jsonl`, a line each, appended and never rewritten.
+"""Accepted changes: `results/accepted.jsonl`, one line each, appended and never rewritten.
 
     {"cell": "go-slim", "metric": "size.*", "since": "20261125-003217-88f2", "at": 1795570000.0, "reason": "…"}
 
@@ -23,7 +23,7 @@ FILE = "accepted.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """A change of a series that is meant: from night `since` on a new baseline holds. `at` is Unix time, s."""
+    """An intended change of a series: from night `since` on a new baseline holds. `at` is Unix time, s."""
 
     cell: str
     metric: str
@@ -39,7 +39,7 @@ class Acceptance:
 
 
 def read_accepted(results: Path) -> tuple[Acceptance, ...]:
-    """Oldest first. Raises StoreError with file and line for what is no such record."""
+    """Oldest first. Raises StoreError with file and line if a line is not such a record."""
     path = results / FILE
     if not path.exists():
         return ()
@@ -54,7 +54,7 @@ def read_accepted(results: Path) -> tuple[Acceptance, ...]:
 
 
 def accept(results: Path, acceptance: Acceptance) -> None:
-    """Put it on disk. Raises UsageError without a reason, StoreError where it cannot be written."""
+    """Put it on disk. Raises UsageError if there is no reason, StoreError if it cannot be written."""
     if not acceptance.reason.strip():
         raise UsageError("an accepted change needs a reason", where="--reason", fix="Give the reason with --reason.")
     record = {

@@ -27,7 +27,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """A broken budget. `index` is the night it broke; before and after are in the metric's unit."""
+    """A broken budget. `index` is the night in which it broke; before and after are in the metric's unit."""
 
     index: int
     before: float
@@ -43,7 +43,9 @@ class Alarm:
 
 
 def growth_of(metric: Metric, answer: Ratio) -> float:
-    """How much worse the second of a comparison is, as a share: 0.05 is 5 % worse, whichever values are better."""
+    """How much worse the second of a comparison is, as a share: 0.05 is 5 % worse, whether small or large values are
+    better.
+    """
     times = answer.estimate if metric.direction is not Direction.LARGER else 1 / max(answer.estimate, 1e-12)
     return times - 1
 
@@ -80,16 +82,16 @@ def grown(line: NightSeries, start: int, budget: Budget) -> Alarm | None:
 
 
 def slower(line: NightSeries, accepted: int, confirmed: Sequence[Confirmation], budget: Budget) -> Alarm | None:
-    """A duration: what A/Bs since the accepted night confirmed beyond the budget, and none has taken back since.
+    """A duration: growth beyond the budget that an A/B since the accepted night confirmed and no later A/B revoked.
 
     An A/B closes the alarm if it finds no practical difference, or less than half of the budget. So does a level that
-    went back by half of what was confirmed: then the image is not measured again.
+    fell by half of the confirmed growth: then the image is not measured again.
     """
     if budget.growth is None:
         return None
     places = {run: index for index, run in enumerate(line.runs)}
     since = [(places[item.night], item) for item in confirmed if places.get(item.night, -1) > accepted]
-    found: list[tuple[int, Confirmation]] = []  # that agree, the newest first
+    found: list[tuple[int, Confirmation]] = []  # the A/Bs that agree, the newest first
     for index, item in sorted(since, key=lambda pair: pair[0], reverse=True):
         if is_broken(line.metric, item.ratio, budget):
             found.append((index, item))
@@ -98,7 +100,7 @@ def slower(line: NightSeries, accepted: int, confirmed: Sequence[Confirmation], 
     if not found:
         return None
     index, newest = found[0]
-    # tonight's level, and what it would be without the change
+    # tonight's level, and the level that it would have without the change
     after = float(np.median(line.median[index:][-_RECENT:]))
     before = float(line.median[index]) / newest.ratio.estimate
     more = growth_of(line.metric, newest.ratio)

@@ -43,7 +43,7 @@ class Config:
     confirm_pairs: int
     confirm_budget: float
     audit: int = 7  # nights
-    schedule: str = ""  # as harness/nights/schedule.py has it; "" is learned
+    schedule: str = ""  # in the form of harness/nights/schedule.py; "" is learned
 
 
 def read_config(path: Path) -> Config:
@@ -89,7 +89,7 @@ def selected(catalogue: Catalogue, probes: Iterable[Probe], config: Config) -> t
 
 
 class EngineBench:
-    """Measures nights on this machine's engine. `look` reads the history anew each time; `measuring` runs a job."""
+    """Measures nights on this machine's engine. `look` reads the history again each time; `measuring` runs a job."""
 
     def __init__(
         self,

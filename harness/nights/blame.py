@@ -1,8 +1,10 @@
-"""What a cell was made of in a run, and what differs between two: bases, packages, layers, Dockerfile, source, engine.
+"""What a cell was made of in a run, and the differences between two runs: bases, packages, layers, Dockerfile, source,
+engine.
 
 Read from the run folder: the manifest, and the documents kept with a cell (`Dockerfile`, `layers.json`, `steps.json`,
-`surface.json`, `source.json`) and with the run (`bases.json`). What a run does not hold is not compared. Of several
-versions of a document (a resumed run has them) the last one counts: it is of the images measured last.
+`surface.json`, `source.json`) and with the run (`bases.json`). If a run lacks a document, it is not compared. If a
+document has several versions (in a resumed run), the last version counts, because it belongs to the images that were
+measured last.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from harness.store.format import Manifest, read_manifest
 from harness.store.run import Run
 
 _MOST_NAMED = 6
-_MOST_LINES = 8  # of a Dockerfile's difference
+_MOST_LINES = 8  # lines of a Dockerfile's difference
 
 
 _Sides = tuple[tuple[Path, str], tuple[Path, str]]  # folder and cell, before and after
@@ -39,11 +41,11 @@ class RunDifference:
 
 
 def differences(before: Path, after: Path, cell: str, *, after_cell: str = "") -> tuple[RunDifference, ...]:
-    """What differs between two run folders for a cell; for the engine itself (cell "") only its environment.
+    """The differences between two run folders for a cell; for the engine itself (cell "") only the environment.
 
-    `after_cell` is the name of the cell in the second folder, if it has another one there.
+    `after_cell` is the name of the cell in the second folder, if it has another name there.
 
-    Raises StoreError where a folder holds no run.
+    Raises StoreError if a folder holds no run.
     """
     old, new = read_manifest(before), read_manifest(after)
     found = [*_environment(old, new)]
@@ -71,7 +73,7 @@ def slower_phase(before: Run, after: Run, cell: str, metric: str) -> str:
 
 
 def _phases(run: Run, cell: str, metric: str) -> dict[str, float]:
-    """Median seconds by phase over the tries that gave this metric."""
+    """Median seconds by phase over the tries that yielded this metric."""
     seen: dict[str, list[float]] = {}
     for try_ in run.tries():
         if try_.cell == cell and metric in try_.values:
@@ -98,7 +100,7 @@ def _bases(sides: _Sides) -> Iterator[RunDifference]:
 
 
 def _identity(base: Any) -> str:
-    """The beginning of its digest, or the name of it, which ends in one."""
+    """The beginning of the digest, or of the digest at the end of its name."""
     if not isinstance(base, dict):
         return str(base)
     digest = str(base.get("digest", ""))
@@ -149,7 +151,7 @@ def _packages(sides: _Sides) -> Iterator[RunDifference]:
 
 
 def _installed(folder: Path, cell: str) -> dict[str, tuple[str, int]] | None:
-    """Versions and bytes of the image's packages, by ecosystem and name; None where nobody looked."""
+    """Versions and bytes of the image's packages, by ecosystem and name; None if nobody looked."""
     record = _json(folder, cell, "surface.json")
     if "packages" not in record:
         return None
@@ -164,7 +166,7 @@ def _installed(folder: Path, cell: str) -> dict[str, tuple[str, int]] | None:
 
 
 def _layers(sides: _Sides) -> Iterator[RunDifference]:
-    """Layers by the step that made them where the image says, else by position."""
+    """Layers by the step that made them if the image names it, otherwise by position."""
     old, new = (_steps(folder, cell) for folder, cell in sides)
     if old is None or new is None:
         return
@@ -194,7 +196,7 @@ def _steps(folder: Path, cell: str) -> dict[str, int] | None:
     for number, (name, size) in enumerate(zip(names, sizes, strict=True), 1):
         short = " ".join(name.split())
         short = short if len(short) <= 70 else short[:69] + "…"
-        # by its step, so that a layer more does not rename those above it; equal steps are numbered
+        # by its step, so that an additional layer does not rename the layers above it; equal steps are numbered
         label, again = (f"layer {short}" if short else f"layer {number}"), 2
         while label in result:
             label, again = f"layer {short or number} ({again})", again + 1
@@ -217,7 +219,7 @@ def _text(folder: Path, cell: str, name: str) -> str | None:
 
 
 def _json(folder: Path, cell: str, name: str) -> dict[str, Any]:
-    """The document, empty where there is none. Raises StoreError where it is no JSON object."""
+    """The document; empty if there is none. Raises StoreError if it is not a JSON object."""
     path = newest(folder, cell, name)
     if path is None:
         return {}
@@ -226,7 +228,7 @@ def _json(folder: Path, cell: str, name: str) -> dict[str, Any]:
     except OSError:
         return {}
     except ValueError as error:
-        raise StoreError("this is no JSON", where=str(path)) from error
+        raise StoreError("this is not JSON", where=str(path)) from error
     if not isinstance(record, Mapping):
         raise StoreError("this is not a JSON object", where=str(path))
     return dict(record)

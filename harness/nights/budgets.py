@@ -9,8 +9,8 @@
 
 A budget that covers nothing is an error, because a mistyped one would let everything pass: `check_budgets`.
 
-Deterministic metrics break a budget as soon as they differ by so much. Durations break `growth` only when an A/B of
-the same night confirmed it, and `limit` when their whole interval is beyond it two nights in a row.
+A deterministic metric breaks a budget as soon as it differs by more than the budget. Durations break `growth` only when
+an A/B of the same night confirmed it, and `limit` when their whole interval is beyond it two nights in a row.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _EXAMPLES = {
     Unit.BOOLEAN: "0 or 1",
     Unit.RATIO: "a plain number",
 }
-OF_THE_MACHINE = ("link.*", "floor.*")  # durations that no image and no revision changes: no A/B can judge them
+OF_THE_MACHINE = ("link.*", "floor.*")  # durations that do not depend on an image or a revision: no A/B can judge them
 
 
 class Severity(StrEnum):
@@ -62,8 +62,8 @@ class Budget:
     growth: float | None
     limit: float | None
     severity: Severity
-    written: Quantity | None = None  # the limit as it was written
-    path: Path | None = None  # where it is written; None is built in
+    written: Quantity | None = None  # the limit as written in the file
+    path: Path | None = None  # the file that it is written in; None: a built-in budget
     lines: Mapping[str, int | None] = field(default_factory=dict)  # by key
 
     def error(self, what: str, key: str, fix: str) -> CatalogueError:
@@ -75,7 +75,9 @@ class Budget:
 
 
 def default(metric: Metric) -> Budget | None:
-    """What holds where none was written: 1 % for what is exact, the practical difference for headline durations."""
+    """The budgets that hold if none is written: 1 % for exact metrics, the practical difference for headline
+    durations.
+    """
     if metric.direction is Direction.NEITHER or not metric.headline:
         return None
     growth = 0.01 if metric.deterministic else PRACTICAL
@@ -83,7 +85,7 @@ def default(metric: Metric) -> Budget | None:
 
 
 def budget_for(budgets: Sequence[Budget], cell: str, metric: Metric) -> Budget | None:
-    """The first budget that covers the series; where none was written at all, the default."""
+    """The first budget that covers the series; if no budget is written at all, the default."""
     for budget in budgets:
         if budget.covers(cell, metric.name):
             return budget
@@ -91,9 +93,11 @@ def budget_for(budgets: Sequence[Budget], cell: str, metric: Metric) -> Budget |
 
 
 def check_budgets(budgets: Sequence[Budget], cells: Collection[str], metrics: Collection[Metric]) -> None:
-    """Raises CatalogueError, with file and line, for a budget that covers nothing of what is known, or cannot hold.
+    """Raises CatalogueError, with file and line, for a budget that covers no known cell and metric, or that cannot be
+    judged.
 
-    `cells` and `metrics` are those of the runs and those that this checkout could measure; the engine's cell is "".
+    `cells` and `metrics` are the names in the runs and the names that this checkout could measure; the engine's cell is
+    "".
     """
     by_name = {metric.name: metric for metric in metrics}
     covered = _first_covers(budgets, cells, by_name)

@@ -1,10 +1,10 @@
 """The history: one value a night for every series, over the run folders of `results/`.
 
-A series is a cell's metric in one environment and track (of bases: pinned or floating); what differs in either is
-another series and is never joined. Of the environment those facts count that the metric depends on: bytes and counts
-keep their series when the kernel or the processor changes (`harness.model.Environment.fingerprint_of`).
-The run folders are the record; `results/.index/history.sqlite` only makes them quick to read, is brought up to date by
-`History.open`, and can be deleted at any time.
+A series is a cell's metric in one environment and one track of bases (pinned or floating). Values of another
+environment or track are another series, and series are never joined. Only those facts of the environment count that the
+metric depends on: bytes and counts keep their series when the kernel or the processor changes
+(`harness.model.Environment.fingerprint_of`). The run folders are the record; `results/.index/history.sqlite` only makes
+them quick to read, is brought up to date by `History.open`, and can be deleted at any time.
 
     runs(id, name, started, fingerprint, track, git, …)         environments(fingerprint, facts)
     series(id, cell, metric, fingerprint, track)                metrics(name, …)
@@ -12,8 +12,8 @@ The run folders are the record; `results/.index/history.sqlite` only makes them 
     confirmations(run, night, cell, metric, …)
 
 A row of `nights` is a night of a series, its samples as little-endian doubles; rows of a series lie together, so that
-a series is read in a millisecond and all of three years in seconds. A changed or vanished folder is noticed by size
-and time of its samples.
+one series is read in a millisecond and three years of all series in seconds. The size and time of a folder's samples
+show whether it has changed.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from harness.store.format import Manifest
 from harness.store.run import Run, Series, list_runs, read_run
 
 NIGHTLY = "nightly"
-CONFIRM = "confirm"  # purpose of a run that measures suspects against their last good images
-GOOD, NEW = ".good", ".new"  # what the cells of such a run are called after
+CONFIRM = "confirm"  # purpose of a run that compares suspects with their last good images
+GOOD, NEW = ".good", ".new"  # the ends of the names of such a run's cells
 PINNED, FLOATING = "pinned", "floating"
 
 _RUN_COLUMNS = "name, started, fingerprint, exact, track, git, stamp, purpose, schedule, cells, metrics, run"
-_VERSION = 3  # of the index: another one is rebuilt
+_VERSION = 3  # version of the index: an index of another version is rebuilt
 _SCHEMA = """
 CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, exact TEXT, track TEXT,
                    git TEXT, stamp TEXT, purpose TEXT, schedule TEXT, cells TEXT, metrics TEXT, run TEXT);
@@ -64,7 +64,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """What names a series."""
+    """The name of a series."""
 
     cell: str
     metric: str
@@ -81,10 +81,10 @@ class Night:
     fingerprint: str
     track: str
     git: str
-    exact_print: str = ""  # fingerprint of the facts that exact metrics depend on; "" as `fingerprint`
+    exact_print: str = ""  # fingerprint of the facts that exact metrics depend on; "": the same as `fingerprint`
     purpose: str = ""
-    schedule: str = ""  # as harness/nights/schedule.py has it; "" is not known
-    cells: frozenset[str] = frozenset()  # that were to be measured; none: not known
+    schedule: str = ""  # in the form of harness/nights/schedule.py; "" is not known
+    cells: frozenset[str] = frozenset()  # metrics that should have been measured; none: not known
     metrics: frozenset[str] = frozenset()
 
     @property
@@ -94,7 +94,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NightSeries:
-    """A series: columns of one length, oldest night first. `low` and `high` are NaN where there is no interval."""
+    """A series: columns of one length, oldest night first. `low` and `high` are NaN if there is no interval."""
 
     key: Key
     metric: Metric
@@ -104,7 +104,7 @@ class NightSeries:
     median: Floats
     low: Floats
     high: Floats
-    samples: tuple[Floats, ...] = ()  # by night; only where asked for
+    samples: tuple[Floats, ...] = ()  # by night; only if requested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +121,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
-    """What the A/B of a night said: the new image's metric ÷ the last good image's."""
+    """The result of a night's A/B: the new image's metric ÷ the last good image's."""
 
     run: str  # of the A/B
-    night: str  # the run whose suspicion it followed
+    night: str  # the run whose suspicion it checked
     cell: str
     metric: str
     ratio: Ratio
@@ -132,12 +132,12 @@ class Confirmation:
 
 
 def track_of(manifest: Manifest) -> str:
-    """The track of a run's bases; a run that does not say took what was cached, which is as good as pinned."""
+    """The track of a run's bases; a run without a track used cached bases, so it counts as pinned."""
     return str(manifest.plan.get("track", PINNED))
 
 
 def purpose_of(manifest: Manifest) -> str:
-    """What a run was made for; "" is an ordinary run of the matrix."""
+    """The purpose of a run; "" is an ordinary run of the matrix."""
     return str(manifest.plan.get("purpose", ""))
 
 
@@ -159,7 +159,7 @@ class History:
             raise StoreError(f"cannot be written: {error}", where=str(path), fix="Delete it, or free space.") from error
         try:
             history.refresh(results)
-        except sqlite3.DatabaseError:  # a damaged page: the run folders are the record, so the index is made again
+        except sqlite3.DatabaseError:  # a page is damaged: the run folders are the record, so the index is made again
             history.close()
             _delete(path)
             history = cls(_connect(path))
@@ -171,7 +171,7 @@ class History:
 
     @classmethod
     def in_memory(cls) -> Self:
-        """An empty history that no file backs."""
+        """An empty history in memory, without a file."""
         return cls(_prepared(sqlite3.connect(":memory:")))
 
     def close(self) -> None:
@@ -188,7 +188,7 @@ class History:
     # ── filling ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def refresh(self, results: Path) -> None:
-        """Take in new and changed run folders, and forget those that are gone."""
+        """Read new and changed run folders, and remove folders that are gone."""
         folders = {folder.name: folder for folder in list_runs(results)}
         known = dict(self._database.execute("SELECT name, stamp FROM runs"))
         stamps, warnings = {}, []
@@ -204,10 +204,11 @@ class History:
             for name in sorted(name for name, stamp in stamps.items() if known.get(name) != stamp):
                 try:
                     run = read_run(folders[name])
-                except StoreError as error:  # one broken folder must not hide three years
+                except StoreError as error:  # one broken folder must not hide three years of nights
                     warnings.append(str(error))
                     continue
-                if run.id and ids.setdefault(run.id, name) != name:  # counted twice, its nights would look doubly sure
+                # if it were counted twice, its nights would look twice as sure
+                if run.id and ids.setdefault(run.id, name) != name:
                     warnings.append(f"{folders[name]}: is a copy of the run {ids[run.id]} and is not counted again")
                     continue
                 self._forget(name)
@@ -215,7 +216,7 @@ class History:
         self.warnings = tuple(warnings)
 
     def add(self, run: Run, stamp: str = "") -> None:
-        """Take in one run."""
+        """Read one run."""
         with self._database:
             self._forget(run.id)
             self._take(run, stamp)
@@ -317,13 +318,13 @@ class History:
         return tuple(sorted(Key(*row) for row in rows))
 
     def line(self, key: Key, *, samples: bool = True) -> NightSeries:
-        """One series. Raises KeyError for one there is not."""
+        """One series. Raises KeyError if there is no such series."""
         for line in self.lines([key], samples=samples):
             return line
         raise KeyError(key)
 
     def lines(self, keys: Iterable[Key] | None = None, *, samples: bool = False) -> Iterator[NightSeries]:
-        """The series of these keys (all, where none are given), one at a time; empty ones are left out."""
+        """The series of these keys (all series if no keys are given), one at a time; empty series are left out."""
         metrics = self.metrics()
         started = dict(self._database.execute("SELECT id, started FROM runs"))
         names = dict(self._database.execute("SELECT id, name FROM runs"))
@@ -353,7 +354,7 @@ class History:
                 )
 
     def metrics(self) -> dict[str, Metric]:
-        """Metrics by name, as the run taken in last described them."""
+        """Metrics by name, as the last run that was read described them."""
         rows = self._database.execute("SELECT name, unit, direction, deterministic, headline, help FROM metrics")
         return {
             name: Metric(
@@ -368,7 +369,7 @@ class History:
         }
 
     def failures(self) -> tuple[Failure, ...]:
-        """What failed, oldest night first."""
+        """Failures, oldest night first."""
         rows = self._database.execute(
             "SELECT runs.name, cell, probe, status, reason, count FROM failures JOIN runs ON runs.id = failures.run"
             " ORDER BY started, runs.name, cell, probe"
@@ -379,7 +380,7 @@ class History:
         )
 
     def confirmations(self) -> tuple[Confirmation, ...]:
-        """What A/Bs said, oldest first."""
+        """The results of A/Bs, oldest first."""
         rows = self._database.execute(
             "SELECT runs.name, night, cell, metric, estimate, low, high, p, n, verdict, more, base FROM confirmations"
             " JOIN runs ON runs.id = confirmations.run ORDER BY started, runs.name"
@@ -425,7 +426,7 @@ def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def stamp_of(folder: Path) -> str:
-    """What tells that a run folder has changed: size and time of its samples."""
+    """The mark of a run folder's content: size and time of its samples."""
     state = (folder / "samples.jsonl").stat()
     return f"{state.st_size}/{state.st_mtime_ns}"
 
@@ -433,7 +434,7 @@ def stamp_of(folder: Path) -> str:
 def _nights(
     series: Mapping[tuple[str, str], Series],
 ) -> Iterator[tuple[tuple[str, str], tuple[int, float, float | None, float | None, bytes]]]:
-    """Count, median, interval and samples of each series. Series of one length are worked on together."""
+    """Count, median, interval and samples of each series. Series of one length are computed together."""
     by_length: dict[int, list[tuple[str, str]]] = {}
     for key, columns in series.items():
         by_length.setdefault(columns.value.size, []).append(key)
@@ -460,8 +461,8 @@ def _failures(run: Run) -> Iterator[tuple[str, str, str, str, int]]:
 def _confirmations(run: Run) -> Iterator[Confirmation]:
     """The metrics an A/B was made for (all, if it does not say), compared by blocks, each judged by itself.
 
-    A false discovery rate over the A/B would hide the one that is slower among many that were only due. Suspicion and
-    A/B together keep the promise of docs/trend.md, which is per series and night.
+    A false discovery rate over the A/B would hide one slower metric among many that were only due. Suspicion and A/B
+    together keep the promise of docs/trend.md, which holds for each series and night.
     """
     plan = run.manifest.plan
     night, asked, good_of = str(plan.get("night", "")), plan.get("metrics"), plan.get("good")
@@ -494,7 +495,7 @@ def _continued(run: Run) -> Mapping[tuple[str, str], Series]:
 
 
 def _after(one: Series, other: Series) -> Series:
-    """Both, the blocks of the other counted on."""
+    """Both runs' samples; the blocks of the second are numbered after the blocks of the first."""
     first = int(one.block.max()) + 1 if one.block.size else 0
     return Series(
         value=np.concatenate([one.value, other.value]),

@@ -1,10 +1,11 @@
-"""Images kept from night to night: tonight's, and of each cell the last one that was good.
+"""Images kept from night to night: tonight's, and the last good image of each cell.
 
     images/<history>/<track>/<cell>/<image id>.tar     a saved image
     images/<history>/<track>/<cell>/good               which one is good, since when and why, as JSON
 
-Two archives a cell are kept, and the night before's until tonight is judged. The good image stays good until its
-successor is proved (harness/nights/nightly.py says by what), so that what is compared does not creep with what creeps.
+Two archives of each cell are kept, and last night's archive until tonight is judged. The good image stays good until
+its successor is proved (harness/nights/nightly.py says how), so that the reference does not creep along with a slow
+change.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Good(NamedTuple):
     """The good image of a cell."""
 
     image: str
-    night: str = ""  # run id of the night it was built in; "" is not known
-    at: float = 0.0  # Unix time from which it is good, s
+    night: str = ""  # run id of the night in which it was built; "" is not known
+    at: float = 0.0  # Unix time since which it is good, s
     why: str = ""
 
 
@@ -39,19 +40,21 @@ class ImageShelf(Protocol):
 
 
 class SavedImages:
-    """The kept images of one track. Raises StoreError where the disk does not take them."""
+    """The kept images of one track. Raises StoreError if they cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     @classmethod
     def of(cls, cache: Path, results: Path, track: str) -> Self:
-        """Those of the history in `results`: other projects share the cache, and their cells may be called alike."""
+        """The images of the history in `results`: other projects share the cache, and their cells may have the same
+        names.
+        """
         history = hashlib.sha256(str(results.absolute()).encode()).hexdigest()[:12]
         return cls(cache / "images" / history / track)
 
     def put(self, cell: str, image: str, pieces: Iterable[bytes]) -> None:
-        """Save an image by its id; nothing is read where it is kept already."""
+        """Save an image by its id; nothing is read if it is kept already."""
         path = self._path(cell, image)
         if path.exists():
             return
@@ -71,7 +74,7 @@ class SavedImages:
         try:
             record: dict[str, Any] = (
                 orjson.loads(text) if text.startswith("{") else {"image": text}
-            )  # an id alone is of older nights
+            )  # older nights wrote the id alone
             good = Good(
                 image=str(record["image"]),
                 night=str(record.get("night", "")),
@@ -79,7 +82,7 @@ class SavedImages:
                 why=str(record.get("why", "")),
             )
         except (ValueError, TypeError, KeyError):
-            return None  # a torn mark: the next night makes another
+            return None  # the mark is torn: the next night writes another
         return good if self.has(cell, good.image) else None
 
     def has(self, cell: str, image: str) -> bool:
@@ -89,14 +92,14 @@ class SavedImages:
         return self._path(cell, image) if self.has(cell, image) else None
 
     def promote(self, cell: str, good: Good) -> None:
-        """From now on this image is the good one. Nothing happens if its archive is not kept."""
+        """Make this image the good image from now on. Nothing happens if its archive is not kept."""
         if not self.has(cell, good.image):
             return
         mark = self._folder / cell / "good"
         replace_file(mark, orjson.dumps(good._asdict()) + b"\n")
 
     def prune(self, cell: str, wanted: set[str]) -> None:
-        """Drop every archive of a cell but these and the good one."""
+        """Remove every archive of a cell except these and the good image."""
         good = self.good(cell)
         kept = {self._path(cell, image) for image in wanted | ({good.image} if good else set())}
         for path in (self._folder / cell).glob("*.tar"):

@@ -1,14 +1,17 @@
-"""One night: measure each track, look at the history, compare what is suspect or due, say what is sure.
+"""One night: measure each track, look at the history, compare the images of suspect and due series, report what is
+sure.
 
-The order matters: a suspicion is confirmed the same night, in an A/B of tonight's image against the last good one, by
-the same runner; only then is the exit code decided. `Nightly` decides; a `NightBench` measures. The real one is
-harness/nights/bench.py, and benchmarks/trend_simulation.py has one that only computes.
+The order matters: a suspicion is confirmed the same night, in an A/B of tonight's image against the last good image, by
+the same runner; only then is the exit code decided. `Nightly` decides; a `NightBench` measures. The real bench is
+harness/nights/bench.py, and benchmarks/trend_simulation.py has a bench that only computes.
 
-**What is compared.** Every suspect, and besides every cell once in `audit` nights even if nothing is suspect: a creep
-of 0.1 % a night never makes the last three nights look worse, and a step in the night of a new kernel has no night
-before it. A cell whose good image was built in another environment is compared in the first night of the new one.
+**What is compared.** Every suspect is compared. Every cell is compared once in `audit` nights, even if nothing is
+suspect: a creep of 0.1 % a night never makes the last three nights look worse, and a step in the night of a new kernel
+has no night before it. A cell whose good image was built in another environment is compared in the first night of the
+new one.
 
-**The good image** stays the same until its successor is proved, so that no creep moves what it is compared with:
+**The good image** stays the same until its successor is proved, so that a slow creep cannot move the image that later
+nights are compared with:
 
 - the first image of a cell is good;
 - after `tare accept` of one of its durations, the image of the night before;
@@ -32,16 +35,17 @@ from harness.nights.watch import Watch, Watched
 from harness.stats.intervals import PRACTICAL, Verdict
 
 COULD_NOT_MEASURE = 2
-# an image tells nothing of these: a build needs its sources; the version before an image and its base are not kept
+# an A/B of images cannot measure these: a build needs its sources; the previous version of an image and its base are
+# not kept
 NOT_OF_AN_IMAGE = ("build.*", "pull.previous.*", "pull.base.*", *OF_THE_MACHINE)
-ROUNDS = 3  # of pairs, until an A/B is decided
+ROUNDS = 3  # rounds of pairs until an A/B is decided
 _BETTER = (Verdict.BETTER,)
 SUSPECT, DUE, NEW_ENVIRONMENT = "suspect", "due", "new environment"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pairing:
-    """An A/B of a cell: tonight's image against the good one, for these metrics."""
+    """An A/B of a cell: tonight's image against the good image, for these metrics."""
 
     cell: str
     good: Good
@@ -52,16 +56,16 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """What was compared with what, and what came out."""
+    """Which images were compared, and the result."""
 
     track: str
-    run: str  # of the A/B
+    run: str  # run id of the A/B
     pairing: Pairing
     answers: tuple[Confirmation, ...]
 
 
 class NightBench(Protocol):
-    """What a night needs of the world. Every method may raise TareError."""
+    """What a night needs from outside. Every method may raise TareError."""
 
     def measure(self, track: str) -> str:
         """Measure the track's cells, keep their images, and return the run's id."""
@@ -72,11 +76,11 @@ class NightBench(Protocol):
     def compare(self, track: str, night: str, pairings: Sequence[Pairing], *, continues: str = "") -> str:
         """Measure both images of each pairing in blocks side by side, and return the run's id.
 
-        What it answers holds the blocks of the run that it `continues`, too.
+        Its answer also holds the blocks of the run that it `continues`.
         """
 
     def look(self) -> Watch:
-        """The state of the history, everything measured so far included."""
+        """The state of the history, including everything measured so far."""
 
     def kept(self, track: str) -> ImageShelf:
         """The images kept of a track."""
@@ -92,8 +96,8 @@ class NightResult:
     runs: Mapping[str, str]  # run id by track
     failed: Mapping[str, str]
     compared: tuple[Comparison, ...]
-    unconfirmed: tuple[str, ...]  # suspects that no A/B can be made of, and why
-    promoted: tuple[str, ...]  # cells whose good image is another one from tonight on, and why
+    unconfirmed: tuple[str, ...]  # suspects for which no A/B is possible, and why
+    promoted: tuple[str, ...]  # cells that have a new good image from tonight on, and why
 
     @property
     def exit_code(self) -> int:
@@ -104,7 +108,7 @@ class NightResult:
 
 
 def of_an_image(metric: Metric) -> bool:
-    """Whether two images, measured side by side, can tell whether this metric got worse."""
+    """Whether an A/B of two images can show that this metric got worse."""
     return (
         metric.headline
         and not metric.deterministic
@@ -115,7 +119,9 @@ def of_an_image(metric: Metric) -> bool:
 
 
 class Nightly:
-    """Decides what a night does. `audit` is after how many nights a cell is compared though nothing is suspect."""
+    """Decides what a night does. `audit` is the number of nights after which a cell is compared although nothing is
+    suspect.
+    """
 
     def __init__(self, bench: NightBench, *, tracks: Sequence[str], audit: int) -> None:
         self._bench = bench
@@ -135,7 +141,7 @@ class Nightly:
                 runs[track] = self._bench.measure(track)
                 if not self._bench.images(runs[track]):
                     failed[track] = "every cell failed"
-            except TareError as error:  # the other track may still be measured, and the history be told
+            except TareError as error:  # the other track can still be measured, and the history still be reported
                 failed[track] = str(error)
                 self._bench.say(f"track {track} could not be measured: {error}")
         found = self._bench.look()
@@ -201,12 +207,12 @@ class Nightly:
             yield Pairing(cell=cell, good=good, new=images[cell], metrics=tuple(sorted(metrics)), why=why)
 
     def _due(self, item: Watched, good: Good | None) -> str:
-        """Why a series is compared tonight though nothing is suspect; "" if it is not."""
+        """Why a series is compared tonight although nothing is suspect; "" if it is not."""
         answered = any(answer.ratio.n for answer in item.answers)
         if good and good.night and good.night not in item.line.runs and not answered:
             return NEW_ENVIRONMENT
         age, nights = self._age(item), len(item.line.runs)
-        # each cell has a night of its own in the cycle, so that not all of them are due at once
+        # each cell has its own night in the cycle, so that not all of them are due at once
         own = (nights + zlib.crc32(item.key.cell.encode())) % self._audit == 0
         return DUE if nights > 1 and (age > self._audit or own) else ""
 
@@ -218,7 +224,9 @@ class Nightly:
         return len(places) - 1 - last
 
     def _accepted(self, found: Watch, track: str, run: str) -> Iterable[str]:
-        """A change of a duration that a person accepted since: the image they saw is the good one from now on."""
+        """Handle a change of a duration that a person has accepted since: the image that they saw is the good image
+        from now on.
+        """
         kept, images = self._bench.kept(track), self._bench.images(run)
         done: set[str] = set()
         for item in _of_tonight(found, track, run):
@@ -231,10 +239,10 @@ class Nightly:
             image = self._bench.images(seen).get(cell, "")
             night, image = (seen, image) if kept.has(cell, image) else (run, images.get(cell, ""))
             kept.promote(cell, Good(image, night, marks[-1].at, f"accepted: {marks[-1].reason}"))
-            yield f"{cell} ({track}): the image of {night} is the good one from now on: accepted: {marks[-1].reason}"
+            yield f"{cell} ({track}): the image of {night} is the good image from now on: accepted: {marks[-1].reason}"
 
     def _promote(self, compared: Sequence[Comparison], found: Watch, track: str, run: str) -> Iterable[str]:
-        """First images, and successors that are proved. Then only tonight's images and the good ones are kept."""
+        """Mark first images and proved successors as good. Then only tonight's images and the good images are kept."""
         kept = self._bench.kept(track)
         at = next((night.started for night in reversed(found.nights) if night.run == run), 0.0)
         judged: dict[str, set[str]] = {}
@@ -251,7 +259,7 @@ class Nightly:
             if better and proved and answers.keys() >= judged.get(cell, set()):
                 why = f"proved better: {', '.join(better)}"
                 kept.promote(cell, Good(comparison.pairing.new, run, at, why))
-                yield f"{cell} ({track}): tonight's image is the good one from now on: {why}"
+                yield f"{cell} ({track}): tonight's image is the good image from now on: {why}"
         for cell, image in self._bench.images(run).items():
             kept.prune(cell, {image})
 
@@ -273,7 +281,9 @@ def _answers(found: Watch, track: str, run: str, pairing: Pairing) -> tuple[Conf
 
 
 def _is_open(answer: Confirmation) -> bool:
-    """Whether more pairs are worth their time: undecided and perhaps too much, or worse and perhaps not."""
+    """Whether more pairs are worth their time: the A/B is undecided and the growth may be too large, or it is worse and
+    may not be.
+    """
     ratio = answer.ratio
     if ratio.verdict is Verdict.WORSE:
         return bool(ratio.low and ratio.high and ratio.low < 1 + PRACTICAL and ratio.high > 1 / (1 + PRACTICAL))
@@ -287,7 +297,7 @@ def _name(key: Key) -> tuple[str, str]:
 
 
 def summary(night: NightResult, text: str) -> str:
-    """The short text of a night: what was measured, what was compared with what, and what the history says."""
+    """The short text of a night: what was measured, which images were compared, and what the history says."""
     lines = [f"track {track}: {run}" for track, run in night.runs.items()]
     lines += [f"track {track}: NOT MEASURED: {reason}" for track, reason in night.failed.items()]
     for item in night.compared:
@@ -296,7 +306,7 @@ def summary(night: NightResult, text: str) -> str:
         said = "; ".join(_answer(answer) for answer in item.answers) or "no block holds both"
         lines.append(
             f"A/B {item.run}: {pairing.cell} ({item.track}, {pairing.why}): tonight's image {_short(pairing.new)} "
-            f"against the good one {_short(good.image)}{since}{f' ({good.why})' if good.why else ''}: {said}"
+            f"against the good image {_short(good.image)}{since}{f' ({good.why})' if good.why else ''}: {said}"
         )
     lines += [f"good image: {text}" for text in night.promoted]
     lines += [f"not confirmed: {reason}" for reason in night.unconfirmed]

@@ -1,8 +1,8 @@
 """Two revisions of a checkout, built and measured side by side until every budgeted metric is decided.
 
-Both revisions are unpacked by `git archive`; the cells that something changed for are measured twice in every block, as
-`go-slim.base` and `go-slim.head`. After each round the open metrics go on, until all are decided or the time is over.
-Bases and equipment are those of the head: a changed `variants/bases.toml` applies to both.
+Both revisions are unpacked by `git archive`; the cells that a change affects are measured twice in every block, as
+`go-slim.base` and `go-slim.head`. After each round the open metrics are measured again, until all are decided or the
+time is over. Bases and equipment are those of the head: a changed `variants/bases.toml` applies to both.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ from harness.stats.intervals import Ratio, compared
 from harness.store.run import Run, read_run
 from harness.text.display import Display
 
-GATE = "gate"  # purpose of such a run: it is no night of the history
+GATE = "gate"  # purpose of such a run: it is not a night of the history
 BASE, HEAD = ".base", ".head"
-BLOCKS, ROUNDS = 12, 3  # of each round, and at most
-_LEAST = 60.0  # s that must be left for another round
+BLOCKS, ROUNDS = 12, 3  # blocks of each round, and the maximum
+_LEAST = 60.0  # s that must remain for another round
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevisionRow:
-    """One budgeted metric of one cell in both revisions; the values are medians. `answer` is None for what is exact."""
+    """One budgeted metric of one cell in both revisions; the values are medians. `answer` is None for an exact
+    metric.
+    """
 
     cell: str
     metric: Metric
@@ -46,7 +48,7 @@ class RevisionRow:
     after: float
     answer: Ratio | None
     broken: bool
-    open: bool  # could not be decided: the interval holds both sides of the budget
+    open: bool  # could not be decided: the budget lies within the interval
 
     @property
     def fails(self) -> bool:
@@ -61,7 +63,7 @@ class Revisions:
     head: str
     run: Path | None
     rows: tuple[RevisionRow, ...]
-    missing: tuple[str, ...]  # what should have been measured and was not
+    missing: tuple[str, ...]  # metrics that should have been measured and were not
     gone: tuple[str, ...]  # cells that only one revision has
     same: int  # cells for which nothing changed
 
@@ -133,7 +135,7 @@ def measure_revisions(
 def judge(
     run: Run, cells: Sequence[str], probes: Sequence[Probe], budgets: Sequence[Budget]
 ) -> tuple[tuple[RevisionRow, ...], tuple[str, ...]]:
-    """Every budgeted metric of both revisions, and what is missing of them."""
+    """Every budgeted metric of both revisions, and the metrics that are missing."""
     rows, missing = [], []
     series = run.series()
     for cell in cells:
@@ -143,7 +145,7 @@ def judge(
                 continue
             one, other = series.get((cell + BASE, metric.name)), series.get((cell + HEAD, metric.name))
             if one is None or other is None:
-                if one is not None or not metric.deterministic:  # what neither revision has is no loss
+                if one is not None or not metric.deterministic:  # a metric that neither revision has is not missing
                     missing.append(f"{cell} {metric.name}")
                 continue
             before, after = (sorted(found.value)[len(found.value) // 2] for found in (one, other))
@@ -184,7 +186,7 @@ def _verdict(metric: Metric, budget: Budget, before: float, after: float, answer
 
 
 def _budget_of(budgets: Sequence[Budget], cell: str, metric: Metric) -> Budget | None:
-    """The budget that holds, of metrics that say whether a revision is worse."""
+    """The budget that applies to a metric, if the metric can show that a revision is worse."""
     from fnmatch import fnmatchcase
 
     if metric.direction is Direction.NEITHER or any(fnmatchcase(metric.name, name) for name in OF_THE_MACHINE):
@@ -201,7 +203,7 @@ def _is_on(cell: Cell) -> bool:
 
 
 def _differs(new: Cell, old: Cell, folders: Sequence[Path], paths: Sequence[str]) -> bool:
-    """Whether a changed file belongs to the app, to the Dockerfile's folder, or to what all cells share."""
+    """Whether a changed file belongs to the app, to the Dockerfile's folder, or to files that all cells share."""
     shared = ("variants/bases.toml",)
     own = [
         path.resolve().relative_to(folder.resolve()).as_posix() + "/"

@@ -1,11 +1,11 @@
-"""When the next night is due: as configured, or as the nights before show. Pure.
+"""When the next night is due: as configured, or as the earlier nights show. Pure.
 
 A schedule is written in `benchmarks/nightly.toml` and kept with every run of a night: `daily`, `weekdays`, `weekly`,
 or days such as `mon wed fri`, and after a `±` the hours by which the scheduler may be late: `weekdays ±6h`.
 
 If none is written it is learned. A gap between two nights is late if it is longer than one and a half times the usual
 gap, and there were nights at the same hours of the week before and of the week before that, as far as the history
-reaches back. So one night a week and Monday to Friday are each what they are after the first week.
+reaches back. So a weekly schedule and a schedule from Monday to Friday are both recognised after the first week.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from harness.errors import UsageError
 
 DAY = 86400.0  # s
 _HOUR = 3600.0
-_LATE = 12 * _HOUR  # by which a night may be late if nothing else is written
+_LATE = 12 * _HOUR  # s by which a night may be late if the schedule does not say
 _NAMES = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _SETS = {"daily": _NAMES, "weekdays": _NAMES[:5]}
-_UNLEARNED = 3.5 * DAY  # the longest gap that may be usual if the history is younger than a week: a weekend
-_JITTER = 6 * _HOUR  # of learned schedules
+_UNLEARNED = 3.5 * DAY  # the longest gap that counts as usual if the history is younger than a week: a weekend
+_JITTER = 6 * _HOUR  # for learned schedules
 _LEARNED_FROM = 30  # nights
 
 
@@ -37,7 +37,7 @@ class Schedule:
     late: float = _LATE
 
     def is_late(self, before: float, at: float) -> bool:
-        """Whether a night was due after the night of `before` (Unix time, s), and `at` is too late for it."""
+        """Whether a night was due after the night of `before` (Unix time, s), and `at` is too late for that night."""
         if not self.days:
             return at - before > 7 * DAY + self.late
         day = 1
@@ -75,13 +75,13 @@ def parse_schedule(text: str) -> Schedule | None:
 def is_late(starts: Sequence[float], at: float, written: str = "") -> bool:
     """Whether a night is missing between the last of `starts` (Unix times, s, ascending) and `at`.
 
-    `written` is the schedule that the last night was run by; "" has it learned from `starts`.
+    `written` is the schedule that the last night was run by; with "" it is learned from `starts`.
     """
     if not starts or at <= starts[-1]:
         return False
     try:
         schedule = parse_schedule(written)
-    except UsageError:  # of a stored run: what it says cannot be mended now
+    except UsageError:  # the schedule of a stored run cannot be corrected now
         schedule = None
     if schedule is not None:
         return schedule.is_late(starts[-1], at)
@@ -89,7 +89,7 @@ def is_late(starts: Sequence[float], at: float, written: str = "") -> bool:
     begin, gap = known[-1], at - known[-1]
     gaps = [later - earlier for earlier, later in pairwise(known) if later - earlier > _JITTER]
     if not gaps:
-        return gap > 7 * DAY + _LATE  # one night shows no schedule: once a week is the longest that is usual
+        return gap > 7 * DAY + _LATE  # one night shows no schedule: once a week is the longest usual schedule
     if gap <= 1.5 * statistics.median(gaps):
         return False
     weeks = [week * 7 * DAY for week in (1, 2) if known[0] <= begin - week * 7 * DAY + _JITTER]

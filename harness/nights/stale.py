@@ -1,4 +1,4 @@
-"""What should be in a history and is not: nights, tracks, series, cells that fail. Pure."""
+"""Finds what is missing in a history: nights, tracks, series, cells that fail. Pure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from harness.nights.accepted import Acceptance
 from harness.nights.history import NIGHTLY, Failure, Night, NightSeries
 from harness.nights.schedule import DAY, is_late
 
-STOPPED_WITHIN = 14  # nights in which a series that stopped is looked for
-_LEAST_SEEN = 3  # of those nights, to have been a series at all
+STOPPED_WITHIN = 14  # number of nights in which a series that stopped is looked for
+_LEAST_SEEN = 3  # of those nights, the number that a series must have had
 _MOST_NAMED = 4
 
 
@@ -23,7 +23,7 @@ class Stale:
 
 
 def of_schedule(nights: Sequence[Night]) -> Sequence[Night]:
-    """The nights that a scheduler ran, if there are any; runs made by hand between them say nothing of a schedule."""
+    """The nights that a scheduler ran, if there are any; runs made by hand between them do not show a schedule."""
     return [night for night in nights if night.purpose == NIGHTLY] or nights
 
 
@@ -34,7 +34,7 @@ def stale(
     accepted: Sequence[Acceptance],
     now: float | None,
 ) -> Iterable[Stale]:
-    """Everything that is missing tonight. `now` is Unix time, s; without it the newest night is now."""
+    """Everything that is missing tonight. `now` is Unix time, s; without it, the newest night is the present."""
     if not nights:
         yield Stale(what="no night is stored")
         return
@@ -60,8 +60,8 @@ def stale(
 def _stopped(lines: Sequence[NightSeries], nights: Sequence[Night], accepted: Sequence[Acceptance]) -> Iterable[Stale]:
     """Series of this track that were there in the last nights, whatever the environment, and are not tonight.
 
-    A cell or metric that tonight's plan does not name was renamed or retired: the first night without it says so,
-    and no later one. `tare accept` ends either kind.
+    A cell or metric that tonight's plan does not name was renamed or retired: only the first night without it reports
+    so. `tare accept` ends reports of both kinds.
     """
     if len(nights) < 2:
         return
@@ -94,18 +94,18 @@ def _stopped(lines: Sequence[NightSeries], nights: Sequence[Night], accepted: Se
 
 
 def _retired(tonight: Night, before: Night, cell: str, metric: str) -> str | None:
-    """What the first night says if tonight's plan has no such cell or metric; None if the plan has both."""
-    if not tonight.cells or not before.cells:  # stored before plans were kept
+    """The report of the first night whose plan has no such cell or metric; None if the plan has both."""
+    if not tonight.cells or not before.cells:  # the night was stored before plans were kept
         return None
     if cell and cell not in tonight.cells:
-        return "is no longer in the plan (renamed or retired; this is said once)"
+        return "is no longer in the plan (renamed or retired; this is reported once)"
     if metric not in tonight.metrics:
-        return "is no longer measured (said once)"
+        return "is no longer measured (reported once)"
     return None
 
 
 def _is_accepted(accepted: Sequence[Acceptance], cell: str, metric: str, last: int, order: Mapping[str, int]) -> bool:
-    """Whether a person said, after its last night, that this series may end."""
+    """Whether a person has accepted, after its last night, that this series ends."""
     return any(item.names(cell, metric) and order.get(item.since, -1) > last for item in accepted)
 
 

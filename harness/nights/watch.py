@@ -1,8 +1,8 @@
-"""What a history says tonight: changes, suspicions, alarms, accepted changes, staleness. Pure.
+"""The state of a history tonight: changes, suspicions, alarms, accepted changes, staleness. Pure.
 
 An alarm is a budget that is broken and counts as sure (harness/nights/budgets.py says how sure each kind of metric must
-be). It stays open night after night until the metric recovers or the change is accepted with a reason. What is not sure
-is listed as suspect or as changed, and rings nothing.
+be). It stays open night after night until the metric recovers or the change is accepted with a reason. A change that is
+not sure is listed as suspect or as changed and raises no alarm.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ from harness.stats.intervals import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A series with all that is to be said of it. `accepted` holds the reason by the night the baseline begins."""
+    """A series with everything to report about it. `accepted` holds the reason by the night in which the baseline
+    begins.
+    """
 
     line: NightSeries
     changes: tuple[LevelChange, ...]
     accepted: Mapping[int, str]
     suspicion: Suspicion | None
     alarm: Alarm | None
-    current: bool  # its cell is still measured, in this environment: the newest, or one of several in turns
-    answer: Confirmation | None = None  # of the A/B of the newest night, whatever it said
-    answers: tuple[Confirmation, ...] = ()  # of all A/Bs of this line's nights, the oldest first
+    current: bool  # its cell is still measured in this environment: the newest, or one of several that alternate
+    answer: Confirmation | None = None  # result of the newest night's A/B, whatever it is
+    answers: tuple[Confirmation, ...] = ()  # results of all A/Bs of this line's nights, the oldest first
 
     @property
     def key(self) -> Key:
@@ -44,14 +46,16 @@ class Watched:
 
     @property
     def doubtful(self) -> bool:
-        """Whether people should hear of the suspicion: a weak one is worth an A/B, and a line if that finds more."""
+        """Whether to report the suspicion: a weak suspicion gets an A/B, and is reported only if the A/B confirms
+        it.
+        """
         if not self.suspicion or not self.current:
             return False
         return self.suspicion.strong or bool(self.answer and self.answer.ratio.verdict is Verdict.WORSE)
 
     @property
     def urgency(self) -> tuple[int, float]:
-        """What needs attention first sorts first: alarms, suspicions, changes of the last nights; the largest first."""
+        """The order by need of attention: alarms, suspicions, changes of the last nights; the largest first."""
         recent = [c for c in self.changes if self.current and c.index >= len(self.line.runs) - STOPPED_WITHIN]
         if self.alarm:
             return (0 if self.alarm.severity is Severity.HARD else 1), -_size(self.alarm.ratio)
@@ -65,7 +69,7 @@ class Watched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """The state of all series, what needs attention first."""
+    """The state of all series; the series that need attention come first."""
 
     series: tuple[Watched, ...]
     stale: tuple[Stale, ...]
@@ -79,7 +83,7 @@ class Watch:
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 1 an alarm is open, 3 data is stale or missing. 2, could not measure, is told by the measuring."""
+        """0 fine, 1 an alarm is open, 3 data is stale or missing. The code that measures adds 2, could not measure."""
         return 1 if self.alarms else 3 if self.stale else 0
 
 
@@ -94,7 +98,9 @@ def watch(
     environments: Mapping[str, Mapping[str, str]] | None = None,
     now: float | None = None,
 ) -> Watch:
-    """Judge all series. `now` (Unix time, s) is when the question is asked; without it the newest night is now."""
+    """Judge all series. `now` (Unix time, s) is when the question is asked; without it, the newest night is the
+    present.
+    """
     order = {night.run: place for place, night in enumerate(nights)}
     lines = list(lines)
     tracks = {night.track for night in nights} | {line.key.track for line in lines}
@@ -107,7 +113,7 @@ def watch(
         else ()
         for line, mark in zip(lines, marks, strict=True)
     ]
-    # of the rounds of one night only the last counts: it holds the pairs of those before
+    # of the rounds of one night only the last counts, because it includes the pairs of the earlier rounds
     confirmed: dict[tuple[str, str], dict[str, Confirmation]] = {}
     for item in confirmations:
         confirmed.setdefault((item.cell, item.metric), {})[item.night] = item
@@ -136,7 +142,9 @@ def watch(
 
 @lru_cache(maxsize=1 << 14)
 def _changes(values: bytes, cuts: tuple[int, ...]) -> tuple[LevelChange, ...]:
-    """`changes`, once for the same values: a night looks at its history before its A/B and after it."""
+    """`changes`, computed once for the same values, because a night looks at its history before its A/B and after
+    it.
+    """
     return changes(np.frombuffer(values, np.float64), cuts=cuts)
 
 
@@ -146,9 +154,10 @@ def _suspect(values: bytes, worse: int, error: float, suspicious: float) -> Susp
 
 
 def _living(nights: Sequence[Night], track: str, *, deterministic: bool) -> frozenset[str]:
-    """Fingerprints of the environments a track is measured in: the newest, and those it comes back to.
+    """Fingerprints of the environments a track is measured in: the newest environment, and environments that alternate
+    with it.
 
-    Two machines that take turns are both alive; the one before an upgrade is not.
+    Two machines that alternate are both in use; the environment before an upgrade is not.
     """
     prints = [night.exact if deterministic else night.fingerprint for night in nights if night.track == track]
     living = set(prints[-1:])
@@ -171,7 +180,7 @@ def is_worse(metric: Metric, before: float, after: float) -> bool:
 
 
 def baseline(item: Watched) -> int:
-    """The night the present baseline begins: the last change or accepted change."""
+    """The night in which the present baseline begins: the last change or accepted change."""
     steps = [change.index for change in item.changes if change.kind is ChangeKind.STEP]
     return max([0, *steps, *item.accepted])
 
@@ -229,7 +238,7 @@ def _judge(
 
 
 def _error(line: NightSeries) -> float:
-    """Relative standard error of one night's median, by the intervals of the last nights; 0 where there are none."""
+    """Relative standard error of one night's median, from the intervals of the last nights; 0 if there are none."""
     half = (line.high - line.low) / 2 / np.abs(line.median)
     known = half[np.isfinite(half)][-10:]
     return float(np.median(known)) / 1.96 if known.size else 0.0

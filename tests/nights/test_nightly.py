@@ -185,7 +185,7 @@ def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_p
     text = summary(third, render(third.found, fleet.results))
     assert "ALARM   go-slim start.warm.total" in text
     assert "tare accept go-slim start.warm.total" in text
-    # still the good one: the slow image must not become what the next is compared with
+    # still the good image: the slow image must not become the reference of the next night
     keep = SavedImages.of(tmp_path / "cache", tmp_path / "results", PINNED)
     good = keep.good("go-slim")
     assert good is not None
