@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +42,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="build, pull and deploy on a real engine and show the formulas' errors",
+        help="build, pull and deploy on a real engine and show the formulas' errors; stored under RESULTS/scenarios",
     )
     cells = " and ".join(CHECKED)
     parser.add_argument("--cell", action="append", metavar="CELL", help=f"cell to use with --check (default: {cells})")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="continue an interrupted --check with its cells and its network (default: the newest)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,8 +64,8 @@ def run(options: argparse.Namespace) -> int:
         question = Question(wire=wire, nodes=nodes, versions=options.versions)
     except ValueError as error:
         raise UsageError(str(error), where="tare scenarios", fix="Try --bandwidth 100 --rtt 5 --nodes 4.") from error
-    if options.check:
-        return _check(question, options.cell or CHECKED)
+    if options.check or options.resume:
+        return _check(question, options)
     return _show(question, options)
 
 
@@ -86,16 +92,40 @@ def _show(question: Question, options: argparse.Namespace) -> int:
     return 0
 
 
-def _check(question: Question, cells: Sequence[str]) -> int:
-    """Exit code: 1 if the error of a formula is larger than its tolerance, else 0."""
-    from harness.experiments.play_scenarios import check
+def _check(question: Question, options: argparse.Namespace) -> int:
+    """Exit code: 1 if the error of a formula is larger than its tolerance or something could not be played, else 0."""
+    from harness.catalogue.read import read
+    from harness.experiments.play_scenarios import FOLDER, Asked, checks, missing, play
     from harness.report.scenarios import render_checks
+    from harness.settings import Settings
+    from harness.store.run import read_run
     from harness.text.display import Display
 
+    resume = None
+    if options.resume:
+        name = None if options.resume == "latest" else options.resume
+        resume = read_run(find_run(name, options.results / FOLDER))
     display = Display()
     try:
-        checks = list(check(Path.cwd(), cells, question, say=display.say))
+        root = Path.cwd()
+        folder = play(
+            root,
+            options.results,
+            read(root),
+            options.cell or CHECKED,
+            question,
+            Settings.from_environ(),
+            display,
+            resume=resume,
+        )
     finally:
         display.close()
-    print(render_checks(checks, question))
-    return 0 if all(each.holds for each in checks) else 1
+    stored = read_run(folder)
+    found = list(checks(stored))
+    print(render_checks(found, Asked.of(stored).question))
+    for failure in stored.failures:
+        print(f"{failure.cell or 'all cells'}: {failure.probe}: {failure.status}: {failure.reason}")
+    left = missing(stored, found)
+    if left:
+        print(f"not compared: {', '.join(left)}")
+    return 0 if not left and not stored.failures and all(each.holds for each in found) else 1

@@ -1,42 +1,53 @@
 """Each scenario beside a real run of it: the formulas' error on this machine.
 
-The parts are measured as a run measures them, without a shaped wire. Then every scenario is played out over one link of
-the bandwidth and round-trip time asked for: pulls and starts on fresh nodes, N of them at once, rebuilds with a push,
-versions stored in a registry of their own.
+One job measures the parts as every run measures them, without a shaped wire, and plays every scenario out (see
+harness/experiments/plays.py). Its run is stored under results/scenarios/, so that a killed one can go on; what is
+compared is read from there.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from harness.cell.prepare import Prepared, Workshop
-from harness.cell.start import Door, start_and_ask
-from harness.engine.contract import ContainerSpec
-from harness.errors import LabError, TryFailed
-from harness.lab.lab import Lab
-from harness.lab.link import Link
-from harness.lab.node import Node
-from harness.lab.registry import Registry
-from harness.lab.state import RunState
-from harness.ledger import Ledger
+import numpy as np
+
+from harness.catalogue.catalogue import Catalogue
+from harness.errors import UsageError
+from harness.experiments.plays import (
+    SAME,
+    STORAGE,
+    FirstPlay,
+    RebuildColdPlay,
+    RebuildPlay,
+    ScalePlay,
+    StoragePlay,
+    UpdateColdPlay,
+    UpdatePlay,
+    metric_of,
+)
+from harness.model import Cell
+from harness.probes.base import Probe
 from harness.probes.build import BuildProbe
-from harness.run.pace import Pace
-from harness.run.visit import Bench, visit
-from harness.scenarios.formulas import SCENARIOS, Estimate, Parts, Question, Typical, exact, of_samples, storage
-from harness.scenarios.layer_sizes import CellLayers, ImageLayers
-from harness.scenarios.pull_model import PullProfile, profile
-from harness.settings import IMAGE_PREFIX
+from harness.probes.pull import PullProbe
+from harness.probes.size import SizeProbe
+from harness.run.job import Job, Part, measure
+from harness.scenarios.formulas import SCENARIOS, Estimate, LinkSpeed, Question, exact, storage
+from harness.scenarios.measured import measured_parts
+from harness.settings import Settings
+from harness.store.run import Run
+from harness.text.display import Display
 
+FOLDER = "scenarios"  # beside the runs of apps, under results/
 PULLS = 6  # unshaped pulls of each kind, for the parts: the fewest that have an interval
 BUILDS = 2  # of each kind
+PARTS = {"pull": Part(blocks=PULLS), "build": Part(blocks=BUILDS)}
 LIMIT = 0.15  # a formula that is further off than this is wrong here; bytes must agree within BYTES_LIMIT
 BYTES_LIMIT = 0.01  # a registry keeps manifests too
 _BUILT = ("update-cold", "rebuild", "rebuild-cold")  # scenarios that need builds as parts
+_NOTE = "scenarios"  # the key under which the plan of a run keeps what was asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,257 +70,129 @@ class Check:
         return abs(self.error) <= self.limit
 
 
-class Checker:
-    """Plays scenarios out in a lab, one cell at a time. Raises LabError where nodes cannot be had side by side."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a run plays: `only` names the scenarios beside storage, all if it is empty."""
 
-    def __init__(
-        self,
-        lab: Lab,
-        state: RunState,
-        question: Question,
-        say: Callable[[str], None],
-        ledger: Ledger,
-        *,
-        only: Collection[str] = (),
-    ) -> None:
-        """`only` names the scenarios to play out; all where it is empty."""
-        if lab.nodes.kind in ("", "layers"):
-            why = lab.nodes.impossible or "the only node is the engine itself"
-            raise LabError(f"scenarios need separate nodes: {why}", fix="`tare doctor` shows what is missing.")
-        self._lab = lab
-        self._question = question
-        self._say = say
-        self._only = only
-        self._state = state
-        self._workshop = Workshop(lab, state)
-        self._bench = Bench(lab=lab, state=state, workshop=self._workshop)
-        self._pace = Pace(lab.monitor, ledger)
-        self._prepared: dict[str, Prepared] = {}
-        self._parts: dict[str, Parts] = {}
+    question: Question
+    only: tuple[str, ...] = ()
 
-    def cell(self, prepared: Prepared) -> Iterator[Check]:
-        """Measure a cell's parts, then play out every scenario of it."""
-        parts = self.measure(prepared)
-        name = prepared.cell.id
-        self._prepared[name], self._parts[name] = prepared, parts
-        for scenario in SCENARIOS:
-            if not self._wanted(scenario.name):
-                continue
-            play = self._plays()[scenario.name]
-            predicted = scenario.compute(parts, self._question)
-            assert predicted is not None
-            self._say(f"{name}: {scenario.title}")
-            self._pace.wait()
-            yield Check(cell=name, scenario=scenario.name, predicted=predicted, measured=play(prepared))
-
-    def _wanted(self, scenario: str) -> bool:
-        return not self._only or scenario in self._only
-
-    def _plays(self) -> Mapping[str, Callable[[Prepared], float]]:
-        return {
-            "first": self._first,
-            "update": lambda prepared: self._update(prepared, before="current", after="changed"),
-            "update-cold": self._update_cold,
-            "scale": self._scale,
-            "rebuild": lambda prepared: self._rebuild(prepared, cold=False),
-            "rebuild-cold": lambda prepared: self._rebuild(prepared, cold=True),
-        }
-
-    # ── parts ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def measure(self, prepared: Prepared) -> Parts:
-        """The parts of a cell, from pulls and builds without a shaped wire."""
-        self._say(f"{prepared.cell.id}: measuring the parts of the formulas")
-        empty: list[PullProfile] = []
-        update: list[PullProfile] = []
-        base: list[PullProfile] = []
-        starts: list[float] = []
-        for _ in range(PULLS):
-            with self._lab.nodes.fresh() as node:
-                self._pace.wait()
-                empty.append(self._profiled(node, prepared, "current"))
-                starts.append(self._start(node, node.registry, prepared, "current"))
-                update.append(self._profiled(node, prepared, "changed"))
-            with self._lab.nodes.fresh() as node:
-                if prepared.base_manifest:
-                    node.engine.pull(f"{node.registry}/{prepared.repository}:base")
-                self._pace.wait()
-                base.append(self._profiled(node, prepared, "current"))
-        values: dict[str, list[float]] = {}
-        probe = BuildProbe()
-        for block in range(BUILDS if any(map(self._wanted, _BUILT)) else 0):
-            for made in visit(self._bench, probe, prepared, block, wanted=probe.states, pace=self._pace):
-                if not made.succeeded:
-                    raise TryFailed(made.try_.status, f"{prepared.cell.id}: {made.try_.reason}", log=made.try_.log)
-                for metric, value in made.try_.values.items():
-                    values.setdefault(metric, []).append(value)
-        bottom = prepared.base_manifest
-        return Parts(
-            cell=prepared.cell.id,
-            app=prepared.cell.app.name,
-            strategy=prepared.cell.strategy.name,
-            empty=Typical.of(empty),
-            update=Typical.of(update),
-            base=Typical.of(base),
-            start=of_samples(starts),
-            cold=of_samples(values.get("build.cold", ())),
-            source=of_samples(values.get("build.source", ())),
-            reproducible=all(values["build.reproducible"]) if values else None,
-            images=CellLayers(
-                current=ImageLayers.of(prepared.manifest, bottom),
-                changed=ImageLayers.of(prepared.changed_manifest, bottom),
-            ),
-        )
-
-    def _profiled(self, node: Node, prepared: Prepared, name: str) -> PullProfile:
-        manifest = prepared.changed_manifest if name == "changed" else prepared.manifest
-        pulled = node.engine.pull(f"{node.registry}/{prepared.repository}:{name}")
-        return profile(pulled, manifest.layers, partial=True)
-
-    # ── plays: seconds ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def _link(self, target: str) -> Link:
-        wire = self._question.wire
-        megabits = wire.bits_per_second / 1e6
-        return Link(self._lab.keeper, target, self._lab.bind, megabits=megabits, up_megabits=megabits, rtt=wire.rtt)
-
-    def _first(self, prepared: Prepared) -> float:
-        with self._lab.nodes.fresh() as node, self._link(node.registry) as link:
-            return self._deploy(node, link.address, prepared, "current")
-
-    def _update(self, prepared: Prepared, *, before: str, after: str) -> float:
-        with self._lab.nodes.fresh() as node, self._link(node.registry) as link:
-            # as a node that deployed the version before: from the same registry, so that the engine knows its layers
-            node.engine.pull(f"{link.address}/{prepared.repository}:{before}")
-            return self._deploy(node, link.address, prepared, after)
-
-    def _update_cold(self, prepared: Prepared) -> float:
-        """The version before shares nothing with the new one but the base: a node with the base stands for it."""
-        parts = self._parts[prepared.cell.id]
-        if parts.reproducible:
-            return self._update(prepared, before="current", after="changed")
-        return (
-            self._update(prepared, before="base", after="current") if prepared.base_manifest else self._first(prepared)
-        )
-
-    def _scale(self, prepared: Prepared) -> float:
-        count = self._question.nodes
-        with ExitStack() as stack:
-            nodes = [stack.enter_context(self._lab.nodes.fresh()) for _ in range(count)]
-            link = stack.enter_context(self._link(nodes[0].registry))
-            pool = stack.enter_context(ThreadPoolExecutor(count))
-            self._pace.wait()
-            began = time.monotonic()
-            for done in [pool.submit(self._deploy, node, link.address, prepared, "current") for node in nodes]:
-                done.result()
-            return time.monotonic() - began
-
-    def _deploy(self, node: Node, registry: str, prepared: Prepared, name: str) -> float:
-        began = time.monotonic()
-        node.engine.pull(f"{registry}/{prepared.repository}:{name}")
-        pulled = time.monotonic()
-        return pulled - began + self._start(node, registry, prepared, name)
-
-    def _start(self, node: Node, registry: str, prepared: Prepared, name: str) -> float:
-        app = prepared.cell.app
-        spec = ContainerSpec(
-            image=f"{registry}/{prepared.repository}:{name}",
-            env=self._lab.services.env(prepared.cell, on_node=True),
-            network="host",
-        )
-        times = start_and_ask(node.engine, spec, Door.of(app, node.address, app.port))
-        node.engine.remove(times.container)
-        return times.ready - times.called
-
-    def _rebuild(self, prepared: Prepared, *, cold: bool) -> float:
-        """A build after a source change, and its push to a registry that has the version before."""
-        lab, app = self._lab, prepared.cell.app
-        tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:rebuilt"
-        with self._link(lab.registry.pull) as link:
-            self._push_unchanged(prepared, f"{link.address}/{prepared.repository}:before")
-            if cold and lab.may_prune:
-                lab.engine.prune_builds()
-            self._pace.wait()
-            try:
-                built = self._workshop.build(
-                    prepared.cell,
-                    tag,
-                    edit=app.source_change,
-                    number=self._state.next_edit(),
-                    no_cache=cold and not lab.may_prune,
-                )
-                began = time.monotonic()
-                self._push(tag, f"{link.address}/{prepared.repository}:rebuilt")
-                return built.seconds + time.monotonic() - began
-            finally:
-                lab.engine.remove_image(tag)
-
-    def _push_unchanged(self, prepared: Prepared, reference: str) -> None:
-        """Push the version before a change, built by the cache as it stands: where a build is not reproducible, an
-        image that was built before the cache was emptied shares nothing with what is built from it now."""
-        tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:unchanged"
-        self._workshop.build(prepared.cell, tag)
+    @classmethod
+    def of(cls, run: Run) -> Asked:
+        """What a stored run was asked. Raises UsageError if it is no run of scenarios."""
+        note: Any = run.manifest.plan.get(_NOTE)
         try:
-            self._push(tag, reference)
-        finally:
-            self._lab.engine.remove_image(tag)
+            question = {**note["question"], "wire": LinkSpeed(**note["question"]["wire"])}
+            return cls(question=Question(**question), only=tuple(note["only"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError("this is no run of scenarios", where=run.id, fix="See results/scenarios.") from error
 
-    def _push(self, image: str, reference: str) -> None:
-        engine = self._lab.engine
-        engine.tag(image, reference)
-        try:
-            engine.push(reference)
-        finally:
-            engine.remove_image(reference)
+    def wants(self, scenario: str) -> bool:
+        return not self.only or scenario in self.only
 
-    # ── plays: bytes ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def storage(self) -> Check:
-        """All cells so far as if they were one strategy's, in as many versions as asked for, each from a real edit."""
-        lab, versions = self._lab, self._question.versions
-        self._say(f"storage of {versions} versions")
-        # apps' names tell versions of one strategy apart; two strategies of one app are two apps here
-        expected = storage(replace(parts, app=parts.cell) for parts in self._parts.values())
-        assert expected is not None
-        with lab.keeper.scope() as scope, Registry(lab.settings, scope, address=lab.bind) as registry:
-            for prepared in self._prepared.values():
-                repository = f"{registry.push}/{prepared.repository}"
-                self._push_unchanged(prepared, f"{repository}:v1")
-                for version in range(2, versions + 1):
-                    tag = f"{IMAGE_PREFIX}cell/{prepared.cell.id}:version"
-                    edit = prepared.cell.app.source_change
-                    self._workshop.build(prepared.cell, tag, edit=edit, number=self._state.next_edit())
-                    self._push(tag, f"{repository}:v{version}")
-                    lab.engine.remove_image(tag)
-            return Check(
-                cell=" + ".join(self._prepared),
-                scenario="storage",
-                predicted=exact(expected.of(versions)),
-                measured=float(registry.stored_bytes()),
-                limit=BYTES_LIMIT,
-            )
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        return tuple(each.name for each in SCENARIOS if self.wants(each.name))
 
 
-def check(
-    root: Path, names: Sequence[str], question: Question, *, say: Callable[[str], None], only: Collection[str] = ()
-) -> Iterator[Check]:
-    """Play out every scenario for the cells named. Raises UsageError for cells that there are not, and LabError."""
-    from harness.catalogue.read import read
-    from harness.errors import UsageError
-    from harness.lab.lab import open_lab
-    from harness.settings import Settings
+def probes_of(asked: Asked, cells: Sequence[Cell], resume: Run | None = None) -> list[Probe]:
+    """The probes of the parts, then a play of every scenario asked for."""
+    known = {} if resume is None else measured_parts(resume)
+    earlier = {name: parts.reproducible for name, parts in known.items() if parts.reproducible is not None}
+    question = asked.question
+    plays = (
+        FirstPlay(question),
+        UpdatePlay(question),
+        UpdateColdPlay(question, earlier),
+        ScalePlay(question),
+        RebuildPlay(question),
+        RebuildColdPlay(question),
+    )
+    builds = [BuildProbe()] if any(map(asked.wants, _BUILT)) else []
+    return [
+        SizeProbe(),
+        PullProbe(),
+        *builds,
+        *(play for play in plays if asked.wants(play.scenario)),
+        StoragePlay(question, cells),
+    ]
 
-    settings = Settings.from_environ()
-    catalogue = read(root)
+
+def play(
+    root: Path,
+    results: Path,
+    catalogue: Catalogue,
+    names: Sequence[str],
+    question: Question,
+    settings: Settings,
+    display: Display,
+    *,
+    only: Collection[str] = (),
+    resume: Run | None = None,
+) -> Path:
+    """Play every scenario out for the cells named, and return the run folder, under results/scenarios.
+
+    A run to resume has its own cells and its own question. A play that fails is a record; Ctrl-C loses nothing. Raises
+    UsageError for cells that there are not, and LabError if nodes cannot be had side by side.
+    """
+    asked = Asked(question=question, only=tuple(only))
+    if resume:
+        asked, names = Asked.of(resume), [cell.id for cell in resume.manifest.cells]
     known = {cell.id: cell for cell in catalogue.cells}
     for name in names:
         if name not in known:
             raise UsageError("no cell has this name", where=name, fix=f"The cells are {', '.join(known)}.")
-    cells = [known[name] for name in names]
-    state, ledger = RunState(), Ledger()
-    with open_lab(settings, catalogue, cells, state, say=say, ledger=ledger) as lab:
-        checker = Checker(lab, state, question, say, ledger, only=only)
-        for cell in cells:
-            say(f"{cell.id}: building")
-            yield from checker.cell(Workshop(lab, state).prepare(cell))
-        yield checker.storage()
+    cells = [known[name] for name in dict.fromkeys(names)]
+    job = Job(
+        root=root,
+        results=results / FOLDER,
+        catalogue=catalogue,
+        cells=cells,
+        probes=probes_of(asked, cells, resume),
+        budget=None,
+        blocks=PULLS,
+        parts=PARTS,
+        resume=resume,
+        note=note_of(asked),
+    )
+    return measure(job, settings, display)
+
+
+def note_of(asked: Asked) -> dict[str, object]:
+    """As the plan of a run keeps it; Asked.of reads it."""
+    return {_NOTE: {"question": asdict(asked.question), "only": list(asked.only)}}
+
+
+def checks(run: Run) -> Iterator[Check]:
+    """Every scenario of a stored run that was played and whose parts were measured."""
+    asked, parts, series = Asked.of(run), measured_parts(run), run.series()
+
+    def played(cell: str, metric: str) -> float | None:
+        found = series.get((cell, metric))
+        return None if found is None else float(np.median(found.value))
+
+    for cell, mine in parts.items():
+        for scenario in SCENARIOS:
+            known, same = mine, played(cell, SAME)
+            if scenario.name == "update-cold" and same is not None:
+                known = replace(mine, reproducible=bool(same))  # as it was played
+            seconds, predicted = played(cell, metric_of(scenario.name)), scenario.compute(known, asked.question)
+            if seconds is not None and predicted is not None:
+                yield Check(cell=cell, scenario=scenario.name, predicted=predicted, measured=seconds)
+    # apps' names tell versions of one strategy apart; two strategies of one app are two apps here
+    expected, stored = storage(replace(each, app=each.cell) for each in parts.values()), played("", metric_of(STORAGE))
+    if stored is not None and expected is not None and len(expected.apps) == len(parts):
+        predicted = exact(expected.of(asked.question.versions))
+        yield Check(cell=" + ".join(parts), scenario=STORAGE, predicted=predicted, measured=stored, limit=BYTES_LIMIT)
+
+
+def missing(run: Run, found: Sequence[Check]) -> list[str]:
+    """What was asked for and cannot be compared, because a play or a part of its formula is missing."""
+    cells = [cell.id for cell in run.manifest.cells]
+    wanted = [(cell, scenario) for cell in cells for scenario in Asked.of(run).scenarios]
+    have = {(each.cell, each.scenario) for each in found}
+    return [
+        f"{cell} {scenario}"
+        for cell, scenario in (*wanted, (" + ".join(cells), STORAGE))
+        if (cell, scenario) not in have
+    ]

@@ -1,20 +1,45 @@
-"""Scenarios played out on a real engine: deploys over a shaped link, two nodes at once, versions in a registry."""
+"""Scenarios played out: what a killed run keeps, on the engine in memory; the formulas, on a real one."""
 
 from __future__ import annotations
 
+import json
 import sys
+import threading
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from harness.errors import UsageError
-from harness.experiments.play_scenarios import Check, check
+from harness.catalogue.read import read
+from harness.cli import main
+from harness.engine.fake.engine import FakeEngine
+from harness.errors import LabError, UsageError
+from harness.experiments import plays
+from harness.experiments.play_scenarios import (
+    BUILDS,
+    PULLS,
+    Asked,
+    Check,
+    checks,
+    missing,
+    play,
+)
+from harness.model import Environment, Status
 from harness.report.scenarios import render_checks
-from harness.scenarios.formulas import LinkSpeed, Question, exact
+from harness.run import job
+from harness.scenarios.formulas import SCENARIOS, LinkSpeed, Question, exact
+from harness.settings import Settings
+from harness.store.run import list_runs, read_run
+from harness.text.display import Display
+from support.fake_lab import REGISTRY, Apps, FakeRegistry, blob_of, fake_lab, make_cell
 
 ROOT = Path(__file__).parents[2]
 QUESTION = Question(wire=LinkSpeed(bits_per_second=20e6, rtt=0.01), nodes=2, versions=3)
 LIMIT = 0.3  # others are at work on the machine; `tox -e scenarios` has the whole of it, and a stricter limit
+NAMES = [scenario.name for scenario in SCENARIOS]
 
 
 def test_a_formula_that_is_off_does_not_hold_and_is_marked():
@@ -27,16 +52,226 @@ def test_a_formula_that_is_off_does_not_hold_and_is_marked():
     assert "+30.0%" in text and text.count("off by more than 15%") == 1
 
 
-def test_a_cell_that_is_not_there_is_said_before_anything_is_started():
+def test_a_cell_that_is_not_there_is_said_before_anything_is_started(tmp_path):
     with pytest.raises(UsageError, match="go-slmi: no cell has this name"):
-        next(check(ROOT, ["go-slmi"], QUESTION, say=print))
+        play(ROOT, tmp_path, read(ROOT), ["go-slmi"], QUESTION, Settings(cache=tmp_path), Display(sys.stderr))
+    assert not list(tmp_path.iterdir())
+
+
+# ── on the engine in memory ────────────────────────────────────────────────────────────────────────────────────────
+
+
+class PlainRegistry(FakeRegistry):
+    """A registry whose blobs are the layers as they are, so that pulls and manifests name the same ones; `begins` are
+    the names that it counts as its own."""
+
+    def __init__(self, images, begins=REGISTRY):
+        super().__init__(images)
+        self.push = self.pull = self._begins = begins
+
+    def manifest(self, repository, reference, *, architecture=""):
+        image = self._image(repository, reference)
+        packed = super().manifest(repository, reference)
+        return replace(packed, layers=tuple(map(blob_of, image.layers)))
+
+    def config(self, repository, reference):
+        return json.loads(self._image(repository, reference).config)
+
+    def blob(self, repository, digest):
+        del repository
+        yield next(
+            data
+            for image in self._images.values()
+            for data in (image.config, *image.layers)
+            if blob_of(data).digest == digest
+        )
+
+    def _image(self, repository, reference):
+        """By its tag or its digest."""
+        if tagged := self._images.get(f"{REGISTRY}/{repository}:{reference}"):
+            return tagged
+        return next(image for image in self._images.values() if image.manifest_digest == reference)
+
+    def stored_bytes(self):
+        mine = [image for name, image in self._images.items() if name.startswith(self._begins)]
+        return sum(
+            {blob_of(data).digest: len(data) for image in mine for data in (image.config, *image.layers)}.values()
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+class Interrupting(Apps):
+    """Ctrl-C comes in the pull or build of this number."""
+
+    def __init__(self, at=0):
+        super().__init__()
+        self.left = at
+
+    def _step(self):
+        if threading.current_thread() is not threading.main_thread():
+            return  # Ctrl-C comes in no other
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+    def build(self, tag, instructions, cached):
+        self._step()
+        return super().build(tag, instructions, cached)
+
+    def pull(self, name, layers, present):
+        self._step()
+        return super().pull(name, layers, present)
+
+
+class Bench:
+    """Runs of the experiment, each session with an engine of its own, as real sessions have."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder, self.behaviour = folder, Interrupting()
+        self.cells = [make_cell(folder, "a"), make_cell(folder, "b")]
+        self.kind = "namespace"
+        self.links = []
+        monkeypatch.setattr(job, "open_lab", self._lab)
+        monkeypatch.setattr(job, "environment", lambda lab: Environment(facts={"engine": "fake"}))
+        monkeypatch.setattr(plays, "Link", self._link)
+        monkeypatch.setattr(plays, "Registry", lambda *_, **__: PlainRegistry(self.engine.registry, "store.test:5000"))
+
+    def _link(self, keeper, target, bind, **speed):
+        self.links.append(speed)
+        return nullcontext(SimpleNamespace(address=target))
+
+    def _lab(self, *_, **__):
+        self.engine = FakeEngine(self.behaviour, origin="private", addresses=True)
+        lab = fake_lab(self.folder, self.cells, self.engine)
+        lab.nodes.kind = self.kind
+        keeper = SimpleNamespace(scope=lambda: nullcontext(None))
+        return nullcontext(replace(lab, registry=PlainRegistry(self.engine.registry), keeper=keeper))
+
+    @property
+    def catalogue(self):
+        return fake_lab(self.folder, self.cells).catalogue
+
+    def play(self, question=QUESTION, resume=None, only=()):
+        names = [cell.id for cell in self.cells]
+        display = Display(sys.stderr)
+        try:
+            return read_run(
+                play(
+                    self.folder,
+                    self.folder / "results",
+                    self.catalogue,
+                    names,
+                    question,
+                    Settings(cache=self.folder / "cache"),
+                    display,
+                    only=only,
+                    resume=resume,
+                )
+            )
+        finally:
+            display.close()
+            self.engine.close()
+
+    def stored(self):
+        (folder,) = list_runs(self.folder / "results" / "scenarios")
+        return read_run(folder)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    return Bench(tmp_path, monkeypatch)
+
+
+def made(run):
+    """How often each thing was measured successfully."""
+    return Counter((try_.cell, try_.probe, try_.state, try_.block) for try_ in run.tries() if try_.status is Status.OK)
+
+
+def test_every_scenario_is_played_once_and_compared_from_the_stored_run(bench):
+    run = bench.play()
+    assert not run.failures
+    found = list(checks(run))
+    cells = [cell.id for cell in bench.cells]
+    assert [(each.cell, each.scenario) for each in found] == [
+        *((cell, name) for cell in cells for name in NAMES),
+        (" + ".join(cells), "storage"),
+    ]
+    assert not missing(run, found)
+    count = Counter(probe for _, probe, _, _ in made(run))
+    assert count["pull"] == PULLS * 3 * len(cells) and count["build"] == BUILDS * 4 * len(cells)
+    assert {count[f"play-{name}"] for name in NAMES} == {len(cells)} and count["play-storage"] == 1
+    assert bench.links and all(link == {"megabits": 20, "up_megabits": 20, "rtt": 0.01} for link in bench.links)
+    assert found[-1].holds  # bytes are exact, even here
+
+
+@pytest.mark.parametrize("at", [1, 9, 16, 22, 40])
+def test_a_run_that_was_killed_goes_on_where_it_was_with_its_own_question(bench, at):
+    bench.behaviour.left = at
+    with pytest.raises(KeyboardInterrupt):
+        bench.play()
+    before = made(bench.stored())
+    run = bench.play(replace(QUESTION, nodes=1, versions=9), resume=bench.stored())
+    after = made(run)
+    assert not run.failures and not missing(run, list(checks(run)))
+    assert Asked.of(run).question == QUESTION
+    assert before <= after  # nothing lost …
+    again = {key: times for key, times in after.items() if times > 1}
+    assert all(probe == "prepare" for _, probe, _, _ in again)  # … and nothing measured twice but what went away
+    assert len(list_runs(bench.folder / "results" / "scenarios")) == 1
+
+
+def test_a_play_that_fails_is_a_record_and_the_others_go_on(bench):
+    bench.behaviour.broken = ("rebuilt",)
+    run = bench.play()
+    assert {failure.probe for failure in run.failures} == {"play-rebuild", "play-rebuild-cold"}
+    found = list(checks(run))
+    cells = [cell.id for cell in bench.cells]
+    assert missing(run, found) == [f"{cell} {name}" for cell in cells for name in ("rebuild", "rebuild-cold")]
+
+
+def test_only_some_scenarios(bench):
+    run = bench.play(only=("first", "update"))
+    assert [each.scenario for each in checks(run)] == ["first", "update", "first", "update", "storage"]
+    assert not missing(run, list(checks(run)))
+    assert not [key for key in made(run) if key[1] == "build"]
+
+
+@pytest.mark.parametrize("kind", ["", "layers"])
+def test_without_nodes_side_by_side_nothing_is_measured(bench, kind):
+    bench.kind = kind
+    with pytest.raises(LabError, match="scenarios need separate nodes"):
+        bench.play()
+    assert not list(bench.stored().tries())
+
+
+def test_another_run_is_not_resumed(bench, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    folder = bench.play(only=("first",)).folder
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"scenarios"', '"other"'))
+    assert main(["scenarios", "--resume", "--results", str(tmp_path / "results")]) == 2
+    assert "this is no run of scenarios" in capsys.readouterr().err
+
+
+# ── on a real engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.live
-def test_deploys_nodes_at_once_and_storage_are_as_computed(capsys):
-    checks = list(check(ROOT, ["go-distroless"], QUESTION, only=("first", "update", "scale"),
-                        say=lambda text: print(text, file=sys.stderr)))  # fmt: skip
+def test_deploys_nodes_at_once_and_storage_are_as_computed(tmp_path, capsys):
+    display = Display(sys.stderr)
+    try:
+        folder = play(ROOT, tmp_path, read(ROOT), ["go-distroless"], QUESTION, Settings.from_environ(), display,
+                      only=("first", "update", "scale"))  # fmt: skip
+    finally:
+        display.close()
+    run = read_run(folder)
+    found = list(checks(run))
     with capsys.disabled():
-        print("\n" + render_checks(checks, QUESTION))
-    assert [each.scenario for each in checks] == ["first", "update", "scale", "storage"]
-    assert all(abs(each.error) <= (LIMIT if each.scenario != "storage" else each.limit) for each in checks)
+        print("\n" + render_checks(found, QUESTION))
+    assert [each.scenario for each in found] == ["first", "update", "scale", "storage"]
+    assert all(abs(each.error) <= (LIMIT if each.scenario != "storage" else each.limit) for each in found)

@@ -93,14 +93,14 @@ class FakeRegistry:
 
     def manifest(self, repository: str, reference: str, *, architecture: str = "") -> ImageManifest:
         image = self._images[f"{REGISTRY}/{repository}:{reference}"]
-        blobs = [_blob(image.config), *(_blob(gzip.compress(layer, mtime=0)) for layer in image.layers)]
+        blobs = [blob_of(image.config), *(blob_of(gzip.compress(layer, mtime=0)) for layer in image.layers)]
         return ImageManifest(image.manifest_digest, "application/json", blobs[0], tuple(blobs[1:]))
 
     def stored_bytes(self) -> int:
         return sum(len(layer) for image in self._images.values() for layer in image.layers)
 
 
-def _blob(data: bytes) -> Blob:
+def blob_of(data: bytes) -> Blob:
     return Blob(f"sha256:{hashlib.sha256(data).hexdigest()}", len(data), "")
 
 
