@@ -1,1 +1,1 @@
-"""One cell, ready to be measured: built, verified, pushed, started, asked and looked into."""
+"""One cell, made ready for measuring: built, verified, pushed, started, asked and examined."""

@@ -1,7 +1,7 @@
-"""Asking an app: one request, whether its answer is the expected one, and the wait for the first valid answer.
+"""Asks an app: one request, whether its answer is the expected one, and the wait for the first valid answer.
 
-The wait is the measuring core of start-up, so it uses a bare socket: a refused connection costs some tens of
-microseconds, and the poll interval (0.5 ms) bounds the error (facts-engine.md: 0.5–0.9 ms against the app's log).
+The wait is the measuring core of start-up, so it uses a bare socket: a refused connection takes tens of microseconds,
+and the poll interval (0.5 ms) bounds the error (facts-engine.md: 0.5–0.9 ms against the app's log).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _ANSWER_LIMIT = 4 << 20  # B; no answer that proves an app works is larger
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """`status` is 0 where the connection worked but no HTTP answer came."""
+    """`status` is 0 if the connection worked but no HTTP answer came."""
 
     status: int
     body: bytes
 
 
 def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> HttpAnswer:
-    """Send one request and read the whole answer. Raises OSError where nobody listens or the time runs out."""
+    """Send one request and read the whole answer. Raises OSError if nobody listens or the time runs out."""
     deadline = time.monotonic() + timeout
     with socket.create_connection((address, port), timeout=timeout) as connection:
         connection.sendall(_message(request, f"{address}:{port}"))
@@ -51,8 +51,8 @@ def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> H
 
 
 def _message(request: Request, host: str) -> bytes:
-    # no "Connection: close": the side that closes first keeps the port in TIME_WAIT, which must not be the app's,
-    # or the next container could not listen there
+    # no "Connection: close": the side that closes first keeps the port in TIME_WAIT, and if that were the app, the next
+    # container could not listen there
     payload = request.body.encode()
     headers = {"host": host}
     if payload:
@@ -63,8 +63,9 @@ def _message(request: Request, host: str) -> bytes:
 
 
 def _read(received: bytes | bytearray, method: str) -> tuple[HttpAnswer, bool]:
-    """The answer as far as it has come, and whether it is whole by its own account (RFC 9112, 6.3); otherwise the end
-    of the connection ends it. Interim answers (1xx) are passed over."""
+    """The answer so far, and whether it is complete by its own headers (RFC 9112, 6.3); otherwise the end of the
+    connection ends it. Interim answers (1xx) are skipped.
+    """
     head, end, body = bytes(received).partition(b"\r\n\r\n")
     lines = head.split(b"\r\n")
     words = lines[0].split(b" ", 2)
@@ -89,7 +90,7 @@ def _read(received: bytes | bytearray, method: str) -> tuple[HttpAnswer, bool]:
 
 
 def _dechunk(body: bytes) -> tuple[bytes, bool]:
-    """The content of the chunks that have come, and whether the last one and its trailers are among them."""
+    """The content of the chunks so far, and whether the last chunk and its trailers are among them."""
     content = bytearray()
     position = 0
     while True:
@@ -109,7 +110,9 @@ def _dechunk(body: bytes) -> tuple[bytes, bool]:
 
 
 def _decoded(body: bytes, coding: bytes) -> bytes:
-    """A body that came compressed, although nobody asked for that; as it is if it is not whole."""
+    """The content of a compressed body, although no compression was requested; the body itself if it is not
+    complete.
+    """
     if coding.lower() not in (b"gzip", b"x-gzip"):
         return body
     try:
@@ -119,7 +122,7 @@ def _decoded(body: bytes, coding: bytes) -> bytes:
 
 
 def mismatch(request: Request, answer: HttpAnswer) -> str:
-    """Why the answer is not the expected one; "" where it is."""
+    """Why the answer is not the expected answer; "" if it is."""
     if answer.status == 0:
         return f"not an HTTP answer: {_shown(answer.body)}"
     if answer.status != request.status:
@@ -150,8 +153,8 @@ def _shown(body: bytes, limit: int = 120) -> str:
 class Poller:
     """Polls for the first valid answer in a thread of its own, so that it can begin before the container starts.
 
-    `alive` says "" while the container runs and otherwise why it does not; it is asked only after half a second
-    of silence, so that asking never disturbs a fast start.
+    `alive` returns "" while the container runs and otherwise why it does not; it is called only after half a second of
+    silence, so that it never disturbs a fast start.
     """
 
     def __init__(self, address: str, port: int, request: Request, *, timeout: float, alive: Callable[[], str]) -> None:
@@ -174,7 +177,7 @@ class Poller:
         self._thread.join()
 
     def started(self) -> None:
-        """Tell that the start call has returned: from here on the time-out runs and `alive` is asked."""
+        """Note that the start call has returned: from here on the time-out runs and `alive` is called."""
         self._started.set()
 
     def result(self) -> float:
@@ -209,7 +212,7 @@ class Poller:
                 next_look = now + _ALIVE_EVERY
                 try:
                     gone = self._alive()
-                except TareError as error:  # nobody knows any more
+                except TareError as error:  # the reason is no longer known
                     self._failure = TryFailed(Status.ERROR, str(error))
                     return
                 if gone:
@@ -228,9 +231,9 @@ class Poller:
 
 
 def verify(address: str, port: int, requests: tuple[Request, ...], *, timeout: float = 10.0) -> None:
-    """Send every request, and those that answers lead to, and compare the answers.
+    """Send every request, and the requests that the answers lead to, and compare the answers.
 
-    Raises TryFailed(wrong-answer) for the first that differs.
+    Raises TryFailed(wrong-answer) for the first answer that differs.
     """
     for request in requests:
         following: Request | None = request

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def inspected(lab: Lab, state: RunState, cell: Prepared) -> Inspection:
     """The inspection of a cell's image, which is walked once for all probes that ask.
 
-    From the layers the registry holds: to save an image an engine writes all of it to its disk first.
+    It reads the layers from the registry, because an engine that saves an image writes all of it to its disk first.
     """
     return state.inspection(cell.cell.id, lambda: _inspect(lab, cell))
 
@@ -47,11 +47,11 @@ def _inspect(lab: Lab, cell: Prepared) -> Inspection:
 
 
 def _origins(lab: Lab, cell: Prepared) -> CellOrigins:
-    """Where the files may come from: the bases of all stages, the packages at hand, the app's folder."""
+    """Where the files may come from: the bases of all stages, the available packages, the app's folder."""
     bases = [base for role in cell.cell.bases if isinstance(base := lab.bases[role], BaseImage)]
 
     def md5(wanted: Mapping[int, frozenset[str]]) -> Mapping[tuple[int, str], bytes]:
-        """A second reading of the layers with such files: only after the first it is known what to look up."""
+        """A second reading of the layers with such files, because only the first reading shows what to look up."""
         found: dict[tuple[int, str], bytes] = {}
         for number, paths in wanted.items():
             look = Wanted(paths)

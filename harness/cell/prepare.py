@@ -1,6 +1,6 @@
 """Making a cell ready to be measured: build it, prove that it answers, push it, and keep it there.
 
-What is built here is what pulls and starts measure; the build probe builds anew beside it.
+Pulls and starts measure the image that is built here; the build probe builds other images.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from harness.settings import IMAGE_PREFIX
 class Prepared:
     """A cell whose image is built, verified and pushed.
 
-    `image` is the app as it stands, and in the registry as `repository:current`; what its source change makes of it is
-    `repository:changed`, and the base of the last stage `repository:base`.
+    `image` is the image of the unchanged app; the registry has it as `repository:current`. `repository:changed` is the
+    image after the source change, and `repository:base` is the base of the last stage.
     """
 
     cell: Cell
@@ -42,25 +42,25 @@ class Prepared:
     manifest: ImageManifest
     changed_manifest: ImageManifest
     base_manifest: ImageManifest | None  # None for scratch, and for an archive
-    log: str  # of its build
+    log: str  # trace of its build
     diff_ids: tuple[str, ...]
     started: float  # s from the create call to the first valid answer, on a machine that may have been busy
-    key: str = ""  # of the image on the shelf; "" where it is not there
-    kept: float = 0.0  # Unix time it was built, where that was an earlier run; 0: in this session
+    key: str = ""  # key of the image on the shelf; "" if it is not there
+    kept: float = 0.0  # Unix time when an earlier run built it; 0: built in this session
 
 
 class Workshop:
     """Builds, verifies and pushes cells in a lab.
 
-    Where it `rebuilds`, the bases of a kept image are loaded with it: what a load leaves the disk to write would
-    otherwise disturb the build that is timed next.
+    If it `rebuilds`, the bases of a kept image are loaded with the image. Otherwise the disk writes that follow a load
+    would disturb the next timed build.
     """
 
     def __init__(self, lab: Lab, state: RunState, *, rebuilds: bool = False) -> None:
         self._lab = lab
         self._state = state
         self._rebuilds = rebuilds
-        self.ledger = Ledger()  # of what this workshop spends its time on
+        self.ledger = Ledger()  # account of this workshop's time
 
     def build(
         self,
@@ -77,7 +77,7 @@ class Workshop:
         Raises BaseUnavailable, BuildFailed or UsageError.
         """
         lab = self._lab
-        # engines whose BuildKit knows it date layers by it; others, and Dockerfiles that do not ask, ignore it
+        # newer BuildKits date layers by it; older ones, and Dockerfiles that do not ask for it, ignore it
         epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
         arguments: dict[str, str] = {"SOURCE_DATE_EPOCH": epoch} if epoch else {}
         for role in cell.bases:
@@ -86,7 +86,7 @@ class Workshop:
             arguments[argument] = names[role] if names else base.name
         changed = edited(cell.app, edit, number) if edit else None
         context = context_of(cell, changed)
-        context.patterns()  # which BuildKit refuses in words that name no file
+        context.patterns()  # BuildKit's own message would name no file
         return lab.engine.build(
             context=context,
             tag=tag,
@@ -107,9 +107,10 @@ class Workshop:
         return base
 
     def prepare(self, cell: Cell) -> Prepared:
-        """An image of an earlier run is taken where it is kept and its inputs are the same.
+        """An image of an earlier run is used if it is kept and its inputs are the same.
 
-        Raises TryFailed with the reason and log tail where the cell cannot be built, answer rightly or be pushed.
+        Raises TryFailed with the reason and log tail if the cell cannot be built, does not answer rightly or cannot be
+        pushed.
         """
         began = time.time()
         key = self._key(cell)
@@ -136,7 +137,7 @@ class Workshop:
         return bool(key and shelf and shelf.has(key))
 
     def _key(self, cell: Cell) -> str:
-        """What stands for all inputs of a cell's images; "" where they are not to be kept."""
+        """A key for all inputs of a cell's images; "" if the images must not be kept."""
         lab = self._lab
         if lab.shelf is None or cell.archive:
             return ""
@@ -148,7 +149,7 @@ class Workshop:
                 context_of(cell, changed).digest() for changed in (None, edited(cell.app, cell.app.source_change, 1))
             ]
         except (UsageError, OSError):
-            return ""  # as the build will say
+            return ""  # the build will report it
         info = lab.engine.info
         return key_of((
             cell.id,
@@ -159,7 +160,7 @@ class Workshop:
         ))  # fmt: skip
 
     def _kept(self, cell: Cell, key: str) -> Prepared | None:
-        """The cell with what the shelf has of it, verified; None where it has to be built."""
+        """The cell with its image from the shelf, verified; None if it has to be built."""
         lab, repository, image = self._lab, _repository(cell), _name(cell, "current")
         assert lab.shelf is not None
         kept = lab.shelf.take(key, repository)
@@ -178,7 +179,7 @@ class Workshop:
                     raise LabError("the kept image is a different image", where=cell.id)
                 manifests = [lab.registry.manifest(repository, name) for name in ("current", "changed")]
                 base = lab.registry.manifest(repository, "base") if cell.base else None
-        except (EngineError, LabError):  # whatever is wrong with it, it is one to build
+        except (EngineError, LabError):  # whatever is wrong with the kept image, build the cell
             lab.shelf.drop(key)
             return None
         with self.ledger.spend("starts"):
@@ -200,7 +201,7 @@ class Workshop:
         )
 
     def _make(self, cell: Cell) -> tuple[str, str, BuildResult]:
-        """Names of the image and of the changed one, and how the first was built."""
+        """Names of the image and of the changed image, and how the first was built."""
         depot = self._lab.depot
         position = depot.position() if depot else 0
         image, changed = _name(cell, "current"), _name(cell, "changed")
@@ -223,11 +224,11 @@ class Workshop:
 
     @contextmanager
     def _own_names(self, cell: Cell) -> Iterator[Mapping[str, str]]:
-        """Names of the cell's bases that no other build uses meanwhile, by role.
+        """Names of the cell's bases that no other build uses at the same time, by role.
 
-        BuildKit, as Docker 20.10 has it, finds nothing in its cache for what follows a FROM that another build names
-        at the same time: a changed image would be built from scratch and share no layer with the one before. What
-        two builds have in common is found by its content all the same.
+        The BuildKit of Docker 20.10 finds nothing in its cache for the steps after a FROM that another build names at
+        the same time: a changed image would be built from scratch and share no layer with the image before. Steps that
+        two builds have in common are still found by their content.
         """
         engine, names = self._lab.engine, {role: _name(cell, f"on-{role}") for role in cell.bases}
         try:
@@ -239,7 +240,7 @@ class Workshop:
                 engine.remove_image(name)
 
     def _loaded(self, archive: Path, image: str, changed: str) -> BuildResult:
-        """A kept image under both names: what its source change would have made was not kept."""
+        """A kept image under both names, because the image after the source change was not kept."""
         engine = self._lab.engine
         id_ = engine.load(archive, tag=image)
         engine.tag(image, changed)
@@ -263,23 +264,25 @@ class Workshop:
         return started.ready - started.called
 
     def _verify_changed(self, cell: Cell, image: str) -> float:
-        """The same of a changed image, in one strategy of each app: the change is the same in all; else 0 s."""
+        """The same for a changed image, in one strategy of each app, because the change is the same in all; otherwise 0
+        s.
+        """
         if not self._state.claim_change(cell.app.name, cell.id):
             return 0.0
         try:
             return self.verify(cell, image)
         except TryFailed:
-            self._state.release_change(cell.app.name)  # so that every strategy that can tells what is wrong
+            self._state.release_change(cell.app.name)  # so that another strategy can show what is wrong
             raise
 
     def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:
         lab = self._lab
         repository = _repository(cell)
         base_manifest = None
-        if cell.base and not cell.archive:  # a kept image may stand on a base of another day
+        if cell.base and not cell.archive:  # a kept image may be built on a base of another day
             base = lab.bases[cell.base]
             assert not isinstance(base, BaseUnavailable)  # the image was built from it
-            # before what stands on it: a push then finds the base's layers, and compresses none of them anew
+            # before the images built on it: their push then finds the base's layers and compresses none of them again
             base_manifest = lab.store.publish(base, repository, "base") or self._push_as(base.name, repository, "base")
         manifest = self._push_as(image, repository, "current")
         changed_manifest = self._push_as(changed, repository, "changed")
@@ -309,12 +312,12 @@ class Workshop:
         return registry.manifest(repository, name, architecture=engine.info.architecture)
 
     def ensure(self, prepared: Prepared) -> None:
-        """Fetch the cell's image back where a pull on this very engine has removed it (node kind "layers")."""
+        """Fetch the cell's image back if a pull on this very engine has removed it (node kind "layers")."""
         if self._lab.engine.inspect(prepared.image) is None:
             self._fetch(prepared.repository, prepared.image)
 
     def _id(self, image: str) -> str:
-        """The id of what the engine has under a name; "" where that is nothing."""
+        """The id of the engine's image of a name; "" if there is none."""
         info = self._lab.engine.inspect(image)
         return info.id if info else ""
 
@@ -326,7 +329,7 @@ class Workshop:
 
 
 def context_of(cell: Cell, changed: Mapping[str, bytes] | None = None) -> BuildContext:
-    """What a cell is built from: its app's folder as it is, with an edit laid over it. Raises UsageError."""
+    """The build context of a cell: its app's folder with an edit laid over it. Raises UsageError."""
     return BuildContext.of_folder(cell.app.path, cell.dockerfile, changed=changed)
 
 

@@ -10,12 +10,14 @@ from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import EngineError, TryFailed
 from harness.model import App, Request, Status
 
-LOG_TAIL = 40  # lines of a failed container's output that are kept
+LOG_TAIL = 40  # last lines of a failed container's output that are kept
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where an app is asked, and for what: `ready` is polled for up to `timeout` seconds after the start call."""
+    """Where to ask an app, and which request to send: `ready` is polled for up to `timeout` seconds after the start
+    call.
+    """
 
     address: str
     port: int
@@ -61,7 +63,7 @@ def start_and_ask(engine: Engine, spec: ContainerSpec, door: Door) -> Started:
             started = time.monotonic()
             poller.started()
             return Started(container, called, created, started, poller.result())
-    except BaseException as error:  # also Ctrl-C: a container must not outlive the call that made it
+    except BaseException as error:  # on Ctrl-C too: a container must not outlive the call that made it
         log = _bury(engine, container)
         if isinstance(error, TryFailed):
             raise TryFailed(error.status, error.reason, log=log) from error

@@ -1,4 +1,4 @@
-"""Trying an app under conditions: a container that runs as asked, answers, and gives all the right answers."""
+"""Tries an app under conditions: a container that runs as requested and gives all the right answers."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from harness.lab.test_bed import PROGRAM
 
 
 def as_it_is(lab: Lab, cell: Prepared) -> ContainerSpec:
-    """The cell's container on the test bed, under no conditions."""
+    """The cell's container on the test bed, without conditions."""
     return ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
 
 
 @contextmanager
 def running(lab: Lab, cell: Prepared, spec: ContainerSpec, *, patience: float = math.inf) -> Iterator[str]:
-    """A container of the cell that has given its first valid answer and all the right ones; removed in the end.
+    """A container of the cell that has given its first valid answer and all the right answers; it is removed at the
+    end.
 
-    `patience` is how long (s) the first answer is waited for where the app itself would be given longer. Raises
+    `patience` limits the wait for the first answer (s), if the app's own time-out is longer. Raises
     TryFailed with the reason and the container's last lines.
     """
     app = cell.cell.app
@@ -45,12 +46,12 @@ def running(lab: Lab, cell: Prepared, spec: ContainerSpec, *, patience: float = 
 
 
 def with_program(spec: ContainerSpec, program: Path) -> ContainerSpec:
-    """The same with a program of ours in it, as if somebody had brought one along."""
+    """The same with a program of ours in it, as if an intruder had brought it along."""
     return replace(spec, binds=[*spec.binds, f"{program}:{PROGRAM}:ro"])
 
 
 def peak(lab: Lab, container: str) -> int:
-    """Peak resident memory (B) of all processes of a container the tool was brought into."""
+    """Peak resident memory (B) of all processes of a container that contains the tool."""
     said = lab.engine.run_in(container, [PROGRAM, "peak"])
     text = said.output.strip()
     return int(text) if said.exit_code == 0 and text.isdigit() else 0

@@ -1,4 +1,4 @@
-"""The probes. A module of this package that has a `PROBES` tuple adds its probes: one file is all it takes."""
+"""The probes. A module of this package that has a `PROBES` tuple adds its probes: a new probe needs one file."""
 
 from __future__ import annotations
 

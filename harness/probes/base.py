@@ -1,8 +1,8 @@
 """What a probe is.
 
 A probe measures one thing about a cell. Its visit yields pairs of a cache state and a call that measures it; the runner
-waits for a quiet machine, makes the call, and records what it returns or how it failed. What a state needs beforehand
-is done between the yields, outside the measurement; what must be undone afterwards is done in `finally`.
+waits for a quiet machine, makes the call, and records what it returns or how it failed. The preparation of a state
+happens between the yields, outside the measurement; the clean-up happens in `finally`.
 
 A probe is one of four kinds, by what it measures:
 
@@ -29,16 +29,16 @@ from harness.model import Cell, Metric, Phase
 class When(Enum):
     """When a probe is measured."""
 
-    PREPARING = "while cells are prepared, side by side: what else the machine does changes nothing"
+    PREPARING = "while cells are prepared, side by side: other load does not change the result"
     TIMED = "in blocks, while nothing else runs"
-    AFTER_FIRST_BLOCK = "side by side, once every timed probe has its first block: it takes long and no clock"
+    AFTER_FIRST_BLOCK = "side by side, once every timed probe has its first block: it takes long and needs no clock"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one measurement gave: one value per metric name, and the phases it consisted of.
+    """The result of one measurement: one value per metric name, and its phases.
 
-    `artefacts` are documents to keep with the cell, by file name: what is worth more than a number.
+    `artefacts` are documents to keep with the cell, by file name.
     """
 
     values: Mapping[str, float]
@@ -55,18 +55,19 @@ class Probe(ABC):
     """Measures one thing, in one or more cache states."""
 
     name: ClassVar[str]
-    activity: ClassVar[str]  # where its time goes in the run's account: builds, pulls, starts, sizes
-    rank: ClassVar[int]  # order of first blocks: what answers most for its time comes first
+    activity: ClassVar[str]  # its account in the run's ledger: builds, pulls, starts, sizes
+    rank: ClassVar[int]  # order of first blocks: the probe that answers most for its time comes first
     metrics: ClassVar[tuple[Metric, ...]]
-    states: ClassVar[tuple[str, ...]]  # in the order a visit yields them
+    states: ClassVar[tuple[str, ...]]  # in the order in which a visit yields them
     reports: ClassVar[Mapping[str, str]]  # the metric that stands for a state in the suite of benchmarks/
-    guess: ClassVar[float]  # s one visit is expected to take, before any was seen
+    guess: ClassVar[float]  # expected seconds of a visit, before the first visit
     when: ClassVar[When] = When.TIMED
-    blocks: ClassVar[int | None] = None  # 1 for what is the same every time; None: as many as the budget gives
-    beside: ClassVar[str] = ""  # the probe that this one belongs to: whoever selects that one gets this one, too
+    blocks: ClassVar[int | None] = None  # 1 if the result is the same every time; None: as many as the budget gives
+    # the probe that this probe belongs to: if that probe is selected, this one is selected too
+    beside: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
-        """Each metric carries the probe that gives it."""
+        """Each metric carries the probe that yields it."""
         if "metrics" in cls.__dict__:
             cls.metrics = tuple(replace(each, probe=cls.name, group=each.group or cls.name) for each in cls.metrics)
 
@@ -87,11 +88,13 @@ class CellProbe(Probe):
 
 
 class ImageProbe(CellProbe):
-    """A probe of images alone: the same image gives the same reading that day, so the reading is kept with it."""
+    """A probe of images alone: the same image gives the same reading on the same day, so the reading is kept with the
+    image.
+    """
 
     when = When.PREPARING
     blocks = 1
-    guess = 0.0  # part of preparing a cell
+    guess = 0.0  # it is part of the preparation of a cell
 
 
 class SourceProbe(Probe):
@@ -99,7 +102,7 @@ class SourceProbe(Probe):
 
     @abstractmethod
     def visit_source(self, lab: Lab, state: RunState, cell: Cell) -> Visit:
-        """One visit to a cell that nothing was built of."""
+        """One visit to a cell that was not built."""
 
 
 class EngineProbe(Probe):

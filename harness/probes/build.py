@@ -1,8 +1,8 @@
 """Build: how long an image takes to build, in four named cache states.
 
-A visit empties the build cache, builds, and then builds again as a day of work would: nothing changed, one source
-line changed, a dependency changed. Packages come from the depot, which the cell's verification build has filled; where
-it still has to ask an upstream, the build from an empty cache is made once more.
+A visit empties the build cache, builds, and then builds again as in a day of work: nothing changed, one source line
+changed, a dependency changed. Packages come from the depot, which the cell's verification build has filled; if it still
+has to ask an upstream, the build from an empty cache is repeated once.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class BuildProbe(CellProbe):
             position = lab.depot.position() if lab.depot else 0
             result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and not lab.may_prune)
             if cold and lab.depot and lab.depot.missed(position):
-                # an index has grown old, or the image is of an earlier run: that build has warmed the depot
+                # an index has expired, or the image is from an earlier run: this build has filled the depot
                 empty_cache()
                 position = lab.depot.position()
                 result = workshop.build(cell.cell, tag, no_cache=not lab.may_prune)
@@ -112,7 +112,7 @@ class RebuildProbe(CellProbe):
 
     def _compare(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
         name = cell.cell.id
-        if state.rebuilt(name) is None:  # the second build was one of an earlier session, and has gone with its engine
+        if state.rebuilt(name) is None:  # the second build was made in an earlier session and is gone with its engine
             tag = f"{IMAGE_PREFIX}cell/{name}:built"
             Workshop(lab, state).build(cell.cell, tag, no_cache=True)
             _compared(lab, state, cell, tag)
@@ -128,13 +128,13 @@ class RebuildProbe(CellProbe):
 
 
 def _compared(lab: Lab, state: RunState, cell: Prepared, tag: str) -> bool:
-    """Whether the image `tag` has the layers of the cell's; one that has others is kept, to be compared with it."""
+    """Whether the image `tag` has the layers of the cell's; an image with other layers is kept for the comparison."""
     image, name = lab.engine.inspect(tag), cell.cell.id
     same = image is not None and image.diff_ids == cell.diff_ids
     known = state.rebuilt(name)
     if same:
         state.note_rebuilt(name, known or "")
-    elif not known:  # which files differ does not change from block to block
+    elif not known:  # the files that differ are the same in every block
         rebuilt = f"{IMAGE_PREFIX}cell/{name}:rebuilt"
         lab.engine.tag(tag, rebuilt)
         state.note_rebuilt(name, rebuilt)

@@ -1,7 +1,7 @@
-"""Care: what an image asks of the team that keeps it, beside bytes and time.
+"""Care: the work that an image makes for its team, beside bytes and time.
 
-What must be collected again to patch a library is `surface.hidden`: such a component is in no base and no package
-manager knows it. Whether two builds give the same is `build.reproducible`.
+Components that a team must collect again by hand to patch them are counted by `surface.hidden`: they are in no base,
+and no package manager knows them. `build.reproducible` shows whether two builds give the same image.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ class CareProbe(ImageProbe):
         there = {**found.furnished, "shell": bool(found.tools["shells"])}
         values = {f"care.{name}": float(has) for name, has in there.items()}
         values["care.missing"] = float(sum(not has for has in there.values()))
-        if not cell.cell.archive:  # an image that is measured as it is has no Dockerfile
+        if not cell.cell.archive:  # a finished image that is measured has no Dockerfile
             values["care.lines"] = float(lines(cell.cell.dockerfile.read_text(encoding="utf-8")))
         return Reading(values)
 
 
 def lines(dockerfile: str) -> int:
-    """The lines of a Dockerfile that say something."""
+    """The lines of a Dockerfile without comments and blank lines."""
     stripped = (line.strip() for line in dockerfile.splitlines())
     return sum(1 for line in stripped if line and not line.startswith("#"))
 

@@ -1,11 +1,11 @@
-"""Harden: whether the app works under the restrictions that hardening guides ask for, found by doing it.
+"""Harden: whether the app works under the restrictions that hardening guides ask for, found by trying.
 
 The restrictions are those of the CIS Docker Benchmark (5.3, 5.10, 5.12, 5.25) and of Kubernetes' restricted Pod
-Security Standard, and a memory limit with a fifth to spare. The app works where it gives its first valid answer and
-then all of its right ones. It is tried under all of them at once; what works so works under each alone, since no app
-fails for being allowed more. Where it does not, it is tried under all but the read-only root, which is what most apps
-stumble over, and only if that fails too under each alone: a start may take seconds. What does not answer in several
-times the time it takes without restrictions does not work.
+Security Standard, and a memory limit with a fifth to spare. The app works if it gives its first valid answer and then
+all the right answers. It is first tried under all restrictions at once: an app that works then works under each alone,
+since no app fails because it is allowed more. If it does not work, it is tried under all restrictions except the
+read-only root, the most frequent cause of failures. Only if that fails too, it is tried under each restriction alone,
+because a start may take seconds. An app that takes several times as long as without restrictions does not work.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.store.format import encode
 
 FILE = "harden.json"
-SPARE = 1.2  # memory limit over measured peak
-NOBODY = "65532:65532"  # the user of the distroless images, for an image that names none
-_SLOWER = 4.0  # times its unrestricted start: no restriction makes an app that much slower, a busy machine may
+SPARE = 1.2  # memory limit ÷ measured peak
+NOBODY = "65532:65532"  # the user of the distroless images, for an image that names no user
+_SLOWER = 4.0  # factor on its unrestricted start: no restriction makes an app that much slower, but a busy machine may
 _LEAST_PATIENCE = 10.0  # s
-_LEAST_MEMORY = 6 << 20  # B; engines take no less
+_LEAST_MEMORY = 6 << 20  # B; engines accept no lower limit
 _RESTRICTIONS = {
     "readonly": "with its root file system read-only",
     "capabilities": "with all capabilities dropped",
@@ -99,7 +99,7 @@ class _Trials:
     lab: Lab
     cell: Prepared
     peak: int  # B
-    reasons: dict[str, str] = field(default_factory=dict)  # by restriction: why the app did not work, "" where it did
+    reasons: dict[str, str] = field(default_factory=dict)  # by restriction: why the app did not work; "" if it did
     limit: int = 0  # B
     user: str = ""
 
@@ -132,7 +132,7 @@ class _Trials:
             else:
                 self._try(name, spec)
         self.reasons.pop(_WRITABLE, None)
-        if self.reasons["readonly"]:  # what hardening guides then give it
+        if self.reasons["readonly"]:  # the remedy of hardening guides
             self._try("readonly with a writable /tmp", replace(alone["readonly"], tmpfs={"/tmp": ""}))
 
     def _try(self, name: str, spec: ContainerSpec) -> bool:

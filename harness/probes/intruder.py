@@ -1,8 +1,8 @@
-"""Intruder: what somebody finds who can run commands in a running container of the app, found by trying.
+"""Intruder: what a person can do who can run commands in a running container of the app, found by trying.
 
-Commands are run as the engine's exec does, as the user the app runs as. A command has run if the engine could start it,
-whatever its exit code; 126 and 127 are how engines and shells say that they could not. The last one is a static program
-of ours that is brought along: what an image without a shell does not keep from running.
+Commands run through the engine's exec, as the user that the app runs as. A command has run if the engine could start
+it, whatever its exit code; engines and shells report with 126 and 127 that they could not. The last command is a static
+program of ours that is copied in: an image without a shell does not prevent that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.store.format import encode
 
 FILE = "intruder.json"
 _NOT_STARTED = (126, 127)
-_COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first that runs counts
+_COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first command that runs counts
     "sh": (("sh", "-c", "exit 0"),),
     "bash": (("bash", "-c", "exit 0"),),
     "curl": (("curl", "--version"),),
@@ -31,7 +31,7 @@ _COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {  # the first that runs cou
     "python": (("python3", "--version"), ("python", "--version")),
     "program": ((PROGRAM, "peak"),),
 }
-_MAX_OUTPUT = 300  # characters that are kept
+_MAX_OUTPUT = 300  # characters of the output that are kept
 
 
 class IntruderProbe(CellProbe):
@@ -70,7 +70,7 @@ class IntruderProbe(CellProbe):
             with running(lab, cell, spec) as container:
                 for name, commands in _COMMANDS.items():
                     if name == "program" and not bring:
-                        continue  # nothing of this machine can be brought into an engine elsewhere
+                        continue  # no file of this machine can be mounted in an engine on another machine
                     for command in commands:
                         said = lab.engine.run_in(container, command)
                         tried.setdefault(name, []).append(_record(command, said))

@@ -1,8 +1,7 @@
 """Link: how long a pull takes over wires of given speed, by the pull model, and the model checked by real pulls.
 
-The model needs layer sizes and one unshaped pull (harness/scenarios/pull_model.py). So that its word can be trusted it
-is checked in every run: three cells of the smaller two thirds, whose pulls take seconds, are pulled over a shaped link
-as well.
+The model needs layer sizes and one unshaped pull (harness/scenarios/pull_model.py). The model is checked in every run:
+three cells of the smaller two thirds, whose pulls take seconds, are also pulled over a shaped link.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from harness.scenarios.pull_model import PullProfile, predict, profile
 
 MEASURED = 100  # Mbit/s
 MODELLED = (20, MEASURED, 300, 1000)  # Mbit/s
-_CHECKED = (1 / 6, 1 / 3, 2 / 3)  # places among the cells by size
+_CHECKED = (1 / 6, 1 / 3, 2 / 3)  # positions among the cells, ordered by size
 
 
 class LinkProbe(CellProbe):
@@ -61,7 +60,7 @@ class LinkProbe(CellProbe):
         return lab.nodes.impossible
 
     def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:
-        if len(state.shaped) >= len(_CHECKED):  # a run checks its first cells; those of later apps are modelled
+        if len(state.shaped) >= len(_CHECKED):  # a run checks its first cells; the cells of later apps are modelled
             return
         by_size = sorted(cells, key=lambda cell: (cell.manifest.transfer_bytes, cell.cell.id))
         state.shape(*(by_size[int(place * len(by_size))].cell.id for place in _CHECKED if by_size))

@@ -1,7 +1,7 @@
-"""Pull: how long a node takes to have the image, from a registry beside it, in three named states of the node.
+"""Pull: how long a node takes to pull the image from a registry beside it, in three named states of the node.
 
-On the empty node the app is then started, without a pause: pull, create, start and first valid answer are one measured
-sequence, a deployment, and not a sum. It costs no second pull.
+On the empty node the app is then started without a pause: pull, create, start and first valid answer are one measured
+sequence, a deployment, and not a sum of separate measurements. It needs no second pull.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class PullProbe(CellProbe):
             yield "base", lambda: self._pull(node, cell, "base")
 
     def _leave_base(self, node: Node, cell: Prepared) -> None:
-        """Take away all but the base's layers: what another node would have after a pull of the base."""
+        """Remove all but the base's layers, so that the node is like a node after a pull of the base."""
         image = f"{node.registry}/{cell.repository}"
         if cell.base_manifest:
             node.engine.pull(f"{image}:base")

@@ -1,4 +1,4 @@
-"""Size: what travels, what lies on the disk, and what of it is not the base's."""
+"""Size: the bytes that are pulled, the bytes on disk, and the part that does not belong to the base."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SizeProbe(ImageProbe):
         tree = image.account
         own = base_layers(cell.manifest, cell.base_manifest)
         of_base = {blob.digest: blob.size for blob in cell.manifest.layers[:own]}
-        # a node that has the base has these blobs, wherever the image repeats them, and fetches each other blob once
+        # a node that has the base has these blobs, even if the image repeats them, and fetches each other blob once
         beyond = {blob.digest: blob.size for blob in cell.manifest.layers[own:] if blob.digest not in of_base}
         current = ImageLayers.of(
             cell.manifest,

@@ -1,11 +1,11 @@
 """Start: from the create call to the first valid answer, page cache warm and dropped; and the engine's floor.
 
-From the container of the warm start, peak memory is read as soon as it has answered: VmHWM (proc(5)), by a program of
-ours in the container's process namespace, the same on every engine and cgroup version, and without the page cache
-that cgroup v1 counts in.
+The peak memory of the warm start's container is read as soon as it has answered: VmHWM (proc(5)), by a program of ours
+in the container's process namespace. So it is the same on every engine and cgroup version, and without the page cache
+that cgroup v1 includes.
 
-The app joins the test bed's network namespace and is polled from before its start (lab/test_bed.py). One monotonic
-clock: t0 is the create call.
+The app joins the test bed's network namespace and is polled from before its start (lab/test_bed.py). All times are from
+one monotonic clock; t0 is the create call.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from harness.lab.test_bed import FLOOR_PORT, TOOL_IMAGE
 from harness.model import Metric, Phase, Request, Status, Unit
 from harness.probes.base import CellProbe, EngineProbe, Probe, Reading, Visit
 
-# Warm starts of a visit, the middle one of which counts, of a cell that starts fast: the engine alone varies by some
-# 8 ms, a tenth of a start of 80 ms. What is fast is said by the start when the cell was prepared, and never by a value
-# that is being measured: if low values were drawn again and high ones kept, medians near the limit would shift.
+# Warm starts in a visit to a cell that starts fast; their median is stored. The engine alone varies by about 8 ms, a
+# tenth of a start of 80 ms. A cell counts as fast by its start during preparation, and never by a value that is being
+# measured: if low values were repeated and high values kept, medians near the limit would shift.
 STARTS = 3
-FAST = 0.3  # s; that start was on a machine that may have been busy
+FAST = 0.3  # s; the start during preparation was on a machine that may have been busy
 
 _STATES = {"cold": "the page cache dropped", "warm": "the page cache warm"}
 _QUANTITIES = {
@@ -100,7 +100,7 @@ class StartProbe(CellProbe):
 
 
 class FloorProbe(EngineProbe):
-    """The same with a program that answers at once: what no image can be faster than on this engine."""
+    """The same with a program that answers at once: no image can start faster on this engine."""
 
     name = "floor"
     activity = "starts"
@@ -123,7 +123,9 @@ class FloorProbe(EngineProbe):
 def _visit(
     lab: Lab, probe: str, spec: ContainerSpec, door: Door, *, starts: int, look: Callable[[str], None] | None = None
 ) -> Visit:
-    """`starts` is the number of warm starts; `look` is called with the container of the first, once that is timed."""
+    """`starts` is the number of warm starts; `look` is called with the container of the first start, after it is
+    timed.
+    """
 
     def start(look: Callable[[str], None] | None = None) -> Started:
         times = start_and_ask(lab.engine, spec, door)
@@ -140,7 +142,7 @@ def _visit(
         told = " ".join(f"{1e3 * one.total:.1f}" for one in times)
         return replace(middle, notes={"starts": f"{told} ms"}) if len(times) > 1 else middle
 
-    # cold first: it leaves every page the start needs in the cache, which is what warm means
+    # cold first: it leaves every page that the start needs in the cache, which is what warm means
     if lab.drop_page_cache():
         yield "cold", lambda: reading(f"{probe}.cold", start())
     else:
@@ -149,7 +151,7 @@ def _visit(
 
 
 def _peak(lab: Lab, container: str) -> str:
-    """What the tool says of a container's memory: B in digits, or why it could not be read."""
+    """The tool's output about a container's memory: B in digits, or why it could not be read."""
     engine, reader = lab.engine, ""
     try:
         beside = f"container:{container}"
@@ -157,7 +159,7 @@ def _peak(lab: Lab, container: str) -> str:
         engine.start(reader)
         engine.wait(reader)
         return engine.logs(reader).strip()
-    except EngineError as error:  # the start was sound, and is kept
+    except EngineError as error:  # the start itself was good and is kept
         return str(error)
     finally:
         if reader:

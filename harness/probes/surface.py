@@ -1,4 +1,4 @@
-"""Surface: what is inside an image and what an intruder could use, read from its layers without running it.
+"""Surface: what is inside an image and what an intruder could use, read from the layers without running the image.
 
 The same walk of the saved image serves the size probe (harness/surface/inspection.py). Everything found is kept with
 the cell: surface.json, steps.json (what made each layer), and the packages as CycloneDX and SPDX.
@@ -94,7 +94,9 @@ class SurfaceProbe(ImageProbe):
 
     @staticmethod
     def _pending(lab: Lab, inventory: Inventory) -> tuple[tuple[Pending, ...], Index | None]:
-        """Raises LabError if not all packages are known, or if the index cannot be had or is another distribution's."""
+        """Raises LabError if not all packages are known, or if the index cannot be fetched or belongs to another
+        distribution.
+        """
         if "components" in inventory.unknown:
             raise LabError(f"{', '.join(sorted(inventory.unread)[:3])} could not be read")
         if not any(item.is_distribution for item in inventory.packages):

@@ -1,7 +1,7 @@
-"""The documents a run keeps beside its samples: their names, and their versions.
+"""The documents that a run keeps beside its samples: their names and versions.
 
-A resumed run builds its images anew. If a document of a cell is then another one, it is stored as `<name>.1`,
-`<name>.2` … beside the first. The newest belongs to the image that the cell has now.
+A resumed run builds its images anew. If a document of a cell has changed then, it is stored as `<name>.1`,
+`<name>.2` … beside the first. The newest version belongs to the present image of the cell.
 """
 
 from __future__ import annotations

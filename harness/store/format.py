@@ -1,7 +1,7 @@
 """The records of a run folder as JSON: what a manifest, a session and a try look like on disk, and how they are read.
 
-`SCHEMA` counts up when a reader of the old one would misread the new one; an added field with a default does not
-count. Older runs are brought up to date in memory by `MIGRATIONS`, in order; files stay as they are.
+`SCHEMA` is raised if a reader of the old schema would misread the new one; an added field with a default does not need
+that. Older runs are brought up to date in memory by `MIGRATIONS`, in order; files stay as they are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Change = Callable[[Record], Record]
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """Brings records of one schema to the next. Without `sample` the lines of samples.jsonl stay what they are."""
+    """Brings records of one schema to the next. Without `sample` the lines of samples.jsonl stay as they are."""
 
     name: str  # what it changes
     manifest: Change
@@ -45,7 +45,7 @@ def _tracks(manifest: Record) -> Record:
     return {**manifest, "plan": plan}
 
 
-_STATES_IN_NAMES = {  # the cache states that metrics of schema 2 were named after
+_STATES_IN_NAMES = {  # the cache states in the names of schema 2's metrics
     "build": ("cold", "nothing", "source", "dependency"),
     "pull": ("empty", "previous", "base"),
     "start": ("cold", "warm"),
@@ -73,13 +73,13 @@ MIGRATIONS: tuple[Migration, ...] = (  # the nth brings schema n to n + 1
 
 
 def changes_of_samples(schema: int) -> tuple[Change, ...]:
-    """What brings a line of samples.jsonl from `schema` to today's."""
+    """The function that brings a line of samples.jsonl from `schema` to today's schema."""
     return tuple(migration.sample for migration in MIGRATIONS[schema - 1 :] if migration.sample)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellInfo:
-    """What a report must know of a cell when the catalogue is gone."""
+    """What a report must know about a cell without the catalogue."""
 
     id: str
     app: str
@@ -88,9 +88,9 @@ class CellInfo:
     strategy_title: str
     rank: int  # order of rows; the lowest is the reference
     inside: tuple[str, ...] = ()  # titles of the services that the image of this cell carries
-    beside: tuple[str, ...] = ()  # … and of those that run beside it
+    beside: tuple[str, ...] = ()  # … and of the services that run beside it
     summary: str = ""  # of the strategy: what it is
-    trades: str = ""  # of the strategy: what it costs and spares
+    trades: str = ""  # of the strategy: what it costs and what it saves
 
     @classmethod
     def of(cls, cell: Cell) -> Self:
@@ -110,7 +110,7 @@ class CellInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """All a report needs beside the samples."""
+    """Everything that a report needs beside the samples."""
 
     environment: Environment
     seed: int
@@ -145,9 +145,9 @@ _OPTIONAL = {
 
 
 def from_try(try_: Try) -> Record:
-    """A try as a JSON object; what has its default is left out."""
+    """A try as a JSON object; fields with their default are left out."""
     for name, number in _numbers(try_):
-        if not math.isfinite(number):  # JSON has no word for it: it would come back as null
+        if not math.isfinite(number):  # JSON has no form for it: it would be read back as null
             raise StoreError(f"{name} is {number}, which is not a valid sample", where=f"{try_.cell} {try_.probe}")
     record = {item.name: getattr(try_, item.name) for item in fields(Try)}
     record = {name: value for name, value in record.items() if name not in _OPTIONAL or value != _OPTIONAL[name]}
@@ -173,7 +173,7 @@ def to_try(record: Record) -> Try:
 
 
 def _known(kind: type[DataclassInstance], record: Record) -> Record:
-    """The members this Tare knows: a newer one of the same schema may have added some."""
+    """The members that this Tare knows: a newer Tare of the same schema may have added some."""
     return {item.name: record[item.name] for item in fields(kind) if item.name in record}
 
 
@@ -209,9 +209,9 @@ def _scrubbed(value: object) -> object:
 
 
 class Lines:
-    """The records of a JSON-lines file. After the loop, `good` counts the bytes read and `torn` what is left over.
+    """The records of a JSON-lines file. After the loop, `good` counts the bytes read and `torn` holds the rest.
 
-    `having` leaves out lines in which none of these texts stands, without reading what they say.
+    `having` leaves out lines that contain none of these texts, without parsing them.
     """
 
     def __init__(self, path: Path, *, size: int | None = None, having: Iterable[str] = ()) -> None:

@@ -60,7 +60,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The samples of one metric of one cell in the order they were taken: columns of one length."""
+    """The samples of one metric of one cell in the order in which they were taken: columns of one length."""
 
     value: NDArray[np.float64]
     block: NDArray[np.int32]
@@ -78,8 +78,8 @@ class Run:
     failures: tuple[Try, ...]
     warnings: tuple[str, ...]
     _series: Mapping[tuple[str, str], Series]
-    _size: int  # bytes of samples.jsonl that were read; more may have been appended since
-    _twice: int = 0  # lines that repeat another: they are left out
+    _size: int  # bytes of samples.jsonl that were read; others may have been appended since
+    _twice: int = 0  # lines that repeat another line: they are left out
 
     @property
     def id(self) -> str:
@@ -90,13 +90,13 @@ class Run:
         return self._series
 
     def measured(self) -> frozenset[str]:
-        """Names of the metrics of which any cell has samples."""
+        """Names of the metrics that any cell has samples of."""
         return frozenset(name for _, name in self._series)
 
     def tries(self, *, having: Collection[str] = ()) -> Iterator[Try]:
-        """Every try as it was appended, failed ones included. Reads the file again, one record at a time.
+        """Every try as it was appended, including failed tries. Reads the file again, one record at a time.
 
-        `having` leaves out tries that gave a value for none of these metrics.
+        `having` leaves out tries without a value for any of these metrics.
         """
         if having and not (having := self.measured() & set(having)):
             return
@@ -136,7 +136,9 @@ class Run:
 
 
 class RunWriter:
-    """Appends to a run folder, alone: a second writer is refused. Use as a context manager, or `close()`."""
+    """Appends to a run folder as its only writer: a second writer is refused. Use as a context manager, or
+    `close()`.
+    """
 
     def __init__(self, folder: Path, manifest: Manifest, *, argv: Sequence[str]) -> None:
         """Use `create` or `resume`."""
@@ -175,7 +177,7 @@ class RunWriter:
     def resume(cls, folder: Path, *, argv: Sequence[str] = ()) -> Self:
         """Go on with a run, after a kill too; `warnings` says what was set aside. Raises StoreError."""
         manifest = read_manifest(folder)
-        if records.changes_of_samples(manifest.schema):  # new lines would not be of the same form
+        if records.changes_of_samples(manifest.schema):  # new lines would not have the same form
             raise StoreError(
                 f"the run was begun with schema {manifest.schema}, this Tare writes schema {records.SCHEMA}",
                 where=str(folder),
@@ -186,16 +188,18 @@ class RunWriter:
     def append(self, try_: Try) -> None:
         """Put a try on disk, stamped with this session. Returns when it would survive a power cut.
 
-        Raises StoreError, and leaves the file as it was, where the disk is full or a number is not finite.
+        Raises StoreError, and leaves the file as it was, if the disk is full or a number is not finite.
         """
         self._append(self._samples, encode(from_try(replace(try_, session=self.session))))
 
     def images(self, images: Mapping[str, str]) -> None:
-        """Record the image ids (by cell) this session measures; may be called again as cells are built."""
+        """Record the image ids (by cell) that this session measures; may be called again as cells are built."""
         self._event("images", images=dict(images))
 
     def artefact(self, cell: str, name: str, data: bytes | str) -> Path:
-        """Keep `data` as artefacts/<cell>/<name>; other data than the newest of that name go to name.1, name.2 …"""
+        """Keep `data` as artefacts/<cell>/<name>; if the newest document of that name has other data, it is kept as
+        name.1, name.2 …
+        """
         for part in (cell, name):
             if Path(part).name != part or part == "..":
                 raise StoreError(f"{part!r} is not a valid name of an artefact", fix="Use a plain file name.")
@@ -253,7 +257,7 @@ class RunWriter:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder, while it is being written too. Raises StoreError with file and line.
+    """Read a run folder, even while it is being written. Raises StoreError with file and line.
 
     No object is made per sample: a million of them take seconds and tens of megabytes.
     """
@@ -308,7 +312,9 @@ def refreshed(run: Run) -> Run:
 
 
 def _bisect(file: BinaryIO, order: int, low: int, high: int) -> tuple[int, records.Record | None]:
-    """Where in the file, whose lines are by order, the record of this order begins, and the record if it is there."""
+    """Where the record of this order begins in the file, whose lines are sorted by order, and the record if there is
+    one.
+    """
     while low < high:
         middle = (low + high) // 2
         file.seek(max(middle - 1, 0))
@@ -350,7 +356,7 @@ class _Table:
         self.rows = bytearray()
 
     def once(self) -> int:
-        """Leave out rows that repeat an earlier one in every column, and return how many they were."""
+        """Remove rows that repeat an earlier row in every column, and return their number."""
         rows = np.frombuffer(bytes(self.rows), self._kind)
         if np.unique(rows["order"]).size == rows.size:
             return 0
@@ -393,7 +399,7 @@ def _joined(pieces: Sequence[Series]) -> Series:
 
 
 def _open_locked(folder: Path) -> int:
-    """The lock lies on samples.jsonl itself and ends with the process, however that ends."""
+    """The lock lies on samples.jsonl itself and ends with the process, however the process ends."""
     path = folder / "samples.jsonl"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
