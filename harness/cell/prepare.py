@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -116,18 +117,11 @@ class Workshop:
         key = self._key(cell)
         if key and (prepared := self._kept(cell, key)):
             return prepared
-        image, changed, result = self._make(cell)
-        with self.ledger.spend("starts"):
-            started = max(self.verify(cell, image), self._verify_changed(cell, changed))
-        try:
-            with self.ledger.spend("push"):
-                prepared = self._push(cell, image, changed, result, started)
-        except EngineError as error:
-            raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
+        prepared = self._loaded(cell, cell.archive) if cell.archive else self._made(cell)
         if key and self._lab.shelf:
             kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
             if self._lab.shelf.put(key, prepared.repository, kept):
-                self._state.keep_images(image)
+                self._state.keep_images(prepared.image)
                 return replace(prepared, key=key)
         return prepared
 
@@ -200,22 +194,45 @@ class Workshop:
             kept=kept.at,
         )
 
-    def _make(self, cell: Cell) -> tuple[str, str, BuildResult]:
-        """Names of the image and of the changed image, and how the first was built."""
+    def _made(self, cell: Cell) -> Prepared:
+        """Build the cell's image and the image after its source change; verify and push both.
+
+        The changed image is built while the first one is verified and pushed, because an engine compresses a layer on
+        one thread and a build waits for disks and upstreams.
+        """
+        image, changed, repository = _name(cell, "current"), _name(cell, "changed"), _repository(cell)
         depot = self._lab.depot
         position = depot.position() if depot else 0
-        image, changed = _name(cell, "current"), _name(cell, "changed")
+        with ExitStack() as stack:
+            with self._building(position), self.ledger.spend("builds"):
+                names = stack.enter_context(self._own_names(cell))
+                result = self.build(cell, image, names=names)
+            beside = stack.enter_context(ThreadPoolExecutor(1))
+            change = beside.submit(self.build, cell, changed, edit=cell.app.source_change, number=1, names=names)
+            with self.ledger.spend("starts"):
+                started = self.verify(cell, image)
+            with self.ledger.spend("push"):
+                base_manifest = self._push_base(cell, repository)
+                manifest = self._push_as(image, repository, "current")
+            with self._building(position), self.ledger.spend("builds"):
+                change.result()
+        with self.ledger.spend("starts"):
+            started = max(started, self._verify_changed(cell, changed))
+        with self.ledger.spend("push"):
+            changed_manifest = self._push_as(changed, repository, "changed")
+        return self._described(
+            cell, result, started, manifest=manifest, changed_manifest=changed_manifest, base_manifest=base_manifest
+        )
+
+    @contextmanager
+    def _building(self, position: int = 0) -> Iterator[None]:
+        """Raise TryFailed with the reason if a build fails; `position` is where the depot's log was before it."""
+        depot = self._lab.depot
         try:
-            with self.ledger.spend("builds"):
-                if cell.archive:
-                    return image, changed, self._loaded(cell.archive, image, changed)
-                with self._own_names(cell) as names:
-                    result = self.build(cell, image, names=names)
-                    self.build(cell, changed, edit=cell.app.source_change, number=1, names=names)
-                return image, changed, result
+            yield
         except BuildFailed as error:
-            where = f" at {error.step}" if error.step else ""
-            reason = f"build failed{where}: {error.what}"
+            at = f" at {error.step}" if error.step else ""
+            reason = f"build failed{at}: {error.what}"
             if depot and (hosts := depot.unreachable(position)):
                 reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
             raise TryFailed(Status.ERROR, reason, log=error.log) from error
@@ -239,12 +256,20 @@ class Workshop:
             for name in names.values():
                 engine.remove_image(name)
 
-    def _loaded(self, archive: Path, image: str, changed: str) -> BuildResult:
-        """A kept image under both names, because the image after the source change was not kept."""
-        engine = self._lab.engine
-        id_ = engine.load(archive, tag=image)
-        engine.tag(image, changed)
-        return BuildResult(image=id_, seconds=0.0, steps=(), log=f"loaded from {archive.name}\n")
+    def _loaded(self, cell: Cell, archive: Path) -> Prepared:
+        """A kept image, which also stands for its changed image: because the image after the source
+        change was not kept. It may be built on a base of another day, so no base goes with it."""
+        engine, repository = self._lab.engine, _repository(cell)
+        image, changed = _name(cell, "current"), _name(cell, "changed")
+        with self._building(), self.ledger.spend("builds"):
+            id_ = engine.load(archive, tag=image)
+            engine.tag(image, changed)
+        with self.ledger.spend("starts"):
+            started = max(self.verify(cell, image), self._verify_changed(cell, changed))
+        with self.ledger.spend("push"):
+            manifests = [self._push_as(each, repository, each.rpartition(":")[2]) for each in (image, changed)]
+        result = BuildResult(image=id_, seconds=0.0, steps=(), log=f"loaded from {archive.name}\n")
+        return self._described(cell, result, started, manifest=manifests[0], changed_manifest=manifests[1])
 
     def verify(self, cell: Cell, image: str) -> float:
         """Start the image and compare every answer; seconds until the first valid one.
@@ -275,24 +300,24 @@ class Workshop:
             self._state.release_change(cell.app.name)  # so that another strategy can show what is wrong
             raise
 
-    def _push(self, cell: Cell, image: str, changed: str, built: BuildResult, started: float) -> Prepared:
-        lab = self._lab
-        repository = _repository(cell)
-        base_manifest = None
-        if cell.base and not cell.archive:  # a kept image may be built on a base of another day
-            base = lab.bases[cell.base]
-            assert not isinstance(base, BaseUnavailable)  # the image was built from it
-            # before the images built on it: their push then finds the base's layers and compresses none of them again
-            base_manifest = lab.store.publish(base, repository, "base") or self._push_as(base.name, repository, "base")
-        manifest = self._push_as(image, repository, "current")
-        changed_manifest = self._push_as(changed, repository, "changed")
-        info = lab.engine.inspect(image)
+    def _described(
+        self,
+        cell: Cell,
+        built: BuildResult,
+        started: float,
+        *,
+        manifest: ImageManifest,
+        changed_manifest: ImageManifest,
+        base_manifest: ImageManifest | None = None,
+    ) -> Prepared:
+        image = _name(cell, "current")
+        info = self._lab.engine.inspect(image)
         assert info is not None
         return Prepared(
             cell=cell,
             id=built.image,
             image=image,
-            repository=repository,
+            repository=_repository(cell),
             manifest=manifest,
             changed_manifest=changed_manifest,
             base_manifest=base_manifest,
@@ -301,15 +326,26 @@ class Workshop:
             started=started,
         )
 
+    def _push_base(self, cell: Cell, repository: str) -> ImageManifest | None:
+        """Push the base before what stands on it: a push then finds the base's layers, and compresses none anew."""
+        if not cell.base:
+            return None
+        base = self._lab.bases[cell.base]
+        assert not isinstance(base, BaseUnavailable)  # the image was built from it
+        return self._lab.store.publish(base, repository, "base") or self._push_as(base.name, repository, "base")
+
     def _push_as(self, image: str, repository: str, name: str) -> ImageManifest:
         engine, registry = self._lab.engine, self._lab.registry
         reference = f"{registry.push}/{repository}:{name}"
-        engine.tag(image, reference)
         try:
-            engine.push(reference)
-        finally:
-            engine.remove_image(reference)
-        return registry.manifest(repository, name, architecture=engine.info.architecture)
+            engine.tag(image, reference)
+            try:
+                engine.push(reference)
+            finally:
+                engine.remove_image(reference)
+            return registry.manifest(repository, name, architecture=engine.info.architecture)
+        except EngineError as error:
+            raise TryFailed(Status.ERROR, f"cannot be pushed: {error}") from error
 
     def ensure(self, prepared: Prepared) -> None:
         """Fetch the cell's image back if a pull on this very engine has removed it (node kind "layers")."""

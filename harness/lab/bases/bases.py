@@ -71,7 +71,7 @@ class Bases:
         self._loading: dict[str, threading.Lock] = {}  # by image name
         self._registry = registry
         self._manifests: dict[str, ImageManifest] = {}  # what the registry has, by image name
-        self._maker = Maker(bases, release, self._store, settings.cache / "debs", announce)
+        self._maker = Maker(bases, release, self._store, settings.cache / "debs", announce, packs=bool(registry))
 
     def ensure(
         self, roles: Iterable[str], engine: Engine | None = None, *, refresh: bool = False

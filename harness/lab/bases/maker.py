@@ -24,6 +24,7 @@ from harness.image.archive import FileIdentity
 from harness.lab.apt.root import Apt, Isolated
 from harness.lab.bases import bootstrap, distroless
 from harness.lab.bases.files import Made, Store
+from harness.lab.upload import Packed, pack_layer
 from harness.model import Base
 
 Result = Made | BaseUnavailable
@@ -59,8 +60,17 @@ class Maker:
     """Finds or makes the layers of roles and of the roles below them."""
 
     def __init__(
-        self, bases: Mapping[str, Base], release: str, store: Store, debs: Path, announce: Callable[[str], None]
+        self,
+        bases: Mapping[str, Base],
+        release: str,
+        store: Store,
+        debs: Path,
+        announce: Callable[[str], None],
+        *,
+        packs: bool = False,
     ) -> None:
+        """`packs`: a layer is compressed as soon as it is made, while what stands on it is being made."""
+        self._packs = packs
         self._bases = bases
         self._release = release
         self._store = store
@@ -135,6 +145,7 @@ class Maker:
         order = TopologicalSorter(needs)
         order.prepare()
         running: dict[Future[Result], str] = {}
+        packing: list[Future[Packed]] = []
         with self._store.bench() as bench:
             apt = Apt(bench / "apt", self._debs, release=self._release, architecture=architecture(), isolated=isolated)
             with ThreadPoolExecutor(_WORKERS) as pool:
@@ -145,8 +156,12 @@ class Maker:
                             running[pool.submit(self._one, role, needs[role], known, apt, bench)] = role
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             role = running.pop(future)
-                            results[role] = future.result()
+                            results[role] = made = future.result()
                             order.done(role)
+                            if self._packs and isinstance(made, Made):
+                                layer = self._store.layer(made.layer.diff_id)
+                                packing.append(pool.submit(pack_layer, layer, self._store.packed(layer)))
+                    wait(packing)  # a layer that could not be compressed fails where it is uploaded
                 except BaseException:
                     pool.shutdown(wait=False, cancel_futures=True)
                     isolated.stop()
