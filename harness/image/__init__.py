@@ -1,1 +1,1 @@
-"""What an image is made of: Dockerfiles and contexts that go in, archives, layers and files that come out."""
+"""What an image is made of: Dockerfiles and contexts as input, archives, layers and files as output."""

@@ -1,8 +1,8 @@
 """File trees as image layers, and layers as an image archive; the same input gives the same bytes.
 
-A layer is an OCI layer: a tar with entries sorted by path, numeric owners, and whiteouts (`.wh.NAME`) for what
-the layers below have and this one has not (OCI image specification, layer.md). An archive is what `docker load`
-of every engine reads: manifest.json, the image configuration, and the layers.
+A layer is an OCI layer: a tar with entries sorted by path, numeric owners, and whiteouts (`.wh.NAME`) for files that
+the layers below have and this layer deletes (OCI image specification, layer.md). An archive has the form that `docker
+load` of every engine reads: manifest.json, the image configuration, and the layers.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from typing import BinaryIO
 
 WHITEOUT = ".wh."
 _BLOCK = 1 << 18
-_SAMPLED = 64  # blocks of a layer, of which its packed size is estimated
+_SAMPLED = 64  # blocks of a layer from which its packed size is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """What makes two files the same in an image. `content` is a SHA-256, a link's target, or "" for a folder."""
+    """The properties by which two files of an image are the same. `content` is a SHA-256, a link's target, or "" for a
+    folder.
+    """
 
     kind: str  # file | folder | link
     mode: int  # permission bits, set-id and sticky bits included
     uid: int
     gid: int
-    size: int  # B; 0 for what is not a file
+    size: int  # B; 0 for everything that is not a file
     content: str
 
 
@@ -80,14 +82,14 @@ def snapshot(root: Path) -> dict[str, FileIdentity]:
 
 
 def changes(before: Mapping[str, FileIdentity], after: Mapping[str, FileIdentity]) -> tuple[list[str], list[str]]:
-    """(paths a layer must carry, paths it must white out), both sorted.
+    """(paths that a layer must carry, paths that it must white out), both sorted.
 
-    Folders above a changed path are carried even where they are unchanged: an engine makes missing ones with
-    permissions of its own, and those would show through.
+    Folders above a changed path are carried even if they are unchanged, because an engine makes missing folders with
+    permissions of its own, which would be visible.
     """
     carried = {path for path, entry in after.items() if before.get(path) != entry}
     gone = {path for path in before if path not in after}
-    # a folder's whiteout covers what is in it, and so does another kind of entry in its place
+    # a whiteout of a folder covers its content, and so does another kind of entry in its place
     whiteouts = {
         path for path in gone if (parent := str(Path(path).parent)) == "." or after.get(parent, _NONE).kind == "folder"
     }
@@ -107,16 +109,16 @@ def write_layer(
     epoch: int,
     since: float,
 ) -> WrittenLayer:
-    """Write what makes `before` into the tree at `root` as a layer to `out`.
+    """Write the difference from `before` to the tree at `root` as a layer to `out`.
 
-    Files last modified after `since` (Unix time: the start of the bootstrap) were made by it and get the time
-    `epoch`. Older ones keep theirs, which came with their package: byte-code that a maintainer script compiled
-    records the time of its source, and a changed one would make Python compile it again at every start.
+    Files last modified after `since` (Unix time: the start of the bootstrap) were made by the bootstrap and get the
+    time `epoch`. Older files keep the time from their package: byte-code that a maintainer script compiled records the
+    time of its source, and with another time Python would compile it again at every start.
     """
     after = snapshot(root)
     carried, whiteouts = changes(before, after)
     names = sorted([*carried, *(str(Path(path).with_name(WHITEOUT + Path(path).name)) for path in whiteouts)])
-    first: dict[tuple[int, int], str] = {}  # device and inode → the name the content goes under
+    first: dict[tuple[int, int], str] = {}  # device and inode → the name that holds the content
     with (
         out.open("wb") as written,
         tarfile.open(fileobj=(hashing := _Hashing(written)), mode="w", format=tarfile.PAX_FORMAT) as tar,
@@ -146,7 +148,7 @@ def write_layer(
                 member.size = entry.size
                 with path.open("rb") as file:
                     tar.addfile(member, file)
-    files = [after[name] for name in first.values()]  # a further name of a file is no further content
+    files = [after[name] for name in first.values()]  # a further name of a file adds no content
     return WrittenLayer(
         diff_id=f"sha256:{hashing.digest.hexdigest()}",
         size=out.stat().st_size,
@@ -157,7 +159,7 @@ def write_layer(
 
 
 class _Hashing(io.RawIOBase):
-    """A file for tarfile to write, whose SHA-256 is made on the way."""
+    """A file for tarfile to write, whose SHA-256 is computed on the way."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.digest = hashlib.sha256()
@@ -172,7 +174,7 @@ class _Hashing(io.RawIOBase):
 
 
 def unpack(layers: Sequence[Path], root: Path) -> None:
-    """Put layers, lowest first, onto each other in the folder `root` as an engine does."""
+    """Apply layers, lowest first, in the folder `root` as an engine does."""
     for layer in layers:
         with tarfile.open(layer) as tar:
             for member in tar:
@@ -193,7 +195,9 @@ def _remove(path: Path) -> None:
 
 
 def packed_size(path: Path) -> int:
-    """Size gzipped at the level engines push with; of large files from a sample of blocks, within about 10 %."""
+    """Size after gzip at the level that engines push with; for large files from a sample of blocks, within about 10
+    %.
+    """
     read = packed = 0
     size = path.stat().st_size
     share = max(size // (_SAMPLED * _BLOCK), 1)
@@ -214,7 +218,7 @@ def image_config(
     config: Mapping[str, object],
     epoch: int,
 ) -> bytes:
-    """The OCI image configuration; its SHA-256 is the image id. `history` says of each layer where it is from."""
+    """The OCI image configuration; its SHA-256 is the image id. `history` says for each layer where it comes from."""
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     document = {
         "architecture": architecture,

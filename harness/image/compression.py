@@ -1,4 +1,4 @@
-"""Compressed layers: gzip through ISA-L, twice as fast as zlib, and zstd where a module for it is there."""
+"""Compressed layers: gzip through ISA-L, twice as fast as zlib, and zstd if a module for it is installed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.image.tar import LayerError, Source
 
 _GZIP = b"\x1f\x8b\x08"  # RFC 1952
 _ZSTD = b"\x28\xb5\x2f\xfd"  # RFC 8878
-_GZIP_ONLY = 16 + zlib.MAX_WBITS  # as zlib's manual has it: no bare deflate
-_INPUT = 1 << 14  # bytes given to it at a time: it copies what it leaves, so small pieces bound hostile input
+_GZIP_ONLY = 16 + zlib.MAX_WBITS  # from zlib's manual: no bare deflate
+_INPUT = 1 << 14  # bytes of input at a time: the decompressor copies unused input, so small pieces bound hostile input
 _OUTPUT = 1 << 20  # bytes taken from a decompressor at a time, whatever the input expands to
 
 
@@ -25,15 +25,16 @@ def is_compressed(head: bytes) -> bool:
 
 
 def inflate(head: bytes, pieces: Iterable[memoryview]) -> Iterator[bytes]:
-    """The content of a compressed stream, in pieces of bounded size; `pieces` is all of it, `head` how it begins.
+    """The content of a compressed stream, in pieces of bounded size; `pieces` is the whole stream, `head` its
+    beginning.
 
-    Raises LayerError for a stream that is broken or cut off, and for zstd where no module can read it.
+    Raises LayerError for a stream that is broken or cut off, and for zstd if no module can read it.
     """
     return _gunzip(pieces) if head.startswith(_GZIP) else _unzstd(pieces)
 
 
 def _gunzip(pieces: Iterable[memoryview]) -> Iterator[bytes]:
-    """One gzip member or several in a row: pigz and estargz write many."""
+    """One gzip member or several in a row, because pigz and estargz write many."""
     inflater = isal_zlib.decompressobj(wbits=_GZIP_ONLY)
     for piece in pieces:
         for start in range(0, len(piece), _INPUT):
@@ -62,7 +63,7 @@ def _unzstd(pieces: Iterable[memoryview]) -> Iterator[bytes]:
 
 
 def _zstd_reader(file: io.RawIOBase) -> tuple[Any, tuple[type[Exception], ...]]:
-    """A readable file of the content, and what it raises."""
+    """A readable file of the content, and the exceptions that it raises."""
     try:
         module = importlib.import_module("compression.zstd")  # Python ≥ 3.14
         return module.ZstdFile(file), (module.ZstdError, EOFError)
@@ -77,7 +78,7 @@ def _zstd_reader(file: io.RawIOBase) -> tuple[Any, tuple[type[Exception], ...]]:
 
 
 class _Raw(io.RawIOBase):
-    """A source as the file that zstd readers want."""
+    """A source as the file object that zstd readers need."""
 
     def __init__(self, source: Source) -> None:
         self._source = source

@@ -1,7 +1,7 @@
-"""Build contexts: what of a folder goes into a build, exactly as Docker's own clients send it.
+"""Build contexts: the files of a folder that a build gets, exactly as Docker's own clients send them.
 
-Nothing is copied or rewritten. A tree is read when BuildKit asks for it; an edit is a layer over the folder, and the
-Dockerfile travels apart from both (harness/engine/filesync.py sends them).
+Nothing is copied or rewritten. A tree is read when BuildKit asks for it; an edit is laid over the folder, and the
+Dockerfile is sent apart from both (harness/engine/filesync.py sends them).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.image.ignore import BadPattern, Matcher, clean, read_patterns
 from harness.model import App, Edit
 
 IGNORE = ".dockerignore"
-_CHUNK = 256 * 1024  # B read at once; a message of gRPC may have 4 MiB
+_CHUNK = 256 * 1024  # B that are read at once; a message of gRPC may have 4 MiB
 _WILDCARDS = "*?["
 
 
@@ -29,19 +29,19 @@ _WILDCARDS = "*?["
 class ContextEntry:
     """A file, folder, link or device of a tree.
 
-    `path` is relative, with slashes; bytes that are no UTF-8 are escaped as in os.fsdecode. `mode` is that of stat(2),
-    with the type; `modified` is Unix time in ns; `link` is what a symbolic link says.
+    `path` is relative, with slashes; bytes that are not UTF-8 are escaped as in os.fsdecode. `mode` is the mode of
+    stat(2), with the type; `modified` is Unix time in ns; `link` is the target of a symbolic link.
     """
 
     path: str
     mode: int
-    size: int = 0  # B; 0 for all but regular files and symbolic links
+    size: int = 0  # B; 0 except for regular files and symbolic links
     modified: int = 0
     link: str = ""
     inode: tuple[int, int] | None = None  # device and number, of a file that has more names than one
     device: int = 0  # st_rdev
     content: Path | bytes = b""
-    attributes: Mapping[str, bytes] = field(default_factory=dict)  # extended ones
+    attributes: Mapping[str, bytes] = field(default_factory=dict)  # extended attributes
 
     @property
     def is_folder(self) -> bool:
@@ -67,14 +67,14 @@ class ContextEntry:
 
 
 class ContextTree(Protocol):
-    """What a build may ask for: a folder, or files in memory."""
+    """A source of files for a build: a folder, or files in memory."""
 
     def names(self, folder: str) -> Sequence[str]:
         """Names in a folder ("" is the root), sorted by their bytes. Raises OSError."""
         ...
 
     def entry(self, path: str) -> ContextEntry | None:
-        """What a path names, a link itself; None if it names nothing."""
+        """The entry at a path, without following a link; None if there is none."""
         ...
 
 
@@ -82,7 +82,7 @@ class ContextTree(Protocol):
 class FolderTree:
     """A folder on disk, with other contents for some of its files: an edit that never touches the disk.
 
-    A changed file is as young as the edit, because BuildKit takes a file of the same size and age for unchanged.
+    A changed file has the time of the edit, because BuildKit considers a file of the same size and time unchanged.
     """
 
     root: Path
@@ -120,7 +120,8 @@ class FolderTree:
 class MemoryTree:
     """Files by path, in memory, in folders of mode 0755.
 
-    BuildKit takes a file of the same size and age for unchanged, so the age stands for the content: ns from 1970 on.
+    BuildKit considers a file of the same size and time unchanged, so the time (ns since 1970) is derived from the
+    content.
     """
 
     files: Mapping[str, bytes]
@@ -143,11 +144,11 @@ class MemoryTree:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildContext:
-    """What a build is made from: `docker build -f DOCKERFILE FOLDER`.
+    """The input of a build: `docker build -f DOCKERFILE FOLDER`.
 
-    `name` is the Dockerfile's, as BuildKit shows it. `ignore` is the file <name>.dockerignore, which is taken instead
-    of the tree's own .dockerignore if it is there. `key` names the place for BuildKit, which keeps a copy of what was
-    sent from there and asks only for what has changed since.
+    `name` is the Dockerfile's, as BuildKit shows it. `ignore` is the file <name>.dockerignore, which replaces the
+    tree's own .dockerignore if it exists. `key` names the place for BuildKit, which keeps a copy of what was sent from
+    there and asks only for what has changed since.
     """
 
     tree: ContextTree
@@ -189,7 +190,7 @@ class BuildContext:
         return MemoryTree(files)
 
     def patterns(self) -> list[str]:
-        """What the build leaves out. Raises UsageError for a file that Docker refuses."""
+        """The patterns of files that the build leaves out. Raises UsageError for a file that Docker refuses."""
         name, data = f"{self.name}{IGNORE}", self.ignore
         if data is None:
             name, found = IGNORE, self.tree.entry(IGNORE)
@@ -214,7 +215,7 @@ class BuildContext:
         return [entry.path for entry in self.entries() if entry.is_file]
 
     def digest(self) -> str:
-        """Stands for all that a build is made from: contents, names, modes and links.
+        """A digest of everything that a build is made from: contents, names, modes and links.
 
         Times do not count, as in BuildKit's own cache keys: a fresh clone builds what another clone has built.
         """
@@ -229,7 +230,7 @@ class BuildContext:
 
 
 def edited(app: App, edit: Edit, number: int) -> dict[str, bytes]:
-    """The file an edit touches, with the edit applied; `number` makes its text one never built before."""
+    """The file that an edit changes, with the edit applied; `number` makes its text unique."""
     path = app.path / edit.file
     text = path.read_text(encoding="utf-8")
     if edit.find not in text:
@@ -242,12 +243,11 @@ def edited(app: App, edit: Edit, number: int) -> dict[str, bytes]:
 def walk(
     tree: ContextTree, *, exclude: Sequence[str] = (), include: Sequence[str] = (), follow: Sequence[str] = ()
 ) -> Iterator[ContextEntry]:
-    """The entries of a tree that the patterns leave, folders before what is in them, as fsutil's filter has it.
+    """The entries of a tree that the patterns leave, folders before their content, as in fsutil's filter.
 
-    `follow` are paths that are included together with what their links lead to. A folder that is left out comes
-    all the same if something in it does not. Of a file with several names all but the first are links to that
-    (`link` is its path; the size stays, or BuildKit takes an unchanged name for a changed one).
-    Raises BadPattern, OSError.
+    `follow` are paths that are included together with what their links lead to. An excluded folder is still sent if
+    something in it is included. If a file has several names, all but the first are links to the first (`link` is its
+    path; the size stays, because otherwise BuildKit considers an unchanged name changed). Raises BadPattern, OSError.
     """
     included = list(include)
     if follow and (targets := _follow(tree, follow)) is not None:
@@ -299,7 +299,7 @@ def _below(
 
 
 def _follow(tree: ContextTree, paths: Sequence[str]) -> list[str] | None:
-    """Every path, and every one that a link on its way leads to; None if one of them is the whole tree."""
+    """Every path, and every path that a link on the way leads to; None if one of them is the whole tree."""
     resolved: set[str] = set()
     for path in paths:
         _resolve(tree, path, resolved)
@@ -333,7 +333,9 @@ def _resolve(tree: ContextTree, path: str, resolved: set[str]) -> None:
 
 
 def _targets(tree: ContextTree, path: str, *, wildcard: bool) -> list[str] | None:
-    """Where the link at a path leads, or those that a last part with a wildcard matches; None for no link."""
+    """The target of the link at a path, or of the links that a wildcard in its last part matches; None if it is not a
+    link.
+    """
     folder, base = posixpath.split(path)
     if wildcard and any(sign in base for sign in _WILDCARDS):
         parent = tree.entry(folder) if folder else None
@@ -351,7 +353,7 @@ def _targets(tree: ContextTree, path: str, *, wildcard: bool) -> list[str] | Non
 
 
 def _attributes(place: Path) -> Mapping[str, bytes]:
-    """Extended attributes, of a link itself; none if the file system or the platform has none."""
+    """Extended attributes, without following a link; none if the file system or the platform has none."""
     if not hasattr(os, "listxattr"):
         return {}
     try:

@@ -1,4 +1,4 @@
-"""A small, exact reader of Dockerfiles: where instructions begin and end, what stages stand on, and nothing more.
+"""A small, exact reader of Dockerfiles: where instructions begin and end, what stages are built on, and nothing more.
 
 Rules from the Dockerfile reference and BuildKit's frontend/dockerfile/parser: parser directives, continuations with
 comments and empty lines inside, here-documents.
@@ -50,11 +50,11 @@ class Stage:
     name: str  # lower case, as the builder compares it; "" without AS
     base: str
     line: int
-    instructions: tuple[Instruction, ...]  # those behind FROM
+    instructions: tuple[Instruction, ...]  # the flags of FROM
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """Every instruction in order. A line that begins with no word is passed over: complaining is the builder's part."""
+    """Every instruction in order. A line that does not begin with a word is skipped: the builder reports it."""
     lines = text.split("\n")
     begins, continued = _patterns(_escape(lines))
     index = 0
@@ -101,7 +101,7 @@ def stages(text: str) -> tuple[Stage, ...]:
 
 
 def base_arguments(text: str) -> dict[str, str]:
-    """Name → default of every ARG BASE_… ahead of the first FROM, the only ones that FROM lines see."""
+    """Name → default of every ARG BASE_… before the first FROM, the only ARGs that FROM lines see."""
     found = {}
     for instruction in instructions(text):
         if instruction.keyword == "FROM":
@@ -115,9 +115,9 @@ def base_arguments(text: str) -> dict[str, str]:
 
 
 def last_stage_base(text: str) -> str:
-    """What the last stage stands on in the end: the ARG's name, "scratch", or the image where it is written out.
+    """What the last stage is built on in the end: the ARG's name, "scratch", or the image if it is written out.
 
-    "" where there is no FROM.
+    "" if there is no FROM.
     """
     base = ""
     earlier = list(stages(text))
@@ -132,7 +132,7 @@ def last_stage_base(text: str) -> str:
 
 
 def _escape(lines: Sequence[str]) -> str:
-    """Directives count only ahead of everything else, and each only once."""
+    """Directives count only before everything else, and each only once."""
     seen: set[str] = set()
     for line in lines:
         match = _DIRECTIVE.match(line)
@@ -145,7 +145,7 @@ def _escape(lines: Sequence[str]) -> str:
 
 
 def _patterns(escape: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """A keyword at a line's start, and an escape at its end: not itself escaped, blanks allowed behind it."""
+    """A keyword at a line's start, and an escape at its end: not itself escaped, blanks may follow it."""
     end = rf"(?<!{re.escape(escape)})(?P<escape>{re.escape(escape)})[ \t\r]*$"
     return re.compile(rf"\s*(?P<keyword>[A-Za-z]+)(?=\s|$|{end})"), re.compile(end)
 
@@ -155,9 +155,9 @@ def _without_end(line: str) -> str:
 
 
 def _heredocs(arguments: str, lines: Sequence[str], index: int) -> tuple[tuple[str, ...], int]:
-    """Bodies of the here-documents an instruction opens, and the line behind them.
+    """Bodies of the here-documents an instruction opens, and the line after them.
 
-    One that nothing closes is none: the builder will say so, and what follows is still read.
+    An unclosed here-document does not count: the builder reports it, and the following lines are still read.
     """
     bodies = []
     for match in _HEREDOC.finditer(arguments):

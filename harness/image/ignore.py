@@ -1,7 +1,7 @@
-"""What a .dockerignore leaves out, in the words of Docker's own matcher.
+"""What a .dockerignore leaves out, by the rules of Docker's own matcher.
 
-A port of https://github.com/moby/patternmatcher, which decides in every Docker client: `**`, `!` with wildcards, and
-that a pattern which matches a folder matches all that is in it. The last pattern that matches decides.
+A port of https://github.com/moby/patternmatcher, which every Docker client uses: `**`, `!` with wildcards, and the rule
+that a pattern which matches a folder matches everything in it. The last pattern that matches decides.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class BadPattern(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One pattern; `exception` is a leading "!", which takes files in again."""
+    """One pattern; `exception` is a leading "!", which includes files again."""
 
     text: str
     exception: bool
@@ -32,7 +32,7 @@ class Pattern:
 
     @property
     def prefix(self) -> str | None:
-        """The path it is about, without a last `/*` or `/**`; None if there is another wildcard in it."""
+        """The path that it applies to, without a last `/*` or `/**`; None if there is another wildcard in it."""
         text = self.text.removesuffix("/**").removesuffix("/*")
         return None if any(sign in text for sign in "*[]?^\\") else text
 
@@ -44,7 +44,7 @@ class Matcher:
         self.patterns = tuple(_pattern(text) for text in map(str.strip, patterns) if text)
 
     def match(self, path: str, parent: Sequence[bool] | None = None) -> tuple[bool, tuple[bool, ...]]:
-        """Whether a path is matched, and which patterns match it; `parent` is the latter of its folder."""
+        """Whether a path is matched, and which patterns match it; `parent` holds the patterns that match its folder."""
         matched = False
         each = []
         for number, pattern in enumerate(self.patterns):
@@ -57,11 +57,11 @@ class Matcher:
         return matched, tuple(each)
 
     def may_match_below(self, folder: str) -> bool:
-        """Whether a pattern without "!" could match something in a folder that is not matched itself."""
+        """Whether a pattern without "!" could match something in a folder that no pattern matches."""
         return _may_be_below(folder, [pattern for pattern in self.patterns if not pattern.exception])
 
     def may_spare_below(self, folder: str) -> bool:
-        """Whether a pattern with "!" could take in something of a folder that is matched."""
+        """Whether a pattern with "!" could include something in a folder that is matched."""
         return _may_be_below(folder, [pattern for pattern in self.patterns if pattern.exception])
 
 
@@ -99,7 +99,7 @@ def _pattern(text: str) -> Pattern:
     if exception and not cleaned:
         raise BadPattern('illegal exclusion pattern: "!"')
     _check(cleaned)
-    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # "[[" means in Go what it says
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # "[[" has no special meaning in Go
         try:
             return Pattern(cleaned, exception, re.compile(_expression(cleaned)))
         except re.error as error:
@@ -118,7 +118,7 @@ def _expression(pattern: str) -> str:
                 pieces.append("[^/]*")
                 continue
             position += 1
-            if pattern[position : position + 1] == "/":  # **/ is **
+            if pattern[position : position + 1] == "/":  # **/ is the same as **
                 position += 1
             pieces.append("(?s:.*)" if position == len(pattern) else "(?s:.*/)?")
         elif sign == "?":
@@ -150,10 +150,10 @@ def _check(pattern: str) -> None:
 
 
 def _class_end(pattern: str, start: int) -> int:
-    """The position behind a class's "]", of which `start` is behind its "["."""
+    """The position after the "]" of a class; `start` is after its "["."""
 
     def sign(at: int) -> int:
-        """The position behind one sign of the class."""
+        """The position after one character of the class."""
         if pattern[at : at + 1] in ("", "-", "]"):
             raise BadPattern(f"syntax error in pattern {pattern!r}")
         behind = at + (2 if pattern[at] == "\\" else 1)

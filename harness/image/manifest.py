@@ -12,7 +12,7 @@ from harness.errors import LabError
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """What a manifest says of a blob. `size` is what crosses the wire, B: compressed where the layer is."""
+    """A manifest's description of a blob. `size` is the number of bytes on the wire: compressed if the layer is."""
 
     digest: str
     size: int
@@ -21,7 +21,9 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class ImageManifest:
-    """An image's manifest. `digest` is its own, of the platform's manifest where the name led to an index."""
+    """An image's manifest. `digest` is its own digest; if the name led to an index, it is the digest of the platform's
+    manifest.
+    """
 
     digest: str
     media_type: str
@@ -30,13 +32,14 @@ class ImageManifest:
 
     @property
     def transfer_bytes(self) -> int:
-        """What an engine that has nothing fetches: config and layers as the manifest states them, each distinct blob
-        once, without the manifest itself and the protocol's overhead."""
+        """The bytes that an empty engine fetches: config and layers as the manifest states them, each distinct blob
+        once, without the manifest itself and the protocol's overhead.
+        """
         return sum({blob.digest: blob.size for blob in (self.config, *self.layers)}.values())
 
 
 def base_layers(manifest: ImageManifest, base: ImageManifest | None) -> int:
-    """How many of the lowest layers are those of the base.
+    """How many of the lowest layers belong to the base.
 
     By position: an image may repeat a layer of its base further up, as two empty layers are the same blob.
     """
@@ -45,7 +48,7 @@ def base_layers(manifest: ImageManifest, base: ImageManifest | None) -> int:
 
 
 def parse_manifest(document: Mapping[str, Any], digest: str, media_type: str) -> ImageManifest:
-    """A Docker v2 or OCI image manifest, decoded. Raises LabError where it is neither."""
+    """A Docker v2 or OCI image manifest, decoded. Raises LabError if it is neither."""
     try:
         config, *layers = (
             Blob(str(item["digest"]), int(item["size"]), str(item.get("mediaType", "")))

@@ -1,12 +1,12 @@
-"""Images read from the stream an engine saves: which layers, in which order, with which entries.
+"""Reads images from the stream that an engine saves: which layers, in which order, with which entries.
 
-Nothing is unpacked to disk and no content is kept: a layer is the list of its entries. The stream is read once,
-forward only; who wants to know more of a file than its entry examines it as it passes (`Examine`). The stream may be
-a docker-archive (manifest.json) or an OCI image layout (index.json), its layers as they are, gzipped or
-zstd-compressed, its members in any order. Nothing in it is trusted: what is broken or cut off is a LayerError.
+Nothing is unpacked to disk and no content is kept: a layer is the list of its entries. The stream is read once, forward
+only; an `Examine` function sees each file's content as it passes. The stream may be a docker-archive (manifest.json) or
+an OCI image layout (index.json), its layers as they are, gzipped or zstd-compressed, its members in any order. Nothing
+in it is trusted: broken or truncated input is a LayerError.
 
 Specifications: OCI image-spec layer.md (entries), config.md (diff_ids), image-layout.md; Docker image specification
-1.2 (manifest.json). The tar format is read by harness/image/tar.py, compression by harness/image/compression.py.
+1.2 (manifest.json). harness/image/tar.py reads the tar format, harness/image/compression.py reads compressed streams.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from typing import Any
 from harness.image.compression import inflate, is_compressed
 from harness.image.tar import BLOCK, Entry, Kind, LayerError, Source, entries, is_header
 
-MAX_ENTRIES = 2_000_000  # of an image, all layers together: about 500 MB of records
-_MAX_MEMBERS = 100_000  # of an archive
+MAX_ENTRIES = 2_000_000  # entries of an image, all layers together: about 500 MB of records
+_MAX_MEMBERS = 100_000  # members of an archive
 _MAX_DOCUMENT = 8 << 20  # bytes of one JSON document …
 _MAX_DOCUMENTS = 64 << 20  # … and of all
 _MAX_LINKS = 40  # from one member to the next
 _WHITEOUT = ".wh."
-_FILE = Kind.FILE  # looking it up in the class takes longer than all else
+_FILE = Kind.FILE  # looking it up in the class takes longer than everything else
 
 # Given a regular file that has content, the number of its bytes, and the source they may be read from (no byte
 # more); what it returns is kept by the file's path, unless that is None. A sparse file has fewer bytes than its size.
@@ -37,10 +37,10 @@ Examine = Callable[[Entry, int, Source], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer as its tar archive tells it."""
+    """One layer as its tar archive describes it."""
 
-    diff_id: str  # sha256:… of the tar; as the image's config says or as computed, "" where neither
-    packed: int | None  # B in the archive where it is compressed there, else None
+    diff_id: str  # sha256:… of the tar; as the image's config says or as computed, "" if neither
+    packed: int | None  # B in the archive if it is compressed there, otherwise None
     size: int  # B of the tar
     content: int  # B of all its regular files
     files: int  # regular files, whiteouts not counted
@@ -56,13 +56,15 @@ class ImageContents:
 
 
 def is_whiteout(entry: Entry) -> bool:
-    """Whether an entry says that something is gone, instead of being something (layer.md, Whiteouts)."""
+    """Whether an entry marks a deletion instead of being a file (layer.md, Whiteouts)."""
     path = entry.path
     return _WHITEOUT in path and path.rpartition("/")[2].startswith(_WHITEOUT)
 
 
 def read_layer(stream: Iterable[bytes], *, digest: bool = False, examine: Examine | None = None) -> Layer:
-    """A layer from its tar, compressed or not. `digest` computes its diff_id, which costs a SHA-256 over the tar."""
+    """A layer from its tar, compressed or not. With `digest` its diff_id is computed, which takes a SHA-256 over the
+    tar.
+    """
     source = Source(stream)
     return _layer(source.upto(BLOCK), source.rest(), digest=digest, limit=MAX_ENTRIES, examine=examine)
 
@@ -109,7 +111,7 @@ def _diff_ids(config: Any, where: str) -> list[str]:
 
 
 def _layer(head: bytes, rest: Iterable[memoryview], *, digest: bool, limit: int, examine: Examine | None) -> Layer:
-    """`head` is the first block of the stored layer, or all of it where it is shorter."""
+    """`head` is the first block of the stored layer, or all of it if it is shorter."""
     stored = Source(chain([head], rest))
     compressed = is_compressed(head)
     pieces: Iterable[bytes | memoryview] = inflate(head, stored.rest()) if compressed else stored.rest()
@@ -143,7 +145,7 @@ def _examined(source: Source, limit: int, examine: Examine, findings: dict[str, 
             finding = examine(entry, stored, source)
             if finding is not None:
                 findings[entry.path] = finding
-            elif entry.path in findings:  # the path again: the last one counts
+            elif entry.path in findings:  # the same path again: the last entry counts
                 del findings[entry.path]
     return found
 
@@ -155,14 +157,14 @@ def _hashing(pieces: Iterable[bytes | memoryview], hashed: Any) -> Iterator[byte
 
 
 class _Archive:
-    """The members of a saved image, gathered in whatever order they come."""
+    """The members of a saved image, collected in any order."""
 
     def __init__(self, *, digests: bool, examine: Examine | None) -> None:
         self._digests = digests
         self._examine = examine
         self._documents: dict[str, bytes] = {}
         self._layers: dict[str, Layer | LayerError] = {}
-        self._links: dict[str, str] = {}  # docker save writes a layer once, and links where it comes again
+        self._links: dict[str, str] = {}  # docker save writes a layer once, and a link if the layer is used again
         self._room = _MAX_DOCUMENTS
         self._limit = MAX_ENTRIES
 
@@ -177,7 +179,7 @@ class _Archive:
             if is_compressed(head) or is_header(head) or head == bytes(BLOCK):
                 try:
                     layer = _layer(head, rest, digest=self._digests, limit=self._limit, examine=self._examine)
-                except LayerError as error:  # a fault only if it turns out to be a layer of the image
+                except LayerError as error:  # it is a fault only if it turns out to be a layer of the image
                     self._layers[member.path] = error
                 else:
                     self._layers[member.path] = layer
@@ -227,7 +229,7 @@ class _Archive:
 
     def _json(self, name: str) -> Any:
         if name not in self._documents:
-            raise LayerError("missing in the archive, or no JSON document", where=name)
+            raise LayerError("missing in the archive, or not a JSON document", where=name)
         try:
             return json.loads(self._documents[name])
         except (ValueError, RecursionError):
@@ -239,7 +241,7 @@ class _Archive:
             at = self._links.get(at, at)
         layer = self._layers.get(at)
         if layer is None:
-            raise LayerError("missing in the archive, or no layer", where=name)
+            raise LayerError("missing in the archive, or not a layer", where=name)
         if isinstance(layer, LayerError):
             raise LayerError(layer.what, where=name, fix=layer.fix)
         if layer.diff_id not in ("", diff_id):
@@ -253,5 +255,5 @@ def _blob(descriptor: Any) -> str:
 
 
 def _is_attestation(descriptor: Any) -> bool:
-    """BuildKit's provenance lies among the manifests of an index, as an image of an unknown platform."""
+    """BuildKit's provenance is among the manifests of an index, as an image of an unknown platform."""
     return bool((descriptor.get("annotations") or {}).get("vnd.docker.reference.type"))

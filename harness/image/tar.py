@@ -1,9 +1,9 @@
-"""Tar archives read from a stream: fast, exact, content neither kept nor copied.
+"""Reads tar archives from a stream, fast and exactly; content is neither kept nor copied.
 
 Formats: POSIX ustar and pax (IEEE Std 1003.1 pax), GNU tar (long names, base-256 numbers, sparse files), V7. Where
-readers differ this one does as Go's archive/tar, because container engines unpack with that: global pax headers
-are not applied, a missing end mark is no fault if the stream ends between two entries, links and folders have no
-content whatever their size field says.
+readers differ, this module does the same as Go's archive/tar, because container engines unpack with it: global pax
+headers are not applied, a missing end mark is no fault if the stream ends between two entries, links and folders have
+no content whatever their size field says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ MAX_PATH = 4096  # bytes; PATH_MAX of Linux: a longer name cannot be unpacked
 MAX_EXTENDED = 1 << 20  # bytes of one pax header or GNU long name; the limit of Go's archive/tar
 _MAX_SIZE = 1 << 63
 _ZEROS = bytes(BLOCK)
-_CAPABILITY = b"SCHILY.xattr.security.capability"  # how star, and with it every engine, writes extended attributes
+# the prefix with which star, and therefore every engine, writes extended attributes
+_CAPABILITY = b"SCHILY.xattr.security.capability"
 
 # name, mode, uid, gid, size, time, checksum, type, link name, magic and version, device major and minor, prefix
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12x")
@@ -48,7 +49,7 @@ class Kind(StrEnum):
     FIFO = "fifo"
 
 
-# Members of an enum by a name of the module: looking them up in the class took a third of the time.
+# Members of an enum under a name of the module, because looking them up in the class took a third of the time.
 _FILE, _DIRECTORY, _SYMLINK, _HARDLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK, Kind.HARDLINK
 _DEVICES = (Kind.CHARACTER, Kind.BLOCK)
 _KINDS = {
@@ -66,15 +67,17 @@ _KINDS = {
 
 
 class Entry(NamedTuple):
-    """One entry of a layer. A tuple, not a dataclass: an image has tens of thousands, made four times as fast."""
+    """One entry of a layer. A tuple, not a dataclass, because an image has tens of thousands of entries and tuples are
+    made four times as fast.
+    """
 
     path: str  # from the root, without leading or trailing slash; "" is the root itself
     kind: Kind
     mode: int  # permission bits, with set-id and sticky
     uid: int
     gid: int
-    size: int  # B a regular file has when unpacked (holes of sparse files included), 0 for all else
-    link: str  # target: of a symlink as written, of a hard link a path as above; else ""
+    size: int  # B of a regular file after unpacking (including holes of sparse files), 0 for everything else
+    link: str  # target: of a symlink as written, of a hard link a path as above; otherwise ""
     device: tuple[int, int] | None  # major, minor of a device
     modified: int = 0  # Unix time, s
     capability: bytes = b""  # the extended attribute security.capability, as the kernel stores it
@@ -97,7 +100,7 @@ class Source:
         return self._before + self._at
 
     def upto(self, count: int) -> bytes:
-        """`count` bytes, fewer only where the stream ends."""
+        """`count` bytes, fewer only if the stream ends."""
         start = self._at
         end = start + count
         if end <= self._end:
@@ -112,14 +115,14 @@ class Source:
         return b"".join(parts)
 
     def read(self, count: int) -> bytes:
-        """`count` bytes. Raises LayerError where the stream ends before."""
+        """`count` bytes. Raises LayerError if the stream ends before."""
         data = self.upto(count)
         if len(data) < count:
             raise self._cut_off()
         return data
 
     def skip(self, count: int) -> None:
-        """Pass over `count` bytes. Raises LayerError where the stream ends before."""
+        """Pass over `count` bytes. Raises LayerError if the stream ends before."""
         at = self._at + count
         while at > self._end:
             at -= self._end
@@ -128,7 +131,7 @@ class Source:
         self._at = at
 
     def take(self, count: int) -> Iterator[memoryview]:
-        """`count` bytes as views, not copied. Raises LayerError where the stream ends before."""
+        """`count` bytes as views, not copied. Raises LayerError if the stream ends before."""
         while count:
             if self._at == self._end and not self._next():
                 raise self._cut_off()
@@ -150,7 +153,7 @@ class Source:
             pass
 
     def _next(self) -> bool:
-        """Go on to the next piece, the present one being used up; False where there is none."""
+        """Go on to the next piece when the present piece is used up; False if there is none."""
         for piece in self._pieces:
             if len(piece):
                 self._before += self._end
@@ -167,10 +170,10 @@ class Source:
 def entries(source: Source, *, limit: int) -> Iterator[tuple[Entry, int]]:
     """The entries of a tar archive, each with the number of content bytes that follow in `source`.
 
-    The caller may read those bytes, or some of them, before it asks for the next entry. Ends behind the end mark;
-    what follows it is left in the source. Raises LayerError, also for more than `limit` entries.
+    The caller may read those bytes, or some of them, before it asks for the next entry. Ends after the end mark; bytes
+    after it are left in the source. Raises LayerError, also for more than `limit` entries.
     """
-    extended: dict[bytes, bytes] = {}  # what pax headers and GNU long names say of the next entry
+    extended: dict[bytes, bytes] = {}  # settings of the next entry from pax headers and GNU long names
     while block := source.upto(BLOCK):
         if not block[0] and block == _ZEROS:
             if source.upto(BLOCK) not in (_ZEROS, b""):
@@ -207,7 +210,7 @@ def is_header(block: bytes) -> bool:
     field = block[148:156]
     total = (zlib.adler32(block[:256]) & 0xFFFF) + (zlib.adler32(block[256:]) & 0xFFFF) - 2
     expected = total - sum(field) + 8 * 32
-    if field == b"%06o\0 " % expected:  # as nearly everybody writes it
+    if field == b"%06o\0 " % expected:  # the form of nearly all writers
         return True
     try:
         stored = _number_of(field)
@@ -217,7 +220,7 @@ def is_header(block: bytes) -> bool:
 
 
 def clean(path: str) -> str:
-    """A path of an archive as Entry has it. Raises LayerError for one that leaves the root or cannot be."""
+    """A path of an archive as Entry has it. Raises LayerError for a path that leaves the root or is impossible."""
     if len(path) > MAX_PATH or "\0" in path:
         raise LayerError(f"no such path can be: {path[:60]!r}…")
     path = path.removeprefix("./").removesuffix("/")
@@ -250,7 +253,7 @@ def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[
         stored = _decimal(extended, b"size", stored)
         user, group = _decimal(extended, b"uid", user), _decimal(extended, b"gid", group)
         unpacked = _decimal(extended, b"GNU.sparse.realsize", _decimal(extended, b"GNU.sparse.size", stored))
-    if flag == b"\0" and name.endswith(b"/"):  # V7 knew no folders
+    if flag == b"\0" and name.endswith(b"/"):  # V7 had no type for folders
         kind = _DIRECTORY
     if kind is not _FILE:
         stored = 0
@@ -283,7 +286,7 @@ def _entry(block: bytes, extended: dict[bytes, bytes], source: Source) -> tuple[
 
 
 def _extend(extended: dict[bytes, bytes], flag: bytes, source: Source, size: int) -> None:
-    """Read a header that says more of the next entry."""
+    """Read a header that extends the next entry."""
     if size > MAX_EXTENDED:
         raise LayerError(f"an extended header of {size} bytes before byte {source.offset}")
     data = source.read(size)
@@ -303,7 +306,7 @@ def _pax(data: bytes) -> dict[bytes, bytes]:
         digits = data[at:space]
         end = at + int(digits) if space > at and digits.isdigit() else 0
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        # a length of nothing, or one that leads back, would be read forever
+        # a length of zero, or a length that leads back, would be read forever
         if not at < space < end <= len(data) or data[end - 1] != ord("\n") or not equals:
             raise LayerError("a broken pax header")
         records[key] = value
@@ -321,7 +324,7 @@ def _decimal(records: dict[bytes, bytes], key: bytes, otherwise: int) -> int:
 
 
 def _number_of(field: bytes) -> int:
-    """A number field: octal digits between spaces and NULs or, GNU's way, base 256 behind a set first bit."""
+    """A number field: octal digits between spaces and NULs or, as GNU writes it, base 256 after a set first bit."""
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") & ((1 << 8 * len(field) - 1) - 1)
         if field[0] & 0x40 or value >= _MAX_SIZE:
@@ -339,12 +342,12 @@ def _number_of(field: bytes) -> int:
 
 
 def _time(field: bytes) -> int:
-    """A time before 1970 or without sense is none: nothing depends on it."""
+    """A time before 1970 or an invalid time counts as no time: nothing depends on it."""
     try:
         return _number(field)
     except LayerError:
         return 0
 
 
-# modes, owners, sizes and times: rather few values, tens of thousands of times
+# modes, owners, sizes and times: few distinct values, tens of thousands of times
 _number = lru_cache(maxsize=4096)(_number_of)

@@ -1,7 +1,7 @@
-"""What is inside an image: the tree its layers make together, and what they amount to.
+"""What is inside an image: the tree that its layers make together, and the sizes of its layers.
 
-Specification: OCI image-spec layer.md, Applying Changesets and Whiteouts. Images are read by harness/image/read.py,
-whose names are here too.
+Specification: OCI image-spec layer.md, Applying Changesets and Whiteouts. harness/image/read.py reads images; its names
+are used here too.
 
 The numbers, in bytes:
 - content of a layer: the sizes of its regular files. A hard link has none of its own; folders and links have none.
@@ -37,15 +37,15 @@ __all__ = [
     "unpacked",
 ]
 
-# Members of an enum under names of the module: looking them up in the class takes longer than all else.
+# Members of an enum under names of the module, because looking them up in the class takes longer than everything else.
 _FILE, _DIRECTORY, _SYMLINK, _HARDLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK, Kind.HARDLINK
-_MAX_SYMLINKS = 40  # followed on one path, as Linux does
+_MAX_SYMLINKS = 40  # the most links that are followed on one path, as in Linux
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 
 
 class Placed(NamedTuple):
-    """An entry of the tree all layers make, and the number of the layer (from 0) it comes from."""
+    """An entry of the tree that all layers make, and the number of its layer (from 0)."""
 
     entry: Entry
     layer: int
@@ -53,14 +53,14 @@ class Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What the layers of an image amount to; the module's docstring defines the bytes."""
+    """The sizes of an image's layers; the module's docstring defines the bytes."""
 
     layers: int
     entries: int  # paths of the tree
     files: int  # paths of the tree that are regular files, every name of a hard-linked one
     content: int  # B
     unpacked: int  # B
-    hidden: tuple[int, ...]  # by layer: B of its content that no path of the tree leads to
+    hidden: tuple[int, ...]  # by layer: B of its content that no path of the tree shows
 
     @property
     def wasted(self) -> int:
@@ -68,17 +68,17 @@ class Account:
 
 
 def flatten(image: ImageContents) -> Mapping[str, Placed]:
-    """The tree all layers make, by path. Folders that are only implied by a path below them are not in it.
+    """The tree that all layers make, by path. Folders that only a path below them implies are not in it.
 
-    As containerd applies layers: an entry below a symlinked folder (bin → usr/bin) goes to where the link leads,
-    so the key may differ from the entry's own path; an entry of the link's own path replaces the link.
-    Raises LayerError for hard links to nothing and symlinks in circles.
+    As containerd applies layers: an entry below a symlinked folder (bin → usr/bin) goes to the target of the link, so
+    the key may differ from the entry's own path; an entry of the link's own path replaces the link. Raises LayerError
+    for hard links to nothing and symlinks in circles.
     """
     return {path: Placed(entry, node.layer) for path, node in Tree(image).walk() if (entry := node.entry)}
 
 
 def account(image: ImageContents, tree: Tree | None = None) -> Account:
-    """The numbers of the tree, which is made where it is not given. Raises LayerError as `flatten`."""
+    """The numbers of the tree; without a tree it is made first. Raises LayerError as `flatten`."""
     inodes: set[TreeNode] = set()
     count = files = 0
     for _, node in (tree or Tree(image)).walk():
@@ -106,7 +106,7 @@ def unpacked(image: ImageContents) -> int:
 
 
 def beyond(image: ImageContents, base: Collection[str]) -> tuple[Layer, ...]:
-    """The layers that are not among the diff_ids of a base: what the image costs where the base is there."""
+    """The layers that are not among the diff_ids of a base: the layers that the image adds if the base is present."""
     return tuple(layer for layer in image.layers if layer.diff_id not in base)
 
 
@@ -116,7 +116,7 @@ class TreeNode:
     __slots__ = ("children", "entry", "inode", "layer")
 
     def __init__(self, entry: Entry | None, layer: int) -> None:
-        self.entry = entry  # None: a folder no layer has an entry for
+        self.entry = entry  # None: a folder without an entry in any layer
         self.layer = layer
         self.inode = self
         self.children: dict[str, TreeNode] | None = {} if entry is None or entry.kind is _DIRECTORY else None
@@ -129,7 +129,7 @@ class Tree:
         self.root = TreeNode(None, 0)
         self._recent: tuple[str, TreeNode] = ("", self.root)  # archives are written folder by folder
         for number, layer in enumerate(image.layers):
-            # A whiteout hides what lower layers brought, never what its own layer brings, wherever it stands in it.
+            # A whiteout hides files of lower layers, never files of its own layer, at whatever position it is.
             shown = layer.entries
             if layer.whiteouts:
                 shown = tuple(entry for entry in layer.entries if not is_whiteout(entry))
@@ -149,8 +149,9 @@ class Tree:
                 pending += [(f"{path}/{name}" if path else name, child) for name, child in node.children.items()]
 
     def at(self, path: str) -> TreeNode | None:
-        """The node of that path: symlinks on the way are followed, one at its end is not. None where it leads nowhere,
-        symlinks in a circle included."""
+        """The node of that path: symlinks on the way are followed, one at its end is not. None if it leads nowhere or
+        if symlinks form a circle.
+        """
         folder, _, name = path.rpartition("/")
         try:
             if name in ("", ".", ".."):
@@ -166,7 +167,7 @@ class Tree:
         return children.get(name) if children else None
 
     def follow(self, path: str) -> TreeNode | None:
-        """The node that opening the path leads to: symlinks are followed at its end too. None for nowhere."""
+        """The node that opening the path leads to: symlinks are followed at its end too. None if it leads nowhere."""
         for _ in range(_MAX_SYMLINKS):
             node = self.at(path)
             if node is None or node.entry is None or node.entry.kind is not _SYMLINK:
@@ -183,7 +184,7 @@ class Tree:
         self._recent = ("", self.root)
         if name == _OPAQUE:
             node.children.clear()
-        else:  # other names under .wh..wh. are AUFS's own business and match no path
+        else:  # other names under .wh..wh. belong to AUFS and match no path
             node.children.pop(name.removeprefix(_WHITEOUT), None)
 
     def _place(self, entry: Entry, layer: int) -> None:
@@ -203,9 +204,10 @@ class Tree:
         children[name] = node
 
     def _folder(self, path: str) -> dict[str, TreeNode]:
-        """What the folder at `path` holds, which is made where it is not there.
+        """The content of the folder at `path`, which is made if it is missing.
 
-        The last answer holds until something is replaced or erased: what is only added lies on no known path.
+        The last answer holds until an entry is replaced or erased, because an entry that is only added lies on no known
+        path.
         """
         if self._recent[0] != path:
             self._recent = (path, self._find(path, make=True) or self.root)
@@ -214,7 +216,7 @@ class Tree:
         return children
 
     def _target(self, entry: Entry, layer: int) -> TreeNode:
-        """The node a hard link leads to."""
+        """The node that a hard link leads to."""
         folder, _, name = entry.link.rpartition("/")
         beside = self._find(folder, make=False)
         node = beside.children.get(name) if beside and beside.children else None
@@ -223,7 +225,9 @@ class Tree:
         return node
 
     def _find(self, path: str, *, make: bool) -> TreeNode | None:
-        """The folder at `path`, symlinks followed. One that is missing, or no folder, is made or else None."""
+        """The folder at `path`, symlinks followed. If it is missing or not a folder, it is made, or the answer is
+        None.
+        """
         trail = [self.root]
         pending = path.split("/")[::-1]
         links = 0

@@ -1,6 +1,6 @@
-"""What is inside an image and what could go wrong with it, read from its layers without running it.
+"""What is inside an image and what could go wrong with it, read from the layers without running the image.
 
-One forward walk of the stream an engine saves serves everything: `examine` looks into the files that say something as
-they pass, `inventory` puts what it found together with the tree that all layers make, `sbom` writes it as CycloneDX
-and SPDX, `layerreport` tells each layer's step, bytes and waste. `inspection` is the door: one walk, all documents.
+One forward walk of the saved stream serves everything: `examine` reads the relevant files as they pass, `inventory`
+joins the findings with the tree that all layers make, `sbom` writes CycloneDX and SPDX, `layerreport` lists each
+layer's step, bytes and waste. `inspection` is the entry point: one walk, all documents.
 """

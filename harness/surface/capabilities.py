@@ -1,7 +1,7 @@
 """File capabilities: what a program may do as if root had started it.
 
 Formats: the extended attribute security.capability (include/uapi/linux/capability.h, vfs_cap_data); names and numbers
-by capabilities(7).
+from capabilities(7).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAMES = tuple(_TEXT.split())
 
 
 def names(attribute: bytes) -> tuple[str, ...]:
-    """The permitted capabilities an attribute gives, such as cap_net_raw; "unknown" for what no kernel would take."""
+    """The permitted capabilities of an attribute, such as cap_net_raw; "unknown" if no kernel would accept it."""
     if len(attribute) < 12 or len(attribute) % 4:
         return ("unknown",)
     words = struct.unpack(f"<{len(attribute) // 4}I", attribute)

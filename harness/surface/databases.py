@@ -1,4 +1,4 @@
-"""The databases of packages that distributions and conda keep, with the paths that each package brought.
+"""The databases of packages that distributions and conda keep, with the paths of each package.
 
 Formats: deb-control(5) and dpkg's status; APKINDEX of Alpine's apk (installed database); chisel's manifest.wall
 (https://documentation.ubuntu.com/chisel/en/latest/reference/manifest/); pacman's local database (libalpm,
@@ -19,14 +19,14 @@ from harness.surface.finding import Ecosystem, Listing, Package, Unreadable
 CHISEL = "var/lib/chisel/manifest.wall"
 _PLACES = ("var/lib/", "usr/lib/sysimage/", "usr/share/rpm/")  # asked first: an image has tens of thousands of files
 _PACMAN = "var/lib/pacman/local/"
-_MAX_WALL = 64 << 20  # B of a manifest.wall when inflated
+_MAX_WALL = 64 << 20  # B of a manifest.wall after inflation
 _DPKG_FIELD = re.compile(rb"^(Package|Version|Architecture|Source|Status):[ \t]*(.*)$", re.MULTILINE)
 _HEXADECIMAL = frozenset("0123456789abcdef")
 _SOURCE = re.compile(r"(\S+)(?:\s+\((\S+)\))?")
 
 
 def dpkg(text: bytes, *, installed_only: bool) -> Iterator[Package]:
-    """The packages of dpkg's status; of a file of status.d, which tells no state, with `installed_only` False."""
+    """The packages of dpkg's status. For a file of status.d, which has no state, set `installed_only` to False."""
     for stanza in text.split(b"\n\n"):
         fields = {name: value.decode("utf-8", "replace").strip() for name, value in _DPKG_FIELD.findall(stanza)}
         name, version = fields.get(b"Package", ""), fields.get(b"Version", "")
@@ -52,7 +52,7 @@ def checksums(text: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def apk(text: bytes) -> Iterator[Listing]:
-    """The packages of apk's installed database, each with the paths it brought."""
+    """The packages of apk's installed database, each with its paths."""
     for stanza in text.decode("utf-8", "replace").split("\n\n"):
         fields: dict[str, str] = {}
         paths = []
@@ -77,13 +77,13 @@ def apk(text: bytes) -> Iterator[Listing]:
 
 
 def chisel(data: bytes) -> tuple[Listing, ...]:
-    """The packages of a chiselled Ubuntu. A path may be of slices of several packages: it is the first one's."""
+    """The packages of a chiselled Ubuntu. If a path belongs to slices of several packages, the first package counts."""
     text = bytearray()
     try:
         for piece in inflate(data[:4], iter((memoryview(data),))):
             text += piece
             if len(text) > _MAX_WALL:
-                raise Unreadable(f"more than {_MAX_WALL >> 20} MiB when inflated")
+                raise Unreadable(f"more than {_MAX_WALL >> 20} MiB after inflation")
         packages: dict[str, Package] = {}
         paths: dict[str, list[str]] = {}
         for line in text.splitlines():
@@ -96,15 +96,15 @@ def chisel(data: bytes) -> tuple[Listing, ...]:
             elif item.get("kind") == "path" and item.get("slices"):
                 owner = str(item["slices"][0]).partition("_")[0]
                 paths.setdefault(owner, []).append(str(item["path"]).strip("/"))
-    except LayerError as error:  # broken, or there is no module to read it
+    except LayerError as error:  # broken, or no module can read it
         raise Unreadable(error.what) from None
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        raise Unreadable("a broken manifest of chisel's") from None
+        raise Unreadable("a broken chisel manifest") from None
     return tuple(Listing(package, tuple(paths.get(name, ()))) for name, package in packages.items())
 
 
 def pacman(text: bytes) -> Iterator[Package]:
-    """The package of a `desc`: names between per cent signs, each above its lines."""
+    """The package of a `desc`: names between per cent signs, each followed by its lines."""
     fields = {}
     for block in text.decode("utf-8", "replace").split("\n\n"):
         head, _, value = block.strip("\n").partition("\n")
@@ -121,33 +121,35 @@ def pacman(text: bytes) -> Iterator[Package]:
 
 
 def pacman_paths(text: bytes) -> tuple[str, ...]:
-    """The paths of a `files`, which lies beside a package's `desc`."""
+    """The paths in the `files` beside a package's `desc`."""
     _, _, rest = text.decode("utf-8", "surrogateescape").partition("%FILES%\n")
     return tuple(line for line in rest.partition("\n\n")[0].splitlines() if not line.endswith("/"))
 
 
 def conda(path: str, text: bytes) -> tuple[Listing, ...]:
-    """The package of an environment's conda-meta/NAME.json; its files are said from the environment's folder."""
+    """The package of an environment's conda-meta/NAME.json; the paths of its files start at the environment's
+    folder.
+    """
     try:
         document = json.loads(text)
         name, version, build = (str(document[key]) for key in ("name", "version", "build"))
         files = [str(file) for file in document.get("files") or ()]
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
-        raise Unreadable("a broken record of conda's") from None
+        raise Unreadable("a broken conda record") from None
     folder = path.rpartition("/conda-meta/")[0]
     package = Package(ecosystem=Ecosystem.CONDA, name=name, version=version, source_version=build)
     return (Listing(package, tuple(f"{folder}/{file}" if folder else file for file in files)),)
 
 
 def is_database(path: str) -> bool:
-    """Whether a file is a whole database that is read by itself, whatever its size."""
+    """Whether a file is a whole database that is read alone, whatever its size."""
     if path.endswith(".json"):
         return _is_conda(path)
     return path.startswith(_PLACES) and (path in rpm.PATHS or path in (rpm.MANIFEST, CHISEL))
 
 
 def is_pacman(path: str) -> bool:
-    """Whether a file is one of those by which pacman says what is installed."""
+    """Whether a file belongs to pacman's list of installed packages."""
     return path.startswith(_PACMAN) and path.endswith(("/desc", "/files"))
 
 

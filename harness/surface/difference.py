@@ -1,7 +1,7 @@
-"""Why one image is larger than another, and what is in the one that is not in the other. Pure.
+"""Why one image is larger than another, and what only one of them contains. Pure.
 
-Layers are the same where their digests are. Packages are paired by ecosystem and name, and counted by the bytes of
-their files; what belongs to no package is paired by path, of the largest files of each image.
+Layers are the same if their digests are. Packages are paired by ecosystem and name, and counted by the bytes of their
+files. The largest files without a package are paired by path.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from harness.surface.tools import KINDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContentChange:
-    """One thing in two images. Versions and bytes are None where it is not there."""
+    """One thing in two images. Versions and bytes are None if it is missing."""
 
     name: str
-    kind: str  # ecosystem of a package, "file" for a file of none
+    kind: str  # ecosystem of a package, "file" for a file without a package
     before: int | None  # B
     after: int | None  # B
     versions: tuple[str, str] = ("", "")
@@ -36,9 +36,9 @@ class ImageDifference:
     shared: tuple[Mapping[str, Any], ...]  # layers that both have
     only_before: tuple[Mapping[str, Any], ...]
     only_after: tuple[Mapping[str, Any], ...]
-    packages: tuple[ContentChange, ...]  # largest change of bytes first; those without any change left out
+    packages: tuple[ContentChange, ...]  # largest change of bytes first; unchanged ones are left out
     files: tuple[ContentChange, ...]  # the same
-    unnamed: int  # B by which the files that are told by neither name differ
+    unnamed: int  # difference in B of the files that are not listed by name
     counts: tuple[tuple[str, int | None, int | None], ...]  # metrics of the surface probe that differ; None: not known
     tools: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]  # kind, names only before, only after
 
@@ -74,7 +74,7 @@ _Things = dict[tuple[str, str], tuple[int, str]]  # kind and name: bytes and ver
 
 
 def _packages(surface: Mapping[str, Any]) -> _Things:
-    """Of several of one name, the bytes of all and every version."""
+    """The bytes and versions of all packages of one name."""
     found: dict[tuple[str, str], tuple[int, set[str]]] = {}
     for item in surface["packages"]:
         package = item["package"]
@@ -85,7 +85,7 @@ def _packages(surface: Mapping[str, Any]) -> _Things:
 
 
 def _files(surface: Mapping[str, Any]) -> tuple[_Things, int]:
-    """The largest files that belong to no package, and the bytes of all that are told neither by name nor package."""
+    """The largest files that belong to no package, and the bytes of the files listed neither by name nor by package."""
     named = {("file", file["path"]): (file["size"], "") for file in surface["files"] if file["owner"] < 0}
     told = sum(file["size"] for file in surface["files"]) + surface["rest"][1]
     owned = sum(item["size"] for item in surface["packages"])

@@ -1,8 +1,8 @@
-"""What ELF programs say of themselves: the modules a Go program is built from, the crates a Rust program is.
+"""What ELF programs contain about themselves: the modules of a Go program, the crates of a Rust program.
 
 Formats: ELF (System V ABI, gabi 4.1); Go's build information (debug/buildinfo of Go's library); cargo-auditable's
-section .dep-v0 (https://github.com/rust-secure-code/cargo-auditable, PARSING.md). Nothing is trusted: what is broken
-gives no packages.
+section .dep-v0 (https://github.com/rust-secure-code/cargo-auditable, PARSING.md). Nothing is trusted: broken data
+yields no packages.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _MAX_AUDIT = 8 << 20  # B of an inflated .dep-v0
 _MAX_MODULES = 16 << 20  # B of Go's module list
 _GO_MAGIC = b"\xff Go buildinf:"
 _GO_HEADER = 32
-_GO_INLINE = 2  # flag: the strings follow the header, as since Go 1.18
-_GO_SENTINEL = 16  # B ahead of and behind the module list
+_GO_INLINE = 2  # flag: the strings follow the header, since Go 1.18
+_GO_SENTINEL = 16  # B before and after the module list
 _RUST_MARK = b"rustc version "
 _UPX_MARK = b"UPX!"  # in the header of the loader that UPX puts in front of a packed program
 
@@ -49,7 +49,7 @@ def sections(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
         return
     order = "<" if data[5] == 1 else ">"
     wide = data[4] == 2
-    # offset of the table; at its end, size and number of its entries and which of them holds the names
+    # offset of the table; at its end, size and number of its entries and the index of the entry with the names
     (table,) = struct.unpack_from(order + ("Q" if wide else "I"), data, 40 if wide else 32)
     size, count, names = struct.unpack_from(order + "3H", data, 58 if wide else 46)
     # name, type, flags, address, offset, size
@@ -66,11 +66,11 @@ def sections(data: bytes) -> Iterator[tuple[bytes, tuple[int, int]]]:
 
 def _go(data: bytes, section: tuple[int, int] | None) -> list[Package]:
     """The modules of a Go program; the standard library is the module `stdlib`, as vulnerability databases call it."""
-    at = section[0] if section else data.find(_GO_MAGIC)  # a program packed by others may have no sections
+    at = section[0] if section else data.find(_GO_MAGIC)  # a program that others packed may have no sections
     if at < 0 or not data.startswith(_GO_MAGIC, at) or len(data) < at + _GO_HEADER:
         return []
     if not data[at + 15] & _GO_INLINE:
-        return [_module("stdlib", "")]  # before Go 1.18; the version lies behind pointers
+        return [_module("stdlib", "")]  # before Go 1.18 the version is reached through pointers
     version, at = _go_string(data, at + _GO_HEADER)
     modules, _ = _go_string(data, at)
     if len(modules) > 2 * _GO_SENTINEL and modules[-_GO_SENTINEL - 1 : -_GO_SENTINEL] == b"\n":
@@ -90,7 +90,7 @@ def _go(data: bytes, section: tuple[int, int] | None) -> list[Package]:
 def _is_folder(replacement: str) -> bool:
     """Whether a `replace` names a folder beside the program's source instead of a module (go.mod reference, replace).
 
-    Then the module keeps its own name: a folder's name says nothing to anybody else.
+    Then the module keeps its own name, because a folder's name means nothing to others.
     """
     return replacement.startswith(("./", "../", "/")) or replacement in (".", "..")
 
@@ -100,7 +100,7 @@ def _module(name: str, version: str, *, application: bool = False) -> Package:
 
 
 def _go_string(data: bytes, at: int) -> tuple[bytes, int]:
-    """A string behind its length as a varint, and where it ends; empty where the data does not hold it."""
+    """A string after its length as a varint, and its end; empty if the data does not contain it."""
     length = shift = 0
     for byte in data[at : at + 10]:
         at += 1

@@ -1,8 +1,8 @@
-"""Looking into the files of an image as they pass: which ones, and how far, with bounded memory.
+"""Examines the files of an image as they pass: which files, and how much of them, with bounded memory.
 
-A file is read whole where it is small, or is a program, a jar or a document that lists packages; of all others four
-bytes are looked at. What is kept is small: packages, where secrets are, and the few documents that are needed when
-the whole tree is known, which say which file belongs to which package.
+A file is read whole if it is small, or if it is a program, a jar or a document that lists packages; of all other files
+four bytes are read. The results are small: packages, the places of secrets, and the few documents that assign files to
+packages once the whole tree is known.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ SMALL = 1 << 20  # B; a file up to this size is read whole, and looked through f
 LARGE = 192 << 20  # B; no program, jar or database above this size is read …
 DOCUMENT = 8 << 20  # B; … and no document above this
 KEPT = 32 << 20  # B of documents and packages that are kept of an image
-_PACKAGE_BYTES = 400  # what a Package takes in memory, about
-_PATH_BYTES = 120  # what a path of a database takes
+_PACKAGE_BYTES = 400  # memory of a Package, about
+_PATH_BYTES = 120  # memory of a path of a database, about
 
 DPKG = "var/lib/dpkg/"
 STATUS = DPKG + "status"
@@ -29,16 +29,16 @@ INFO = DPKG + "info/"
 APK = ("lib/apk/db/installed", "usr/lib/apk/db/installed")
 _DOCUMENTS = frozenset(("etc/passwd", "etc/os-release", "usr/lib/os-release", *APK))
 _NOTHING = Finding()
-# Asked before all else, because an image has tens of thousands of files and few of them are documents.
+# Checked first, because an image has tens of thousands of files and few of them are documents.
 _PLACES = ("var/lib/", "usr/lib/sysimage/", "usr/share/rpm/")
 _ENDINGS = (".json", "/RECORD")
-_LATENT = frozenset((b"{", b"M"))  # how a list of packages under another name begins
-_MAY_BE_ZIP = frozenset((b"PK", b"#!"))  # how a zip begins, or a script in front of one
+_LATENT = frozenset((b"{", b"M"))  # the beginning of a list of packages under another name
+_MAY_BE_ZIP = frozenset((b"PK", b"#!"))  # the beginning of a zip, or of a script before a zip
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
 
 
 class Examiner:
-    """`harness.image.read.Examine` for one image. Its limits are of the whole image, not of a layer."""
+    """`harness.image.read.Examine` for one image. Its limits hold for the whole image, not for a layer."""
 
     def __init__(self) -> None:
         self._room = KEPT
@@ -96,7 +96,7 @@ class Examiner:
             return Finding(unread=str(error))
 
     def _kept(self, finding: Finding) -> Finding | None:
-        """The finding, without its documents where they are too many; None where it says nothing."""
+        """The finding, without its documents if there are too many; None if it is empty."""
         if finding == _NOTHING:
             return None
         need = len(finding.text) + _PACKAGE_BYTES * (len(finding.packages) + len(finding.latent[1]))
@@ -109,7 +109,7 @@ class Examiner:
 
 
 def _limit(entry: Entry, head: bytes) -> int:
-    """How large a file above SMALL may be to be read, 0 for one that says nothing."""
+    """The largest size at which a file above SMALL is read; 0 if it is not read at all."""
     path = entry.path
     if head == elf.MAGIC or jars.may_be_zip(path, head, executable=bool(entry.mode & 0o111)):
         return LARGE
@@ -119,7 +119,7 @@ def _limit(entry: Entry, head: bytes) -> int:
 
 
 def _is_document(path: str) -> bool:
-    """Whether a file is understood only beside others: dpkg's status, the lists that say what belongs to a package."""
+    """Whether a file is needed together with others: dpkg's status, the lists of the files of packages."""
     if path.startswith(DPKG):
         listing = path.startswith(INFO) and path.endswith((".list", ".md5sums"))
         return listing or path == STATUS or path.startswith(STATUS_D)

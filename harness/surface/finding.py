@@ -1,4 +1,4 @@
-"""What a look into one file gives."""
+"""The result of examining one file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Ecosystem(StrEnum):
-    """Who made a package: by these names package URLs call it (https://github.com/package-url/purl-spec)."""
+    """The kind of a package, by the names of package URLs (https://github.com/package-url/purl-spec)."""
 
     DEB = "deb"
     APK = "apk"
@@ -23,7 +23,7 @@ class Ecosystem(StrEnum):
     RUBY = "gem"
     PHP = "composer"
     CONDA = "conda"
-    GENERIC = "generic"  # of nobody in particular: a program that says its name and version
+    GENERIC = "generic"  # of no ecosystem: a program that contains its name and version
 
 
 DISTRIBUTION = frozenset((Ecosystem.DEB, Ecosystem.APK, Ecosystem.RPM, Ecosystem.PACMAN))
@@ -35,40 +35,40 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A package as the file that tells of it says. `group` is a Maven group, the scope of an npm package, "" else."""
+    """A package as its file describes it. `group` is a Maven group or the scope of an npm package, otherwise ""."""
 
     ecosystem: Ecosystem
     name: str
     version: str
     group: str = ""
     architecture: str = ""  # of distribution packages
-    source: str = ""  # source package, where it has another name
-    source_version: str = ""  # its version, where that is another
+    source: str = ""  # source package, if it has another name
+    source_version: str = ""  # version of the source package, if it is another
     inside: str = ""  # of a nested jar: the path within the outer one
-    application: bool = False  # the app itself: what the file was built for, not what it was built from
+    application: bool = False  # the app itself, for which the file was built
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """What makes two packages the same, wherever they lie."""
+        """The identity of a package, wherever it lies."""
         return self.ecosystem.value, self.group, self.name, self.version
 
 
 class Listing(NamedTuple):
-    """A package of a database, and the paths that it brought."""
+    """A package of a database, and its paths."""
 
     package: Package
     paths: tuple[str, ...]
 
 
 class Program(StrEnum):
-    """What kind of program a file with an execute bit is."""
+    """The kind of program of a file with an execute bit."""
 
     ELF = "elf"
     SCRIPT = "script"
 
 
 class Secret(NamedTuple):
-    """A private key or credential that a file holds: what it is and where, never what it says."""
+    """A private key or credential that a file holds: its kind and place, never its text."""
 
     kind: str
     line: int  # from 1
@@ -76,12 +76,12 @@ class Secret(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a program or library says of itself, although it lists no packages."""
+    """What a program or library contains about itself, although it lists no packages."""
 
-    product: Package | None = None  # what it is, by a version that it carries
-    evidence: str = ""  # which of its bytes say that: "ELF note", "version string", "release file"
+    product: Package | None = None  # the component, by a version that it carries
+    evidence: str = ""  # the source in the file: "ELF note", "version string", "release file"
     soname: str = ""  # the name that programs load a library by
-    build_id: str = ""  # of its linking, hexadecimal
+    build_id: str = ""  # build id of its linking, hexadecimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +90,11 @@ class Finding:
 
     program: Program | None = None
     packages: tuple[Package, ...] = ()
-    listings: tuple[Listing, ...] = ()  # of a database of packages
-    latent: tuple[str, tuple[Package, ...]] = ("", ())  # what it lists if it has a hard link of that name
+    listings: tuple[Listing, ...] = ()  # packages of a database
+    latent: tuple[str, tuple[Package, ...]] = ("", ())  # the packages that it lists if it has a hard link of that name
     secrets: tuple[Secret, ...] = ()
     text: bytes = b""  # content, of the few files whose content is needed when the whole tree is known
-    md5: bytes = b""  # of its content, if that was asked for
-    mark: Mark | None = None  # what a program says of itself beside its packages
+    md5: bytes = b""  # MD5 of its content, if requested
+    mark: Mark | None = None  # a program's information about itself beside its packages
     unread: str = ""  # why a file that should have been read was not
-    language: str = ""  # of a program that tells its language but not what it is made of
+    language: str = ""  # language of a program that does not list its parts

@@ -1,6 +1,7 @@
 """What programs expect of a system beside themselves, and whether an image has it.
 
-Paths are those that C libraries, Go (crypto/x509/root_linux.go, time/zoneinfo_unix.go), Java and OpenSSL look at.
+The paths are the ones that C libraries, Go (crypto/x509/root_linux.go, time/zoneinfo_unix.go), Java and OpenSSL look
+at.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def _has_files(tree: Tree, path: str) -> bool:
 
 
 def _is_known(user: str, passwd: bytes) -> bool:
-    """Whether /etc/passwd has the user that the configuration names, by name or number; nobody named is root."""
+    """Whether /etc/passwd has the user that the configuration names, by name or number; without a name it is root."""
     name = user.partition(":")[0] or "0"
     rows = (line.split(":") for line in passwd.decode("utf-8", "replace").splitlines())
     return any(len(row) > 2 and name in (row[0], row[2]) for row in rows)

@@ -1,4 +1,6 @@
-"""One walk of an image, and everything it tells: the numbers of the tree, the inventory, the layers, the SBOMs."""
+"""One walk of an image, and everything that it yields: the numbers of the tree, the inventory, the layers, the
+SBOMs.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What is kept of an image when its entries are forgotten."""
+    """What is kept of an image after the walk."""
 
     subject: sbom.Subject
     account: Account
     contents: tuple[int, ...]  # B of the regular files of each layer, lowest first
-    base_unpacked: int  # B of the tree that the layers of the base make alone
+    base_unpacked: int  # B of the tree of the base's layers alone
     inventory: Inventory
     layers: tuple[LayerReport, ...]
-    efficiency: float  # dive's, 0 … 1
+    efficiency: float  # as in dive, 0 … 1
 
     def documents(self) -> dict[str, bytes]:
-        """What is worth keeping with the cell, by the file names above."""
+        """The documents to keep with the cell, by the file names above."""
         image = self.subject.image
         surface = {"schema": 1, "image": image, "counts": self.inventory.counts(), **asdict(self.inventory)}
         layers = [asdict(layer) for layer in self.layers]
@@ -50,8 +52,8 @@ class Inspection:
 def inspect(stream: Iterable[bytes], *, name: str, image: str, packed: Sequence[int] = (), base: int = 0) -> Inspection:
     """Walk an image's saved stream once.
 
-    `name` and `image` (its id) are what the documents call it, `packed` are the compressed sizes of its layers (B),
-    the lowest `base` of which are those of the base it stands on. Raises LayerError for what is broken or hostile.
+    The documents call the image `name` and `image` (its id). `packed` are the compressed sizes of its layers (B); the
+    lowest `base` layers belong to its base. Raises LayerError for broken or hostile input.
     """
     with held_back():
         contents = read_image(stream, examine=Examiner())
@@ -61,7 +63,9 @@ def inspect(stream: Iterable[bytes], *, name: str, image: str, packed: Sequence[
 def inspection_of(
     contents: ImageContents, *, name: str, image: str, packed: Sequence[int], base: int, origins: Origins | None = None
 ) -> Inspection:
-    """Everything that walked contents tell; the parameters are those of `inspect`, and where files may come from."""
+    """Everything from walked contents; the parameters are the parameters of `inspect`, and where files may come
+    from.
+    """
     tree = Tree(contents)
     numbers = account(contents, tree)
     created = str(contents.config.get("created") or "")

@@ -1,7 +1,7 @@
-"""What an image holds, from its tree and from what was found in its files: packages, programs, and what is risky.
+"""The content of an image, from its tree and from the findings in its files: packages, programs, and risks.
 
-Everything is of the tree that all layers make, but secrets: one that a later layer deletes is still fetched by
-everybody, and so are those of the image's configuration and history.
+Everything refers to the tree that all layers make, except secrets: a secret that a later layer deletes is still pulled
+by everybody, and so are secrets in the image's configuration and history.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from harness.surface.ownership import Installed, Owners
 from harness.surface.trace import Tracer, unlisted
 
 _FILE, _DIRECTORY, _SYMLINK = Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK
-_LARGEST = 1000  # files that are told by name
+_LARGEST = 1000  # files that are listed by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leak:
-    """A private key or credential. `place` is a path, or what the configuration calls it where `layer` is None."""
+    """A private key or credential. `place` is a path, or its name in the configuration if `layer` is None."""
 
     kind: str
     place: str
     layer: int | None = None
     line: int = 0
-    deleted: bool = False  # from the tree by a later layer, which deletes it from no image
-    owner: str = ""  # the package that brought it: then it is public, and no secret
+    deleted: bool = False  # deleted from the tree by a later layer; the image still contains it
+    owner: str = ""  # the package that contains it: then it is public and not a secret
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Special:
-    """A path with rights that ask for a look. `detail` is its mode, or its capabilities."""
+    """A path with rights that deserve a look. `detail` is its mode, or its capabilities."""
 
     path: str
     detail: str
@@ -59,7 +59,7 @@ class File:
 class Inventory:
     """All of an image. Paths have no leading slash; lists are sorted."""
 
-    user: str  # as the configuration says, "" for none
+    user: str  # from the configuration; "" for none
     root: bool
     system: Mapping[str, str]  # os-release
     packages: tuple[Installed, ...]
@@ -67,19 +67,19 @@ class Inventory:
     tools: Mapping[str, Mapping[str, tuple[str, ...]]]  # by kind and name: paths
     setuid: tuple[Special, ...]
     writable: tuple[Special, ...]
-    sticky: tuple[str, ...]  # folders all may write to, but not delete others' files in: /tmp
+    sticky: tuple[str, ...]  # folders in which all may write but not delete the files of others: /tmp
     capabilities: tuple[Special, ...]
     secrets: tuple[Leak, ...]
-    furnished: Mapping[str, bool]  # what programs expect of a system, by harness/surface/furnishing.py's names
-    explained: Mapping[str, int]  # B of the files that belong to no component, by what they are
+    furnished: Mapping[str, bool]  # what programs expect of a system, by the names in harness/surface/furnishing.py
+    explained: Mapping[str, int]  # B of the files that belong to no component, by kind
     unexplained: int  # B of the files that could be traced to nothing
-    unlisted: Mapping[str, str]  # programs that do not say what they are made of, and their language
+    unlisted: Mapping[str, str]  # programs that do not list their parts, and their language
     unread: Mapping[str, str]  # files that should have been read, and why they were not
     files: tuple[File, ...]  # the largest
     rest: tuple[int, int]  # number and bytes of all others
 
     def counts(self) -> dict[str, int]:
-        """The metrics that are known, by their names without `surface.`. A library of two versions counts twice."""
+        """The known metrics, by their names without `surface.`. A library of two versions counts twice."""
         libraries = {item.package.identity for item in self.packages if item.is_library}
         counts = {
             "components": len({(*item.package.identity, item.package.architecture) for item in self.components}),
@@ -99,12 +99,12 @@ class Inventory:
 
     @property
     def components(self) -> tuple[Installed, ...]:
-        """Declared and traced alike."""
+        """Both declared and traced packages."""
         return tuple(item for item in self.packages if item.is_component)
 
     @property
     def unknown(self) -> frozenset[str]:
-        """The counts that cannot be told, because files that they depend on could not be read."""
+        """The counts that are unknown, because files that they depend on could not be read."""
         databases_unread = any(map(is_package_document, self.unread))
         libraries_unread = not all(map(is_package_document, self.unread))
         names = {"packages": databases_unread, "libraries": libraries_unread}
@@ -115,7 +115,7 @@ class Inventory:
 def take(image: ImageContents, tree: Tree, origins: Origins | None = None, base: int = 0) -> Inventory:
     """The inventory of an image that was read with an `Examiner`.
 
-    `origins` is what is known of where its files may come from, and the lowest `base` layers are those of its base.
+    `origins` are the known origins of its files, and the lowest `base` layers belong to its base.
     """
     return _Taker(image, tree, origins, base).take()
 
@@ -192,7 +192,7 @@ class _Taker:
         return databases.os_release(_os_release(texts)), listed_files
 
     def _explained(self, owners: Owners, tracer: Tracer) -> tuple[dict[str, int], int]:
-        """B of files of no component: by what they are, and of those that nothing explains."""
+        """B of files without a component: by kind, and B of the unexplained files."""
         explained: dict[str, int] = {}
         unexplained = 0
         for inode, path in tracer.left.items():
@@ -229,7 +229,9 @@ class _Taker:
             self.capable.append(Special(path=path, detail=" ".join(names)))
 
     def _find(self, path: str, inode: TreeNode, finding: Finding, *, again: bool) -> None:
-        """What was found in a file that has this path, and maybe others: a list of packages goes by its name."""
+        """The findings in a file that has this path and perhaps others: a list of packages is recognised by its
+        name.
+        """
         name, latent = finding.latent
         if latent and path.rpartition("/")[2] == name and listed(path):
             self.found[path] = inode, replace(finding, packages=latent, secrets=(), program=None)
@@ -237,7 +239,7 @@ class _Taker:
             self.found[path] = inode, finding
 
     def _sizes(self, owners: Owners) -> tuple[tuple[File, ...], tuple[int, int], tuple[Installed, ...]]:
-        """The largest files, number and bytes of the rest, and the packages with theirs."""
+        """The largest files, number and bytes of the rest, and the packages with the bytes of their files."""
         sizes, counts = [0] * len(owners.installed), [0] * len(owners.installed)
         listed = []
         for inode, path in self.files.items():
@@ -256,11 +258,12 @@ class _Taker:
         return files, rest, tuple(replace(item, size=size, files=count) for item, size, count in numbers)
 
     def _tools(self, config: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, ...]]]:
-        """Names in the folders programs are started from that lead to a program."""
+        """Names in the folders of programs that lead to a program."""
         path = next((pair[5:] for pair in _environment(config) if pair.startswith("PATH=")), tools.DEFAULT_PATH)
         folders = {folder.strip("/") for folder in path.split(":")}
         seen: dict[str, dict[str, list[str]]] = {kind: {} for kind in tools.KINDS}
-        recent, is_one = "/", False  # a folder (no path has this one), and whether programs are started from it
+        # a folder (at first a folder that no path has), and whether it is a folder of programs
+        recent, is_one = "/", False
         for place, node in self.tree.walk():
             folder, _, name = place.rpartition("/")
             if folder != recent:
@@ -296,7 +299,7 @@ class _Taker:
                         yield Leak(kind=kind, place=path, layer=number, line=line, deleted=not inode, owner=package)
 
     def _inode(self, path: str, layer: int) -> TreeNode | None:
-        """The file of that path of a layer, where it is still in the tree."""
+        """The file of that path of a layer, if it is still in the tree."""
         node = self.tree.at(path)
         if node is None or node.inode.entry is None or node.inode.layer != layer:
             return None
@@ -312,7 +315,7 @@ def _os_release(texts: Mapping[str, bytes]) -> bytes:
 
 
 def _is_root(user: str, passwd: bytes) -> bool:
-    """Whether the configured user is root: nobody named, user 0, or a name that /etc/passwd gives number 0."""
+    """Whether the configured user is root: no user, user 0, or a name that /etc/passwd gives number 0."""
     name = user.partition(":")[0]
     if name.isdigit():
         return int(name) == 0

@@ -1,6 +1,6 @@
-"""What a zip holds: a jar itself and the jars nested in it at any depth, and of all other zips the lists of packages.
+"""What a zip holds: a jar with the jars nested in it at any depth, or the lists of packages in another zip.
 
-A zip may stand behind a script that starts it: Spring Boot's executable jars, PEX and zipapp. Yarn keeps each package
+A zip may follow a script that starts it: Spring Boot's executable jars, PEX and zipapp. Yarn keeps each package
 of Node.js as a zip.
 
 Formats: zip (PKWARE's APPNOTE), JAR File Specification, Maven's pom.properties below META-INF/maven. Hostile archives
@@ -25,8 +25,8 @@ MAGIC = b"PK\x03\x04"
 SUFFIXES = (".jar", ".war", ".ear")
 _OTHERS = (".pex", ".pyz", ".egg")
 _END = b"PK\x05\x06"  # end of central directory record
-_LOCATOR = b"PK\x06\x07"  # zip64 end of central directory locator, 20 bytes ahead of it
-_MAX_DIRECTORY = 4 << 20  # B of the central directory: some 40 000 files
+_LOCATOR = b"PK\x06\x07"  # zip64 end of central directory locator, 20 bytes before it
+_MAX_DIRECTORY = 4 << 20  # B of the central directory: about 40 000 files
 _MAX_DEPTH = 4
 _MAX_DOCUMENT = 1 << 20  # B of a manifest or pom.properties
 _MAX_HELD = 96 << 20  # B of nested jars in memory at a time, one inside the other
@@ -46,7 +46,9 @@ _NAME = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+~-]*)")
 
 
 def may_be_zip(path: str, head: bytes, *, executable: bool) -> bool:
-    """Whether a file that begins so may be a zip that holds packages: a zip itself, or a script that starts one."""
+    """Whether a file with this beginning may be a zip that holds packages: a zip itself, or a script that starts
+    one.
+    """
     zipped = head[:4] == MAGIC
     if path.endswith((*SUFFIXES, *_OTHERS)):
         return zipped or head[:2] == b"#!"
@@ -65,7 +67,7 @@ def _of_yarn(path: str) -> bool:
 
 
 class Jars:
-    """Reads the jars of one image. The limits on their files and on what they inflate to bound the time of all."""
+    """Reads the jars of one image. Limits on the number of files and on inflated bytes bound the total time."""
 
     def __init__(self) -> None:
         self._files = 1_000_000
@@ -74,14 +76,14 @@ class Jars:
     def packages(self, data: bytes, name: str) -> tuple[tuple[Package, ...], str]:
         """The libraries of the jar with that file name, and why it (or a nested one) could not be read, "" if it could.
 
-        A jar that holds others is the application, they are its libraries.
+        A jar that holds others is the application, and the others are its libraries.
         """
         reader = _Reader(self)
         found = tuple(reader.read(data, name, "", _MAX_HELD, 0))
         return found, reader.fault
 
     def spend(self, *, files: int = 0, inflated: int = 0) -> bool:
-        """Whether there was so much left."""
+        """Whether that much was left."""
         self._files -= files
         self._inflated -= inflated
         return self._files >= 0 and self._inflated >= 0
@@ -93,7 +95,7 @@ class _Reader:
         self._limits = limits
 
     def read(self, data: bytes, name: str, inside: str, room: int, depth: int) -> Iterator[Package]:
-        """`room` is how many bytes of nested jars may be held beside what is."""
+        """`room` is how many more bytes of nested jars may be held in memory."""
         try:
             if fault := _too_large(data):
                 self.fault = fault
@@ -123,7 +125,7 @@ class _Reader:
             self.fault = f"broken jar: {error}"[:200]
 
     def _listed(self, jar: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> Iterator[Package]:
-        """The packages of the lists in a zip that is no jar."""
+        """The packages of the lists in a zip that is not a jar."""
         for info in infos:
             if reader := listed(info.filename):
                 content = self._content(jar, info, _MAX_DOCUMENT)
@@ -135,7 +137,7 @@ class _Reader:
     def _own(
         self, jar: zipfile.ZipFile, infos: list[zipfile.ZipInfo], name: str, inside: str, *, holds_others: bool
     ) -> Iterator[Package]:
-        """What the jar says it is; a jar with others shaded into it says several."""
+        """The packages that the jar declares; a jar with others shaded into it declares several."""
         poms = [info for info in infos if _POM.fullmatch(info.filename)]
         for info in poms:
             properties = _properties(self._content(jar, info, _MAX_DOCUMENT) or b"", "=")
@@ -152,13 +154,13 @@ class _Reader:
         artifact = match["name"] if match else name.rpartition(".")[0]
         stated = (manifest.get(key) for key in ("Implementation-Version", "Bundle-Version", "Specification-Version"))
         version = match["version"] if match else next(filter(None, stated), "")
-        # a jar that starts by itself and says no version is what was built here
+        # a jar that starts by itself and has no version was built here
         application = holds_others or (not version and "Main-Class" in manifest)
         yield _library(artifact, version, "", inside, application=application)
 
     @staticmethod
     def _content(jar: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> bytes | None:
-        """The file's content, None where it has more than `limit` bytes, whatever its header says."""
+        """The file's content; None if it has more than `limit` bytes, whatever its header says."""
         if info.file_size > limit:
             return None
         with jar.open(info) as file:
@@ -167,7 +169,7 @@ class _Reader:
 
 
 def _too_large(data: bytes) -> str:
-    """zipfile makes an object of every file of the directory before anyone can ask how many there are."""
+    """Check the directory's size first, because zipfile makes an object of every file before their number is known."""
     at = data.rfind(_END, max(0, len(data) - (1 << 16) - 22))
     if at < 0 or len(data) < at + 22:
         return "broken jar: no end of central directory"

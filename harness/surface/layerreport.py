@@ -1,12 +1,12 @@
-"""Each layer of an image: the step that made it, its bytes, what of them is wasted, and where they lie.
+"""Each layer of an image: the step that made it, its bytes, the wasted bytes, and the largest folders.
 
-Efficiency is dive's (https://github.com/wagoodman/dive, dive/filetree/efficiency.go), so that both tools say the same
-of an image: over all paths that are leaves of any layer, the sum of the smallest size a path has in any layer over the
-sum of all its sizes. A file that is deleted has the smallest size 0. A deleted folder counts as one path, whose size
-is what it held, and so adds the same to both sums. Paths are taken as they are written; hard links, symlinks and
-folders have no size.
+Efficiency is dive's (https://github.com/wagoodman/dive, dive/filetree/efficiency.go), so that both tools report the
+same number for an image: over all paths that are leaves of any layer, the sum of the smallest size a path has in any
+layer over the sum of all its sizes. A file that is deleted has the smallest size 0. A deleted folder counts as one
+path, whose size is the size of its content, so it adds the same to both sums. Paths are taken as they are written; hard
+links, symlinks and folders have no size.
 
-Where a whiteout names nothing, dive stops counting its layer; here it counts 0.
+If a whiteout names nothing, dive stops counting the layer; here the whiteout counts 0.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from harness.image.tree import Account, Kind
 
 _DIRECTORY = Kind.DIRECTORY
 _WHITEOUT = ".wh."
-_OPAQUE = ".wh..wh."  # and other names dive passes over
-_FOLDERS = 8  # that are told of each layer
-_SAME = 0.9  # of a folder's bytes in one folder below it: then that one says more
+_OPAQUE = ".wh..wh."  # prefix of other names that dive skips
+_FOLDERS = 8  # folders that are listed for each layer
+_SAME = 0.9  # share of a folder's bytes in one folder below it: then the folder below is listed instead
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +34,17 @@ class LayerReport:
 
     number: int  # from 0
     diff_id: str
-    step: str  # the instruction that made it, as the image's history says; "" where it does not
-    packed: int | None  # compressed, as the registry's manifest says; None where it was not asked
-    content: int  # of its regular files
-    waste: int  # of that, what later layers overwrite or delete
+    step: str  # the instruction that made it, from the image's history; "" if unknown
+    packed: int | None  # compressed, from the registry's manifest; None if it was not asked
+    content: int  # B of its regular files
+    waste: int  # B of them that later layers overwrite or delete
     files: int
     deleted: int  # whiteouts
-    folders: tuple[tuple[str, int], ...]  # the largest: path and bytes below it
+    folders: tuple[tuple[str, int], ...]  # the largest folders: path and bytes below it
 
 
 def report(image: ImageContents, account: Account, packed: Sequence[int] = ()) -> tuple[LayerReport, ...]:
-    """`packed` are the compressed sizes of the layers, where they are known."""
+    """`packed` are the compressed sizes of the layers, if they are known."""
     steps = _steps(image.config, len(image.layers))
     sizes: Sequence[int | None] = packed if len(packed) == len(image.layers) else [None] * len(image.layers)
     return tuple(
@@ -64,14 +64,16 @@ def report(image: ImageContents, account: Account, packed: Sequence[int] = ()) -
 
 
 def largest_folders(layer: Layer, count: int = _FOLDERS) -> tuple[tuple[str, int], ...]:
-    """The folders with the most bytes below them; not one whose bytes nearly all lie in a single folder below it."""
+    """The folders with the most bytes below them; without folders whose bytes nearly all lie in a single folder
+    below.
+    """
     sizes: dict[str, int] = {}
     for entry in layer.entries:
         if entry.size and not (layer.whiteouts and is_whiteout(entry)):
             folder = entry.path.rpartition("/")[0]
             sizes[folder] = sizes.get(folder, 0) + entry.size
-    inner: dict[str, int] = {}  # of each folder: bytes of the largest folder in it
-    # the deepest first: each hands its bytes to the one it is in, which may not have been known
+    inner: dict[str, int] = {}  # by folder: bytes of the largest folder in it
+    # the deepest first: each adds its bytes to its parent, which may be new
     pending = sorted(sizes, key=_depth)
     while pending:
         folder = pending.pop()
@@ -91,7 +93,7 @@ def efficiency(image: ImageContents) -> float:
     smallest: dict[str, int] = {}
     total = 0
     stacked: dict[str, int] = {}  # sizes by path, of the layers below
-    folders: set[str] = set()  # of them, those with an entry of their own
+    folders: set[str] = set()  # the paths among them that have an entry of their own
     for layer in image.layers:
         parents = {entry.path.rpartition("/")[0] for entry in layer.entries}
         sizes: dict[str, int] = {}
@@ -129,7 +131,7 @@ class _Below:
         self._sums: list[int] = []
 
     def size(self, path: str) -> int:
-        """Bytes in the folder at `path`; 0 for all else."""
+        """Bytes in the folder at `path`; 0 if it is not a folder."""
         if path not in self._folders:
             return 0
         start, end = self._range(path)
@@ -155,7 +157,7 @@ def _depth(path: str) -> int:
 
 
 def _steps(config: Mapping[str, Any], layers: int) -> list[str]:
-    """The instruction of each layer, by the history's entries that are not empty; "" where they do not match."""
+    """The instruction of each layer, from the history's entries that are not empty; "" if their number differs."""
     history = config.get("history")
     made = [step for step in history if isinstance(step, Mapping)] if isinstance(history, list) else []
     steps = [
@@ -167,7 +169,7 @@ def _steps(config: Mapping[str, Any], layers: int) -> list[str]:
 
 
 def _instruction(text: str) -> str:
-    """Without what the builder put around the author's words."""
+    """The author's instruction without the builder's additions."""
     text = " ".join(text.split()).removesuffix(" # buildkit")
     text = re.sub(r"^(RUN )?\|\d+ (?:\w+=\S* )*(?=/bin/)", "RUN ", text)  # build arguments
     if match := re.match(r"(?:RUN )?/bin/sh -c (?:#\(nop\) +)?(.*)", text):

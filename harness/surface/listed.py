@@ -1,4 +1,4 @@
-"""Which files list packages of languages, by their paths alone, and what reads them."""
+"""Which files list packages of languages, by their paths alone, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENDINGS = (".egg-info", ".deps.json", ".gemspec")
 
 
 def listed(path: str) -> Reader | None:
-    """What reads the packages that the file lists; None for a file that lists none."""
+    """The function that reads the file's packages; None for a file that lists none."""
     folder, _, name = path.rpartition("/")
     reader = _READERS.get(name)
     if reader is None:
@@ -35,7 +35,7 @@ def listed(path: str) -> Reader | None:
 
 
 def latent(data: bytes) -> tuple[str, Reader] | None:
-    """What a file would list under another name, and that name: stores of packages name files by their content.
+    """The packages that a file would list under another name, and that name: stores name files by their content.
 
     pnpm's store is linked into node_modules, as uv's cache is into an environment.
     """

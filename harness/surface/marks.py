@@ -1,9 +1,9 @@
-"""What programs say of themselves beside the packages they list: by notes, names and version strings.
+"""What programs contain about themselves beside their lists of packages: notes, names and version strings.
 
 Formats: ELF notes (System V ABI, gabi 4.1) of type NT_GNU_BUILD_ID and FDO_PACKAGING_METADATA
 (https://uapi-group.org/specifications/specs/package_metadata_for_executable_files/); DT_SONAME of the dynamic section;
-the `release` file of a Java runtime. The strings are those that each project compiles into its program, as the binary
-classifiers of syft collect them (https://github.com/anchore/syft, syft/pkg/cataloger/binary).
+the `release` file of a Java runtime. Each project compiles these strings into its program; the binary classifiers of
+syft collect them (https://github.com/anchore/syft, syft/pkg/cataloger/binary).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.surface.finding import Ecosystem, Mark, Package
 _BUILD_ID = 3  # NT_GNU_BUILD_ID
 _PACKAGING = 0xCAFE1A7E  # FDO_PACKAGING_METADATA
 _SONAME = 14  # DT_SONAME
-_MAX_SOUGHT = 128 << 20  # B of a program that is looked through for a version
+_MAX_SOUGHT = 128 << 20  # B of a program that are searched for a version
 _ECOSYSTEMS = {"deb": Ecosystem.DEB, "rpm": Ecosystem.RPM, "apk": Ecosystem.APK, "alpm": Ecosystem.PACMAN}
 
 
@@ -64,7 +64,7 @@ _IMPLEMENTOR = re.compile(rb"^IMPLEMENTOR=\"?([^\"\n]+)", re.MULTILINE)
 
 
 def of_program(path: str, data: bytes, found: elf.Sections) -> Mark:
-    """What an ELF file says of itself; an empty mark if it says nothing, which still marks a program or library."""
+    """The mark of an ELF file; it is empty if the file has none, but still shows that it is a program or library."""
     order = "<" if data[5] == 1 else ">"
     build_id, note = "", None
     for section in (b".note.gnu.build-id", b".note.package"):
@@ -97,7 +97,7 @@ def of_release(path: str, data: bytes) -> Mark | None:
 
 def _by_string(path: str, data: bytes) -> Package | None:
     name = path.rpartition("/")[2]
-    # a program's own name comes first: node carries OpenSSL's version, too
+    # a program's own name comes first, because node carries OpenSSL's version too
     for product in sorted(_PRODUCTS, key=lambda one: one.product != name):
         if product.names.fullmatch(name) and len(data) <= _MAX_SOUGHT and (match := product.version.search(data)):
             version = match[1].decode("ascii", "replace")

@@ -1,7 +1,7 @@
 """Where files come from: lists of files with their packages, by content and by path.
 
-A list is what one source holds: the files of a base image with the packages that its database gives them, or the files
-of one distribution package. Lists are made once and kept in an SQLite file; an image's files are looked up in it.
+A list holds the files of one source: the files of a base image with the packages that its database gives them, or the
+files of one distribution package. Lists are made once and kept in an SQLite file; an image's files are looked up in it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from harness.image.tar import Entry, Source
 from harness.surface.examine import DPKG, LARGE, Examiner
 from harness.surface.finding import Ecosystem, Finding, Package
 
-_FORMAT = 1  # of the file; raise it and the lists are made anew
+_FORMAT = 1  # version of the file; if it is raised, the lists are made anew
 _MERGED = re.compile(r"^usr/(?=(?:bin|sbin|lib|lib32|lib64|libx32)/)")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS list (id INTEGER PRIMARY KEY, name TEXT UNIQUE, label TEXT, system TEXT);
@@ -35,9 +35,9 @@ CREATE INDEX IF NOT EXISTS by_path ON file (path);
 class Origin(NamedTuple):
     """A file of a list."""
 
-    package: Package | None  # None: the source holds the file and gives it to no package
+    package: Package | None  # None: the source holds the file without a package
     path: str  # canonical
-    label: str  # which source: "base sdk-python", "libc6_2.41-12_amd64.deb"
+    label: str  # the source: "base sdk-python", "libc6_2.41-12_amd64.deb"
     system: Mapping[str, str]  # os-release of the source; empty for a package
 
 
@@ -50,23 +50,23 @@ class ListedFile(NamedTuple):
 
 
 class Origins(Protocol):
-    """What is known of where an image's files may come from."""
+    """The known origins of an image's files."""
 
     def md5(self, wanted: Mapping[int, frozenset[str]]) -> Mapping[tuple[int, str], bytes]:
-        """The MD5 of files of the image, by layer and path in the layer's archive, for such sets of paths."""
+        """The MD5 of files of the image, by layer and path in the layer's archive, for the given sets of paths."""
 
     def by_content(self, md5: bytes) -> Sequence[Origin]:
-        """The files of that content, those of the image's own build first."""
+        """The files of that content, files of the image's own build first."""
 
     def by_path(self, path: str) -> Sequence[Origin]:
-        """The files of that path in any form, those of the image's own build first."""
+        """The files of that path in any form, files of the image's own build first."""
 
     def in_app(self, md5: bytes) -> str:
         """The path of a file of that content in the app's folder; "" for none."""
 
 
 def canonical(path: str) -> str:
-    """The one path of a file that lies in two since /bin, /sbin and /lib became links into /usr."""
+    """The canonical path of a file that has two paths, because /bin, /sbin and /lib are links into /usr."""
     return _MERGED.sub("", path, count=1)
 
 
@@ -94,7 +94,7 @@ class FileLists:
             return frozenset(name for (name,) in self._database.execute("SELECT name FROM list"))
 
     def add(self, name: str, label: str, system: Mapping[str, str], files: Iterable[ListedFile]) -> None:
-        """Keep a list; one that is there stays as it is."""
+        """Keep a list; an existing list stays as it is."""
         with self._lock, self._database:
             self._database.execute("BEGIN IMMEDIATE")
             known = self._database.execute(
@@ -145,7 +145,7 @@ def _package(said: str) -> Package:
 
 
 class Hashing:
-    """Looks into files as an `Examiner` does, and takes the MD5 of each: for the list of a base."""
+    """Examines files as an `Examiner` does, and computes the MD5 of each: for the list of a base."""
 
     def __init__(self) -> None:
         self._examiner = Examiner()
@@ -159,7 +159,7 @@ class Hashing:
 
 
 class Documents:
-    """Looks into the package manager's own files and nothing else: for the list of a base that has checksums of all."""
+    """Examines only the package manager's own files: for the list of a base that has checksums of all files."""
 
     def __init__(self) -> None:
         self._examiner = Examiner()
@@ -171,7 +171,7 @@ class Documents:
 
 
 class Wanted:
-    """Takes the MD5 of some files of a layer, by their paths in its archive, and looks at nothing else."""
+    """Computes the MD5 of some files of a layer, by their paths in its archive, and examines no other file."""
 
     def __init__(self, paths: frozenset[str]) -> None:
         self._paths = paths

@@ -1,10 +1,10 @@
-"""A folder of vulnerability records in OSV's form, held against a stored bill of materials: no scanner, no network.
+"""Compares a folder of vulnerability records in OSV's form with a stored bill of materials: no scanner, no network.
 
 Format: Open Source Vulnerability schema 1.6 (https://ossf.github.io/osv-schema): a record is one JSON file, or many lie
 in one zip, as https://osv-vulnerabilities.storage.googleapis.com offers them for each ecosystem. A record concerns a
-package if its name and ecosystem are, and its version is listed or lies in a range. Versions are ordered by dpkg's
-rules for Debian and Ubuntu, by PEP 440 for PyPI, and by Semantic Versioning for npm, Go and crates.io; for all else
-only listed versions count.
+package if name and ecosystem agree and the version is listed or lies in a range. Versions are ordered by dpkg's rules
+for Debian and Ubuntu, by PEP 440 for PyPI, and by Semantic Versioning for npm, Go and crates.io; for all other
+ecosystems only listed versions count.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ _SEMANTIC = frozenset(("npm", "Go", "crates.io"))
 _SEVERITY_NAMES = {"moderate": "medium", "important": "high"}
 _SEMVER = re.compile(r"v?(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:-([0-9A-Za-z.-]+))?(?:\+.*)?")
 
-Order = Callable[[str, str], int]  # below, at or above zero
+Order = Callable[[str, str], int]  # the result is below, at or above zero
 
 
 class BillEntry(NamedTuple):
-    """A component of a bill of materials, as records name it."""
+    """A component of a bill of materials, by the names of the records."""
 
     ecosystem: str  # "Debian:13"
-    name: str  # of a distribution's package: of its source
+    name: str  # version of a distribution's package: the version of its source
     version: str
     shown: str  # the component's own name
 
 
 def scan(cyclonedx: Path, records: Path) -> Scan:
-    """What the records say of a stored bill of materials. Raises UsageError for records that cannot be read."""
+    """The findings of the records for a stored bill of materials. Raises UsageError for records that cannot be read."""
     parts = list(components(orjson.loads(cyclonedx.read_bytes())))
     found = []
     newest = ""
@@ -64,7 +64,7 @@ def scan(cyclonedx: Path, records: Path) -> Scan:
 
 
 def read(records: Path) -> Iterator[Mapping[str, Any]]:
-    """Every record of a file, a zip, or a folder of either; withdrawn ones are left out."""
+    """Every record of a file, a zip, or a folder of either; withdrawn records are left out."""
     if not records.exists():
         raise UsageError("file not found", where=str(records), fix="Give a JSON file, a zip or a folder of records.")
     paths = sorted(records.rglob("*")) if records.is_dir() else [records]
@@ -78,10 +78,10 @@ def read(records: Path) -> Iterator[Mapping[str, Any]]:
                         count += 1
                         yield record
         except (ValueError, zipfile.BadZipFile, OSError) as error:
-            raise UsageError(f"no record of OSV's: {error}", where=str(path), fix="Fetch it again.") from error
+            raise UsageError(f"not a record of OSV: {error}", where=str(path), fix="Fetch it again.") from error
     if not count:
         raise UsageError(
-            "no record of OSV's", where=str(records), fix="Give a JSON file, a zip or a folder of records."
+            "not a record of OSV", where=str(records), fix="Give a JSON file, a zip or a folder of records."
         )
 
 
@@ -94,7 +94,7 @@ def _documents(path: Path) -> Iterator[bytes]:
 
 
 def components(document: Mapping[str, Any]) -> Iterator[BillEntry]:
-    """The components of a CycloneDX document that records may be of."""
+    """The components of a CycloneDX document that records may name."""
     for component in document.get("components", ()):
         try:
             purl = PackageURL.from_string(str(component.get("purl", "")))
@@ -142,7 +142,7 @@ def _fixed_in(affected: Mapping[str, Any], part: BillEntry) -> str | None:
 
 
 def _in_range(events: Iterable[Mapping[str, str]], version: str, order: Order) -> str | None:
-    """OSV's evaluation of a range, whose events databases write in the order of their versions."""
+    """OSV's evaluation of a range; databases write its events in the order of their versions."""
     inside = False
     for event in events:
         if "introduced" in event:
@@ -170,7 +170,7 @@ def _pep440(one: str, other: str) -> int:
     try:
         left, right = Version(one), Version(other)
     except InvalidVersion:
-        return 1  # what has no order is in no range
+        return 1  # a version without an order is in no range
     return (left > right) - (left < right)
 
 
@@ -182,7 +182,9 @@ def _semantic(one: str, other: str) -> int:
 
 
 def _key(version: str) -> tuple[Any, ...] | None:
-    """Semantic Versioning 2.0, 11: numbers, and a pre-release before its release; its numbers before its words."""
+    """Semantic Versioning 2.0, 11: by numbers; a pre-release comes before its release, and in it numbers come before
+    words.
+    """
     match = _SEMVER.fullmatch(version)
     if match is None:
         return None
@@ -192,7 +194,7 @@ def _key(version: str) -> tuple[Any, ...] | None:
 
 
 def _severity(record: Mapping[str, Any], affected: Mapping[str, Any]) -> str:
-    """By the word that the database gives; "unknown" if it gives a vector only."""
+    """The word that the database gives; "unknown" if it gives only a vector."""
     for place in (
         affected.get("ecosystem_specific"),
         affected.get("database_specific"),

@@ -1,8 +1,8 @@
-"""Which packages the tree holds, and which file belongs to which of them.
+"""The packages of the tree, and which file belongs to which package.
 
-By the distribution's own lists (dpkg's info/*.list or *.md5sums, those beside a distroless image's status.d, the
+By the distribution's own lists (dpkg's info/*.list or *.md5sums, the lists beside a distroless image's status.d, the
 databases of apk, rpm, pacman and chisel), by conda's records, by a Python package's RECORD, by a Node.js package's
-folder; a jar or a program that lists what it is made of belongs to the first package in it.
+folder; a jar or a program that lists its parts belongs to the first package in it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _ARCHITECTURE = re.compile(r":[a-z0-9-]+$")
 
 
 class ComponentEvidence(StrEnum):
-    """By what a component is known to be in an image."""
+    """The evidence that a component is in an image."""
 
     DECLARED = "declared"  # a database or document in the image lists it
     NOTE = "ELF note"  # a program declares its package
     RELEASE = "release file"  # a runtime declares itself
-    CONTENT = "content"  # a file is the same as one of the package
-    PATH = "path"  # a file has the path of one of the package
+    CONTENT = "content"  # a file has the content of a file of the package
+    PATH = "path"  # a file has the path of a file of the package
     STRING = "version string"  # a program carries a version
-    SONAME = "SONAME"  # a library carries a name, and nothing tells its version
+    SONAME = "SONAME"  # a library carries a name, and its version is unknown
 
 
 _SAID_INSIDE = frozenset((ComponentEvidence.DECLARED, ComponentEvidence.NOTE, ComponentEvidence.RELEASE))
@@ -41,17 +41,17 @@ class Installed:
     """A package of the tree."""
 
     package: Package
-    path: str  # the file that tells of it
-    layer: int  # which layer brought that file
-    owner: str = ""  # the distribution package that brought it: then it is none of its own
+    path: str  # the file that lists it
+    layer: int  # the layer of that file
+    owner: str = ""  # the distribution package that contains it; then it does not count as a package of its own
     size: int = 0  # B of its files that are in the tree
     files: int = 0
     evidence: ComponentEvidence = ComponentEvidence.DECLARED
-    origin: str = ""  # of a traced one: where its file comes from, or what in it says so
+    origin: str = ""  # of a traced component: the origin of its file, or the evidence in the file
 
     @property
     def is_distribution(self) -> bool:
-        """Of a distribution, whether the image declares it or it was traced."""
+        """Whether it is a package of a distribution, declared by the image or traced."""
         return self.package.ecosystem in DISTRIBUTION
 
     @property
@@ -60,17 +60,17 @@ class Installed:
 
     @property
     def is_hidden(self) -> bool:
-        """Nothing in the image says what it is: a scanner that reads the image has nothing to read."""
+        """Nothing in the image declares it, so a scanner of the image does not find it."""
         return self.evidence not in _SAID_INSIDE
 
     @property
     def is_library(self) -> bool:
-        """A language package that was added beside the distribution's; the app itself is none."""
+        """A language package beside the distribution's packages, without the app itself."""
         return not (self.is_distribution or self.package.application or self.owner or self.is_traced)
 
     @property
     def is_component(self) -> bool:
-        """Something that others made and that may need their fix."""
+        """A component that others made and that may need their fix."""
         return self.is_distribution or self.is_library or self.is_traced
 
 
@@ -81,9 +81,9 @@ class Owners:
         self.installed: list[Installed] = []
         self._tree = tree
         self._by_node: dict[TreeNode, int] = {}
-        self._by_path: dict[str, int] = {}  # of the distribution's lists, as they are written
-        self._folders: dict[str, int] = {}  # of Node.js packages
-        self._recent = "/", -1  # a folder (at first one that no path has), and whose it is
+        self._by_path: dict[str, int] = {}  # paths of the distribution's lists, as they are written
+        self._folders: dict[str, int] = {}  # folders of Node.js packages
+        self._recent = "/", -1  # a folder (at first a folder that no path has), and its package
         self._dpkg(texts)
         self._databases(texts, found)
         self._libraries(texts, found)
@@ -106,7 +106,7 @@ class Owners:
         return self._folders.get("", -1)
 
     def of_path(self, path: str) -> int:
-        """The same for a path that may not be in the tree any more: by the distribution's lists alone."""
+        """The same for a path that may no longer be in the tree, by the distribution's lists alone."""
         return self._by_path.get(path, -1)
 
     def trace(self, package: Package, path: str, layer: int, evidence: ComponentEvidence, origin: str) -> int:
@@ -115,7 +115,7 @@ class Owners:
         return len(self.installed) - 1
 
     def give(self, inode: TreeNode, index: int) -> None:
-        """A file that belongs to nothing yet belongs to that component."""
+        """Assign a file that has no package yet to that component."""
         self._by_node.setdefault(inode, index)
 
     def _add(self, package: Package, path: str, owner: str = "") -> int:

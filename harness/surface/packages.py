@@ -1,8 +1,8 @@
-"""The documents by which packages of languages say what they are.
+"""The documents that describe packages of languages.
 
 Formats: Python's core metadata (packaging.python.org, Core metadata specifications); npm's package.json; .NET's
 NAME.deps.json (dotnet/sdk, documentation/specs/runtime-configuration-file.md); RubyGems' specifications, as Ruby
-writes them; Composer's vendor/composer/installed.json. What is broken gives no packages.
+writes them; Composer's vendor/composer/installed.json. Broken documents yield no packages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def python(text: bytes) -> Iterator[Package]:
 
 
 def node(text: bytes) -> Iterator[Package]:
-    """The package of a package.json; many have none, they only say how a folder is to be loaded."""
+    """The package of a package.json; many have no name, because they only say how to load a folder."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -41,7 +41,7 @@ def node(text: bytes) -> Iterator[Package]:
 
 
 def vendored(text: bytes) -> Iterator[Package]:
-    """The packages that a Python package carries in its folder `_vendor`, as the vendor.txt in it says."""
+    """The packages that a Python package carries in its folder `_vendor`, as its vendor.txt lists them."""
     for line in text.decode("utf-8", "replace").splitlines():
         if match := re.match(r"\s*([A-Za-z0-9][\w.-]*)==([\w.+!-]+)", line):
             name = re.sub(r"[-_.]+", "-", match[1]).lower()
@@ -67,7 +67,7 @@ def gem(text: bytes) -> Iterator[Package]:
 
 
 def composer(text: bytes) -> Iterator[Package]:
-    """The packages that Composer installed: a list, since Composer 2 within an object."""
+    """The packages that Composer installed: a list, which is within an object since Composer 2."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
@@ -81,7 +81,7 @@ def composer(text: bytes) -> Iterator[Package]:
 
 
 def _object(text: bytes) -> dict[str, Any]:
-    """The document, or an empty one for what is no JSON object."""
+    """The document; an empty document if it is not a JSON object."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

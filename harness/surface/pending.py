@@ -1,6 +1,6 @@
 """Pending security updates: packages of an image that the distribution's security index has a newer version of. Pure.
 
-Versions are ordered as Debian Policy 5.6.12 says (deb-version(7)).
+Versions are ordered by Debian Policy 5.6.12 (deb-version(7)).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _PARTS = re.compile(r"(\D*)(\d*)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """What a distribution's security suite offers. `versions` are the newest, by package and architecture."""
+    """The offer of a distribution's security suite. `versions` are the newest, by package and architecture."""
 
-    distribution: str  # debian: as os-release calls it
+    distribution: str  # debian: the name in os-release
     suite: str  # trixie-security
-    dated: str  # as its Release file says
+    dated: str  # from its Release file
     versions: Mapping[tuple[str, str], str]
 
 
@@ -75,7 +75,7 @@ def _split(version: str) -> tuple[str, str, str]:
 
 
 def _compare(one: str, other: str) -> int:
-    """Text and numbers in turn; letters sort before all else in text, a tilde before its end."""
+    """Text and numbers in turn; letters sort before all other characters, a tilde before the end of the text."""
     lefts, rights = _PARTS.findall(one), _PARTS.findall(other)
     length = max(len(lefts), len(rights))
     nothing = [("", "")]

@@ -12,7 +12,7 @@ from harness.image.tar import Entry, Source
 from harness.store.format import encode
 
 FILE = "reproducible.json"
-_TOLD = 50  # files of a layer that are told by name
+_TOLD = 50  # files of a layer that are listed by name
 _SUMMED = 3  # … and in a summary
 
 
@@ -24,11 +24,11 @@ class UnlikeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnlikeLayer:
-    """A layer whose digest differs. No file is told where only the order of entries does."""
+    """A layer whose digest differs. No file is listed if only the order of entries differs."""
 
     number: int  # from 0
     count: int  # files that differ
-    files: tuple[UnlikeFile, ...]  # those whose content differs first
+    files: tuple[UnlikeFile, ...]  # files with other content come first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +46,12 @@ class Unlike:
 
 
 def unlike(first: Iterable[bytes], second: Iterable[bytes]) -> Unlike:
-    """How the images of two saved streams differ. Raises LayerError for one that cannot be read.
+    """How the images of two saved streams differ. Raises LayerError if a stream cannot be read.
 
-    An image of more layers than the other differs in each of them by all its files.
+    If an image has more layers than the other, all files of these layers differ.
     """
-    with ThreadPoolExecutor(2) as pool:  # hashing, and waiting for the engine, leave the interpreter to the other
+    # hashing, and waiting for the engine, leave the interpreter to the other thread
+    with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda stream: read_image(stream, digests=True, examine=_digest), (first, second))
     return Unlike(layers=tuple(_layers(one, other)))
 
@@ -82,7 +83,7 @@ def _files(one: Layer | None, other: Layer | None) -> Iterator[UnlikeFile]:
 
 
 def _how(mine: Entry, theirs: Entry, one: Layer | None, other: Layer | None) -> str:
-    """What differs first, of what matters most."""
+    """The most important difference."""
     path = mine.path
     contents = [layer.findings.get(path) if layer else None for layer in (one, other)]
     if mine.kind is not theirs.kind:

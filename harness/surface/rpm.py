@@ -3,7 +3,7 @@
 Formats: a package is an rpm header (https://rpm-software-management.github.io/rpm/manual/format_header.html) in the
 table Packages of an SQLite file (RHEL 9, Fedora), in the blobs of an NDB file (SUSE; lib/backend/ndb/rpmpkg.c) or in
 the values of a Berkeley DB hash file (RHEL 8 and before; dbinc/db_page.h of Berkeley DB). No library reads these
-without librpm and a database on disk. Nothing is trusted: what is broken raises Unreadable.
+without librpm and a database on disk. Nothing is trusted: broken data raises Unreadable.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PATHS = frozenset(
     for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm", "usr/share/rpm")
     for name in ("rpmdb.sqlite", "Packages.db", "Packages")
 )
-MANIFEST = "var/lib/rpmmanifest/container-manifest-2"  # of Azure Linux's distroless images, which have no database
+MANIFEST = "var/lib/rpmmanifest/container-manifest-2"  # in Azure Linux's distroless images, which have no database
 
 _SQLITE = b"SQLite format 3\0"
 _NDB = b"RpmP"
@@ -50,11 +50,11 @@ def installed(data: bytes) -> tuple[Listing, ...]:
     elif len(data) >= 512 and _BDB_HASH in (struct.unpack_from(order + "I", data, 12)[0] for order in "<>"):
         headers = _of_bdb(data)
     else:
-        raise Unreadable("not a database of rpm's")
+        raise Unreadable("not an rpm database")
     try:
         return tuple(listing for header in headers if (listing := _listing(_tags(header))))
     except (struct.error, IndexError, sqlite3.Error) as error:
-        raise Unreadable(f"a broken database of rpm's: {error}") from None
+        raise Unreadable(f"a broken rpm database: {error}") from None
 
 
 def manifest(text: bytes) -> Iterator[Package]:
@@ -67,7 +67,7 @@ def manifest(text: bytes) -> Iterator[Package]:
 
 
 def _of_sqlite(data: bytes) -> Iterator[bytes]:
-    # bytes 18 and 19 say that a write-ahead log may lie beside the file, which a database in memory cannot have
+    # bytes 18 and 19 announce a write-ahead log beside the file, which a database in memory cannot have
     plain = data[:18] + b"\1\1" + data[20:]
     with closing(sqlite3.connect(":memory:")) as database:
         try:
@@ -75,7 +75,7 @@ def _of_sqlite(data: bytes) -> Iterator[bytes]:
             for (blob,) in database.execute("SELECT blob FROM Packages ORDER BY hnum"):
                 yield bytes(blob)
         except sqlite3.Error as error:
-            raise Unreadable(f"a broken database of rpm's: {error}") from None
+            raise Unreadable(f"a broken rpm database: {error}") from None
 
 
 def _of_ndb(data: bytes) -> Iterator[bytes]:
@@ -112,7 +112,7 @@ def _of_bdb(data: bytes) -> Iterator[bytes]:
             if data[where] == _BDB_OFF_PAGE:  # the first of a chain of pages, and the length of all
                 first, length = struct.unpack_from(order + "II", data, where + 4)
                 yield _chain(data, order, size, first, length)
-            elif data[where] == _BDB_HERE and start + key - where > 16:  # it ends where its key begins
+            elif data[where] == _BDB_HERE and start + key - where > 16:  # its end is the beginning of its key
                 yield data[where + 1 : start + key]
 
 
@@ -155,7 +155,7 @@ def _tags(header: bytes) -> dict[int, Sequence[str] | Sequence[int]]:
 
 
 def _listing(tags: dict[int, Sequence[str] | Sequence[int]]) -> Listing | None:
-    """None for what is no installed package: the keys that rpm trusts are in the database, too."""
+    """None for an entry that is not an installed package: the keys that rpm trusts are in the database too."""
 
     def one(tag: int) -> str:
         values = tags.get(tag, ())

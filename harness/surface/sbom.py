@@ -1,7 +1,7 @@
 """The packages of an image as software bills of materials: CycloneDX 1.6 and SPDX 2.3, both JSON.
 
 CycloneDX is written by cyclonedx-python-lib; SPDX by hand, by its specification (https://spdx.github.io/spdx-spec/v2.3).
-Both are reproducible: the same image gives the same bytes. Their number and date are the image's.
+Both are reproducible: the same image gives the same bytes. Their number and date come from the image.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 _NAMESPACE = uuid.UUID("1c3e1ad2-6a6b-5d5c-9c55-9d0f8c1ee7a1")  # ours: ids of documents are made from image ids
 
 
-# Whose packages they are if the image has no os-release.
+# The distribution of packages if the image has no os-release.
 _VENDORS = {Ecosystem.DEB: "debian", Ecosystem.APK: "alpine", Ecosystem.RPM: "redhat", Ecosystem.PACMAN: "arch"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a document is about."""
+    """The subject of a document."""
 
     name: str  # go-scratch
     image: str  # its id, sha256:…
-    created: str  # RFC 3339, as the image's configuration says; "" where it does not
+    created: str  # RFC 3339, as the image's configuration says; "" if it does not
     version: str  # of Tare, that wrote it
 
     @property
@@ -63,7 +63,7 @@ def purl(package: Package, system: Mapping[str, str]) -> str:
             qualifiers["arch"] = package.architecture
         if package.ecosystem is Ecosystem.RPM and ":" in version:
             qualifiers["epoch"], _, version = version.partition(":")
-        if package.source or package.source_version:  # as syft writes it, and scanners read it
+        if package.source or package.source_version:  # the form that syft writes and scanners read
             source = package.source or package.name
             qualifiers["upstream"] = f"{source}@{package.source_version}" if package.source_version else source
         if system.get("VERSION_ID"):
@@ -106,7 +106,7 @@ def cyclonedx(inventory: Inventory, subject: Subject) -> bytes:
     bom.components.update(found)
     leaves = [Dependency(ref=component.bom_ref) for component in found]
     bom.dependencies = [Dependency(ref=image.bom_ref, dependencies=leaves), *leaves]
-    # All are registered now. The writer would look through all of them once more for each: a second for 2 000 packages.
+    # All are registered now. Otherwise the writer would look through all of them for each: a second for 2 000 packages.
     bom.register_dependency = lambda *_, **__: None  # type: ignore[method-assign]
     return JsonV1Dot6(bom).output_as_string().encode()
 
@@ -160,10 +160,9 @@ def spdx(inventory: Inventory, subject: Subject) -> bytes:
 
 
 def _merged(inventory: Inventory) -> Iterator[tuple[str, Package, list[str], list[str]]]:
-    """Each package URL once, with all the places it was found in and, of traced ones, by what it is known.
+    """Each package URL once, with all the places that it was found in and, if it was traced, the evidence.
 
-    Of a library without a version there is no more to say than its name, which no scanner can judge; it is listed all
-    the same.
+    A library without a version has only a name, which no scanner can judge; it is listed all the same.
     """
     places: dict[str, tuple[Package, set[str], set[str]]] = {}
     for item in inventory.packages:
@@ -182,7 +181,7 @@ def _printable(text: str) -> str:
 
 
 def _evidence(said: Sequence[str]) -> ComponentEvidence | None:
-    """How a traced component is known, in CycloneDX's own terms."""
+    """The evidence of a traced component, in CycloneDX's own terms."""
     from cyclonedx.model.component_evidence import ComponentEvidence, Identity, IdentityField, Method
 
     if not said:
@@ -196,7 +195,7 @@ def _evidence(said: Sequence[str]) -> ComponentEvidence | None:
 
 
 def _technique(said: str) -> tuple[AnalysisTechnique, Decimal]:
-    """Which technique a piece of evidence is, and how sure: the same bytes are surer than a name."""
+    """The technique of a piece of evidence, and its confidence: equal bytes are surer than a name."""
     from cyclonedx.model.component_evidence import AnalysisTechnique
 
     techniques = {

@@ -1,8 +1,8 @@
-"""Vulnerability scanners where they are installed: grype, trivy, docker scout, asked about a stored bill of materials.
+"""Vulnerability scanners, if they are installed: grype, trivy, docker scout. They judge a stored bill of materials.
 
-None is needed. Each is given the SBOM that the surface probe kept, so a run can be scanned again any day, and each says
-by which version and which day's database it judges: a count is of an image at a date. Formats: grype's and trivy's own
-JSON; docker scout's SARIF 2.1.
+No scanner is needed. Each gets the SBOM that the surface probe kept, so a run can be scanned again on any day. Each
+reports its version and the date of its database, because a count holds for an image at a date. Formats: grype's and
+trivy's own JSON; docker scout's SARIF 2.1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SEVERITIES = ("critical", "high", "medium", "low", "negligible", "unknown")
 
 
 class ScannerError(TareError):
-    """A scanner failed, or said what it does not document."""
+    """A scanner failed, or its output has another format than documented."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +31,7 @@ class Vulnerability:
     id: str  # CVE-2025-1234
     package: str
     installed: str
-    fixed: str  # the version that fixes it, "" where none does
+    fixed: str  # the version that fixes it; "" if there is none
     severity: str  # of SEVERITIES
 
 
@@ -41,7 +41,7 @@ class Scan:
 
     scanner: str
     version: str
-    database: str  # when its database was made, as it says; "" where it does not
+    database: str  # when its database was made, as it reports; "" if it does not
     found: tuple[Vulnerability, ...]
 
     def counts(self) -> dict[str, int]:
@@ -49,7 +49,7 @@ class Scan:
 
 
 def grype(said: Mapping[str, Any]) -> Scan:
-    """`grype -o json`. The database lies elsewhere since version 0.88 (db.status.built, before it db.built)."""
+    """`grype -o json`. Since version 0.88 the date of the database is in db.status.built, before in db.built."""
     descriptor = said["descriptor"]
     database = descriptor.get("db") or {}
     status = database.get("status") or database
@@ -71,7 +71,7 @@ def grype(said: Mapping[str, Any]) -> Scan:
 
 
 def trivy(said: Mapping[str, Any], about: Mapping[str, Any]) -> Scan:
-    """`trivy … --format json`, and `trivy version --format json`, which alone tells the database's date."""
+    """`trivy … --format json`, and `trivy version --format json`, which is the only source of the database's date."""
     return Scan(
         scanner="trivy",
         version=str(about["Version"]),
@@ -91,8 +91,9 @@ def trivy(said: Mapping[str, Any], about: Mapping[str, Any]) -> Scan:
 
 
 def scout(said: Mapping[str, Any]) -> Scan:
-    """`docker scout cves --format sarif`: each result refers to a rule, whose properties tell the rest. Its database is
-    a service, that of the moment it is asked."""
+    """`docker scout cves --format sarif`: each result refers to a rule, whose properties contain the rest. Its database
+    is a service, so its date is the time of the request.
+    """
     (run,) = said["runs"]
     driver = run["tool"]["driver"]
     rules = {rule["id"]: rule.get("properties") or {} for rule in driver.get("rules") or ()}
@@ -118,7 +119,7 @@ Run = Callable[[Sequence[str]], bytes]  # a command's standard output
 
 
 def installed(which: Callable[[str], str | None] = shutil.which) -> tuple[str, ...]:
-    """Names of the scanners this machine has. Docker scout is a plug-in: asking for its version is the only way."""
+    """Names of the scanners that this machine has. Docker scout is a plug-in, so its version has to be asked for."""
     names = [name for name in ("grype", "trivy") if which(name)]
     if which("docker"):
         done = subprocess.run(["docker", "scout", "version"], capture_output=True, check=False, timeout=_TIMEOUT)
@@ -158,7 +159,7 @@ def _severity(said: object) -> str:
 
 
 def sorted_(found: Iterable[Vulnerability]) -> tuple[Vulnerability, ...]:
-    """The gravest first; what is told of several places once."""
+    """The gravest first; a finding with several places once."""
     return tuple(sorted(set(found), key=_order))
 
 

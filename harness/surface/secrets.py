@@ -1,8 +1,9 @@
 """Private keys and credentials that were left in files or settings of an image.
 
-The forms of tokens are those their issuers publish, as collected in the rules of gitleaks (config/gitleaks.toml,
-https://github.com/gitleaks/gitleaks). Only what kind lies where is kept, never what it says. A private key is looked
-for in every text file; tokens only where people leave things, for what a package brings is public already.
+The forms of tokens are published by their issuers and collected in the rules of gitleaks (config/gitleaks.toml,
+https://github.com/gitleaks/gitleaks). Only the kind and the place of a secret are kept, never its text. Private keys
+are looked for in every text file; tokens only in files that people write, because the files of a package are public
+already.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import islice
 from harness.surface.finding import Secret
 
 _KEY = b"PRIVATE KEY"
-# the body too: programs that read keys hold the mere words. In JSON a line's end is written \n.
+# with the body, because programs that read keys contain the bare words. In JSON a line's end is written \n.
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]{1,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:\\n|[\s:,A-Za-z0-9+/=-]){64}"
 )
@@ -25,14 +26,14 @@ _PRIVATE_KEY = re.compile(
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
-    needles: tuple[bytes, ...]  # one of them is in every match: searching a literal is many times as fast
+    needles: tuple[bytes, ...]  # one of them is in every match, and a search for a literal is many times as fast
     form: re.Pattern[bytes]
 
 
 _TOKENS = (
     _Token(
         "AWS access key", (b"AKIA", b"ASIA"), re.compile(rb"\b(?:AKIA|ASIA)[A-Z2-7]{16}\b(?<!EXAMPLE)")
-    ),  # AWS's documentation ends its keys so
+    ),  # the end of the keys in AWS's documentation
     _Token("GitHub token", (b"ghp_", b"gho_", b"ghs_"), re.compile(rb"\bgh[pos]_[0-9A-Za-z]{36}\b")),
     _Token("GitHub token", (b"github_pat_",), re.compile(rb"\bgithub_pat_\w{82}\b")),
     _Token("GitLab token", (b"glpat-",), re.compile(rb"\bglpat-[\w-]{20,}")),
@@ -43,7 +44,7 @@ _TOKENS = (
     _Token("Google API key", (b"AIza",), re.compile(rb"\bAIza[\w-]{35}\b")),
 )
 
-# By the end of the path: what the line looks like that holds a password.
+# By the end of the path: the form of the line that holds a password.
 _FILES = tuple(
     (ending, kind, re.compile(form, re.MULTILINE))
     for ending, kind, form in (
@@ -71,13 +72,13 @@ _FILES = tuple(
     )
 )
 _NAMES = frozenset(ending.rpartition("/")[2] for ending, _, _ in _FILES)
-_TEMPLATES = (".example", ".sample", ".template", ".dist", ".defaults")  # of files that people fill in
+_TEMPLATES = (".example", ".sample", ".template", ".dist", ".defaults")  # names of files that people fill in
 _SECRET_NAME = re.compile(r"(?:SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|CREDENTIALS?)(?:_|$)", re.IGNORECASE)
 
 
 def in_file(path: str, data: bytes) -> tuple[Secret, ...]:
     """The secrets of a text file, at most a hundred; `data` is its whole content."""
-    # almost every file of an image can have none, and an image has tens of thousands
+    # almost no file of an image can have one, and an image has tens of thousands of files
     folder, _, name = path.rpartition("/")
     known = name in _NAMES or (".env" in name and _settings_file(name) in _NAMES)
     if _KEY not in data and not known and not _where_people_leave_things(folder):
@@ -119,7 +120,7 @@ def in_environment(pairs: Iterable[str]) -> Iterator[str]:
 
 
 def in_history(steps: Iterable[Mapping[str, object]]) -> Iterator[str]:
-    """Names of build arguments whose values the image's history tells (`|1 NPM_TOKEN=… /bin/sh -c …`)."""
+    """Names of build arguments whose values the image's history shows (`|1 NPM_TOKEN=… /bin/sh -c …`)."""
     for step in steps:
         said = str(step.get("created_by", ""))
         if match := re.match(r"(?:RUN )?\|\d+ (.*?)(?:/bin/|$)", said, re.DOTALL):
@@ -130,7 +131,7 @@ def in_history(steps: Iterable[Mapping[str, object]]) -> Iterator[str]:
 def _where_people_leave_things(folder: str) -> bool:
     inside = f"/{folder}/"
     if inside.startswith(("/usr/", "/lib/", "/var/lib/")) and not inside.startswith(("/usr/src/", "/usr/local/")):
-        return False  # not of what packages brought
+        return False  # not in files of packages
     return "/node_modules/" not in inside and "/site-packages/" not in inside and "/dist-packages/" not in inside
 
 

@@ -1,7 +1,6 @@
-"""What a run has stored of a cell's image: its inventory and its layers, read back.
+"""Reads what a run has stored of a cell's image: its inventory and its layers.
 
-Where a run was resumed its images were built anew, so that a cell may have several documents of a name; the newest
-counts.
+A resumed run builds its images anew, so a cell may have several documents of a name; the newest counts.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ _MEASURE = "`tox -e bench -- -m surface` measures it."
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
     cell: str
-    surface: Mapping[str, Any]  # as harness/surface/inventory.py's Inventory, by its fields' names
-    steps: Mapping[str, Any]  # image, efficiency, and layers: LayerReport by its fields' names
+    surface: Mapping[str, Any]  # the fields of harness/surface/inventory.py's Inventory, by name
+    steps: Mapping[str, Any]  # image, efficiency, and layers: the fields of LayerReport, by name
 
 
 def stored_image(run: Run, cell: str) -> StoredImage:
-    """Raises UsageError for a cell the run has not, StoreError where its image was not looked into."""
+    """Raises UsageError if the run has no such cell, StoreError if its image was not examined."""
     cells = [known.id for known in run.manifest.cells]
     if cell not in cells:
         raise UsageError("this run has no cell of this name", where=cell, fix=suggest(cell, cells, "Cells:"))
@@ -47,6 +46,6 @@ def _newest(run: Run, cell: str, name: str) -> Mapping[str, Any]:
         document = None
     if not isinstance(document, dict) or document.get("schema") != 1:
         raise StoreError(
-            "this is not such a document, or a newer Tare wrote it", where=str(path), fix="Use a newer Tare."
+            "this is not a document of this kind, or a newer Tare wrote it", where=str(path), fix="Use a newer Tare."
         )
     return document

@@ -1,11 +1,11 @@
-"""Whose file is it: files that no list of the image gives to a package are traced to what they came from.
+"""Traces the files that no list of the image assigns to a package to their origin.
 
-By what is known of the build, in this order:
+By these facts about the build, in this order:
 - the same content as a file of the app's own folder: the app, which is no component;
-- the same content as a file of a package, in the bases that the build stands on or in the distribution's packages;
-- the same path, links of a merged /usr followed, as such a file: changed since, as `strip` changes a program;
+- the same content as a file of a package, in the bases of the build or in the distribution's packages;
+- the same path, links of a merged /usr followed, as such a file: changed since, for example by `strip`;
 - byte-code beside its source file: its source file's package;
-- what is written in the file: an ELF note, a version string, a Java runtime's `release`, a library's SONAME.
+- the content of the file: an ELF note, a version string, a Java runtime's `release`, a library's SONAME.
 
 A text of a few bytes may be the same in many packages: it counts only at its own path.
 """
@@ -25,22 +25,24 @@ from harness.surface.ownership import ComponentEvidence, Owners
 
 APP = "the app's folder"
 RECORDS = "records of package managers"
-_TELLING = 1024  # B: a text of that size and the same name is not the same by chance
-# Put together of the files of the package that this program is of.
+_TELLING = 1024  # B: two texts of that size and the same name are not the same by chance
+# Put together from the files of the package that this program belongs to.
 _CERTIFICATES, _CERTIFICATES_BY = "etc/ssl/certs/ca-certificates.crt", "usr/sbin/update-ca-certificates"
 _RECORDS = (
     *("var/lib/dpkg/", "var/lib/apt/", "var/cache/", "lib/apk/", "usr/lib/apk/", "var/lib/rpm/", "var/lib/pacman/"),
     *("usr/lib/sysimage/rpm/", "var/log/", "var/lib/chisel/", "var/lib/rpmmanifest/"),
 )
-_PLACES = ("var/", "lib/", "usr/")  # asked first: an image has tens of thousands of files
-# Where installing packages writes files that no list names; not looked up in an image that has a database.
+_PLACES = ("var/", "lib/", "usr/")  # checked first, because an image has tens of thousands of files
+# Folders in which the installation of packages writes files that no list names; not looked up in an image with a
+# database.
 _WRITTEN = ("etc/", "var/", "run/", "tmp/", "root/")
 
 
 @dataclass(slots=True)
 class Tracer:
-    """Traces the files of one image. `files` are its files by inode, with their first path; `base` of the lowest layers
-    are a base's."""
+    """Traces the files of one image. `files` are its files by inode, with their first path; the lowest `base` layers
+    belong to a base.
+    """
 
     owners: Owners
     files: Mapping[TreeNode, str]
@@ -48,7 +50,7 @@ class Tracer:
     origins: Origins | None
     base: int
     left: dict[TreeNode, str] = field(default_factory=dict)  # the files that no list of the image claims
-    explained: dict[TreeNode, str] = field(default_factory=dict)  # files of no component, and what they are
+    explained: dict[TreeNode, str] = field(default_factory=dict)  # files without a component, and what they are
     system: Mapping[str, str] = field(default_factory=dict)  # os-release of where the components came from
     _indices: dict[tuple[str, ...], int] = field(default_factory=dict)
 
@@ -64,7 +66,9 @@ class Tracer:
         self._byte_code()
 
     def _left(self, declared: bool) -> tuple[dict[TreeNode, str], dict[TreeNode, str]]:
-        """The files that no list gives to a package; those apart that lie in a base that has a database of packages."""
+        """The files that no list assigns to a package; separately the ones in a base that has a database of
+        packages.
+        """
         left: dict[TreeNode, str] = {}
         of_base: dict[TreeNode, str] = {}
         for inode, path in self.files.items():
@@ -102,13 +106,13 @@ class Tracer:
                 votes.append((inode, path, same, evidence))
             else:
                 rest[inode] = path
-        # of several packages with the same file it is the one that most other files are of
+        # if several packages have the same file, it belongs to the package of most other files
         count = Counter(_key(one.package) for _, _, same, _ in votes for one in same if one.package)
         for inode, path, same, evidence in votes:
             best = max(same, key=lambda one: (_rank(one, path), count[_key(one.package)] if one.package else 0))
             if best.package is None:
                 self.explained[inode] = f"{best.label}, of no package there"
-                rest[inode] = path  # it may still say what it is
+                rest[inode] = path  # its content may still show what it is
                 continue
             self._own(inode, path, best.package, evidence, f"{best.label}: {best.path}")
             if best.system and not self.system:
@@ -120,7 +124,7 @@ class Tracer:
         return finding is not None and bool(finding.program or finding.mark or finding.packages)
 
     def _by_marks(self, left: Mapping[TreeNode, str]) -> None:
-        """What files say of themselves; a runtime's folder belongs to the runtime."""
+        """Trace files by their content; a runtime's folder belongs to the runtime."""
         marked = [(inode, path, self.found[path][1].mark) for inode, path in left.items() if path in self.found]
         roots: dict[str, int] = {}
         for inode, path, mark in marked:
@@ -143,7 +147,7 @@ class Tracer:
                 self._own(inode, path, named, ComponentEvidence.SONAME, mark.build_id and f"build id {mark.build_id}")
 
     def _most_of(self, root: str) -> int:
-        """The traced component that most files of a folder belong to, -1 for none: it is what the runtime is of."""
+        """The traced component that most files of a folder belong to, -1 for none: the runtime belongs to it."""
         indices = (self.owners.of(inode, path) for inode, path in self.files.items() if path.startswith(root))
         traced = Counter(index for index in indices if index >= 0 and self.owners.installed[index].is_traced)
         return traced.most_common(1)[0][0] if traced else -1
@@ -177,7 +181,7 @@ class Tracer:
 
 
 def unlisted(owners: Owners, found: Mapping[str, tuple[TreeNode, Finding]]) -> Iterator[tuple[str, str]]:
-    """Programs that do not say what they are made of and that nothing else tells of, and their language."""
+    """Programs that neither list their parts nor appear in another list, and their language."""
     for path, (inode, finding) in found.items():
         if finding.packages:
             continue
@@ -190,7 +194,7 @@ def _key(package: Package | None) -> tuple[str, ...]:
 
 
 def _alike(origin: Origin, path: str, inode: TreeNode, program: bool) -> bool:
-    """Whether a file of the same content may be that file, and not one that is the same by chance."""
+    """Whether a file of the same content may be that file, and is not the same by chance."""
     if program or origin.path == canonical(path):
         return True
     size = inode.entry.size if inode.entry else 0
@@ -198,7 +202,7 @@ def _alike(origin: Origin, path: str, inode: TreeNode, program: bool) -> bool:
 
 
 def _root(path: str, mark: Mark) -> str:
-    """The folder of a runtime that is all its own, by the file that names the runtime; "" for none."""
+    """The folder that belongs to a runtime alone, by the file that names the runtime; "" for none."""
     folder = posixpath.dirname(path)
     if mark.evidence == ComponentEvidence.RELEASE:
         return f"{folder}/"

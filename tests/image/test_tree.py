@@ -401,8 +401,8 @@ def test_mistakes_of_an_archive_say_what_is_wrong() -> None:
         return str(caught.value)
 
     assert "neither manifest.json nor index.json" in fault([("x", b"{}")])
-    assert "missing in the archive, or no layer" in fault(without(members, layer_name))
-    assert "missing in the archive, or no JSON" in fault(without(members, "config.json"))
+    assert "missing in the archive, or not a layer" in fault(without(members, layer_name))
+    assert "missing in the archive, or not a JSON document" in fault(without(members, "config.json"))
     broken = [*without(members, layer_name), (layer_name, one[:512] + b"y" * 512)]
     assert f"{layer_name}: no tar header at byte 512" in fault(broken)
     several = json.dumps(manifest * 2).encode()
