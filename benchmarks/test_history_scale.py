@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from harness.model import Environment, Metric, Status, Try, Unit
-from harness.nights.history import History, Key, stamp_of
+from harness.nights.history import History, stamp_of
+from harness.nights.records import Key
 from harness.stats.changepoints import changes
 from harness.store.run import CellInfo, Manifest, Run, RunWriter, Series
 

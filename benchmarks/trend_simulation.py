@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from harness.model import Direction, Metric, Unit
 from harness.nights.budgets import default
-from harness.nights.history import NIGHTLY, PINNED, Confirmation, Key, Night, NightSeries
 from harness.nights.images import Good
 from harness.nights.nightly import Nightly, Pairing
+from harness.nights.records import NIGHTLY, PINNED, Confirmation, Key, Night, NightSeries
 from harness.nights.watch import Watch, watch
 from harness.stats import changepoints as trend
 from harness.stats.intervals import ratio

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from harness.model import Metric
     from harness.nights.budgets import Budget
+    from harness.nights.history import History
     from harness.nights.watch import Watch
 
 
@@ -46,6 +47,12 @@ def budgets_for(path: Path | None, cells: Collection[str], metrics: Collection[M
     return budgets
 
 
+def budgets_of_nights(path: Path | None, history: History, cells: Collection[str] = ()) -> tuple[Budget, ...]:
+    """The budgets for a history of nights. `cells` are those to be measured next. Raises TareError as `budgets_for`."""
+    known = {key.cell for key in history.keys()}  # noqa: SIM118
+    return budgets_for(path, known.union(cells), tuple(history.metrics().values()))
+
+
 def watched(results: Path, budgets: Path | None, *, now: float | None = None) -> Watch:
     """The state of the history. Folders that cannot be read count as stale data. Raises TareError."""
     from dataclasses import replace
@@ -59,7 +66,7 @@ def watched(results: Path, budgets: Path | None, *, now: float | None = None) ->
         found = watch(
             history.lines(),
             history.nights(),
-            budgets=budgets_for(budgets, {key.cell for key in history.keys()}, tuple(history.metrics().values())),  # noqa: SIM118
+            budgets=budgets_of_nights(budgets, history),
             accepted=read_accepted(results),
             confirmations=history.confirmations(),
             failures=history.failures(),

@@ -83,7 +83,8 @@ def _measured(options: argparse.Namespace, base: str) -> int:
 
 def _compared(options: argparse.Namespace) -> int:
     from harness.errors import UsageError
-    from harness.nights.history import Confirmation, History
+    from harness.nights.history import History
+    from harness.nights.records import Confirmation
     from harness.report.gate import gate, render
     from harness.store.run import read_run
 

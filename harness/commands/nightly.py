@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.commands import Group
-from harness.commands._history import add_budgets, watched
+from harness.commands._history import add_budgets, budgets_of_nights, watched
 from harness.commands._runs import add_results
 
 HELP = "measure one night for a scheduler, confirm suspected regressions, write trends.html and summary.txt"
@@ -30,8 +30,10 @@ def run(options: argparse.Namespace) -> int:
     """Exit code: 0 fine, 1 a regression is confirmed, 2 could not measure, 3 data is stale or missing."""
     from harness.catalogue.read import read
     from harness.nights.bench import EngineBench, read_config
-    from harness.nights.nightly import Nightly, summary
+    from harness.nights.history import History
+    from harness.nights.nightly import Nightly
     from harness.probes import all_probes
+    from harness.report.nights import summary, summary_markdown
     from harness.report.page.trends import write_page
     from harness.report.trends import render, render_markdown
     from harness.settings import Settings
@@ -41,10 +43,13 @@ def run(options: argparse.Namespace) -> int:
     display = Display()
     try:
         config = read_config(options.config)
+        catalogue = read(root)
+        with History.open(options.results) as history:  # before anything slow: a mistyped budget costs no night
+            budgets_of_nights(options.budgets, history, [cell.id for cell in catalogue.cells])
         bench = EngineBench(
             root=root,
             results=options.results,
-            catalogue=read(root),
+            catalogue=catalogue,
             probes=all_probes(),
             config=config,
             # what upstream changed since the last night has to show
@@ -58,9 +63,7 @@ def run(options: argparse.Namespace) -> int:
     write_page(night.found, options.results, options.html or options.results / "trends.html")
     text = summary(night, render(night.found, options.results))
     (options.results / "summary.txt").write_text(text, encoding="utf-8")
-    markdown = summary(night, "\n" + render_markdown(night.found, options.results)).replace(
-        "\n", "  \n", len(night.runs)
-    )
+    markdown = summary_markdown(night, render_markdown(night.found, options.results))
     (options.results / "summary.md").write_text(markdown, encoding="utf-8")
     print(text, end="")
     return night.exit_code

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.nights.history import track_of
+from harness.nights.records import track_of
 from harness.store.run import Run
 
 HELP = "one row for each sample"

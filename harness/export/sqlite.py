@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from harness.host.files import replacing
-from harness.nights.history import track_of
+from harness.nights.records import track_of
 from harness.store.run import Run
 
 HELP = "a database with runs, facts, metrics, samples and failures"

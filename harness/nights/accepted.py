@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from harness.errors import StoreError, UsageError
-from harness.nights.history import Key
+from harness.nights.records import Key
 from harness.store.format import Lines
 
 FILE = "accepted.jsonl"

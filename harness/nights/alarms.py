@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.model import Direction, Metric
 from harness.nights.budgets import Budget, Severity
-from harness.nights.history import Confirmation, NightSeries
+from harness.nights.records import Confirmation, NightSeries
 from harness.stats.intervals import Ratio, Verdict
 
 _RECENT = 3  # nights whose median is today's level

@@ -12,9 +12,9 @@ from harness.cell.prepare import Prepared
 from harness.errors import StoreError, UsageError
 from harness.lab.lab import Lab
 from harness.model import Cell
-from harness.nights.history import CONFIRM, FLOATING, GOOD, NEW, NIGHTLY, PINNED
 from harness.nights.images import SavedImages
 from harness.nights.nightly import Pairing
+from harness.nights.records import CONFIRM, FLOATING, GOOD, NEW, NIGHTLY, PINNED
 from harness.nights.schedule import parse_schedule
 from harness.nights.watch import Watch
 from harness.probes.base import Probe

@@ -6,14 +6,7 @@ metric depends on: bytes and counts keep their series when the kernel or the pro
 (`harness.model.Environment.fingerprint_of`). The run folders are the record; `results/.index/history.sqlite` only makes
 them quick to read, is brought up to date by `History.open`, and can be deleted at any time.
 
-    runs(id, name, started, fingerprint, track, git, …)         environments(fingerprint, facts)
-    series(id, cell, metric, fingerprint, track)                metrics(name, …)
-    nights(series, run, n, median, low, high, samples)         failures(run, cell, probe, status, reason, count)
-    confirmations(run, night, cell, metric, …)
-
-A row of `nights` is a night of a series, its samples as little-endian doubles; rows of a series lie together, so that
-one series is read in a millisecond and three years of all series in seconds. The size and time of a folder's samples
-show whether it has changed.
+The size and time of a folder's samples show whether it has changed. harness/nights/index.py has the tables.
 """
 
 from __future__ import annotations
@@ -21,124 +14,32 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from harness.errors import StoreError
 from harness.model import Direction, Metric, Unit
-from harness.stats.intervals import Ratio, Verdict, compared, interval
-from harness.store.format import Manifest
-from harness.store.run import Run, Series, list_runs, read_run
-
-NIGHTLY = "nightly"
-CONFIRM = "confirm"  # purpose of a run that compares suspects with their last good images
-GOOD, NEW = ".good", ".new"  # the ends of the names of such a run's cells
-PINNED, FLOATING = "pinned", "floating"
+from harness.nights.index import connect, delete, prepared
+from harness.nights.records import (
+    CONFIRM,
+    NIGHTLY,
+    Confirmation,
+    Failure,
+    Key,
+    Night,
+    NightSeries,
+    purpose_of,
+    track_of,
+)
+from harness.nights.taken import confirmations_of, failures_of, nights_of
+from harness.stats.intervals import Ratio, Verdict
+from harness.store.run import Run, list_runs, read_run
 
 _RUN_COLUMNS = "name, started, fingerprint, exact, track, git, stamp, purpose, schedule, cells, metrics, run"
-_VERSION = 3  # version of the index: an index of another version is rebuilt
-_SCHEMA = """
-CREATE TABLE runs (id INTEGER PRIMARY KEY, name TEXT UNIQUE, started REAL, fingerprint TEXT, exact TEXT, track TEXT,
-                   git TEXT, stamp TEXT, purpose TEXT, schedule TEXT, cells TEXT, metrics TEXT, run TEXT);
-CREATE TABLE environments (fingerprint TEXT PRIMARY KEY, facts TEXT);
-CREATE TABLE metrics (name TEXT PRIMARY KEY, unit TEXT, direction TEXT, deterministic INTEGER, headline INTEGER,
-                      help TEXT);
-CREATE TABLE series (id INTEGER PRIMARY KEY, cell TEXT, metric TEXT, fingerprint TEXT, track TEXT,
-                     UNIQUE (cell, metric, fingerprint, track));
-CREATE TABLE nights (series INTEGER, run INTEGER, n INTEGER, median REAL, low REAL, high REAL, samples BLOB,
-                     PRIMARY KEY (series, run)) WITHOUT ROWID;
-CREATE TABLE failures (run INTEGER, cell TEXT, probe TEXT, status TEXT, reason TEXT, count INTEGER);
-CREATE TABLE confirmations (run INTEGER, night TEXT, cell TEXT, metric TEXT, estimate REAL, low REAL, high REAL,
-                            p REAL, n INTEGER, verdict TEXT, more INTEGER, base TEXT);
-CREATE INDEX nights_of_run ON nights (run);
-"""
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """The name of a series."""
-
-    cell: str
-    metric: str
-    fingerprint: str
-    track: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Night:
-    """One run of the history."""
-
-    run: str
-    started: float  # Unix time, s
-    fingerprint: str
-    track: str
-    git: str
-    exact_print: str = ""  # fingerprint of the facts that exact metrics depend on; "": the same as `fingerprint`
-    purpose: str = ""
-    schedule: str = ""  # in the form of harness/nights/schedule.py; "" is not known
-    cells: frozenset[str] = frozenset()  # metrics that should have been measured; none: not known
-    metrics: frozenset[str] = frozenset()
-
-    @property
-    def exact(self) -> str:
-        return self.exact_print or self.fingerprint
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NightSeries:
-    """A series: columns of one length, oldest night first. `low` and `high` are NaN if there is no interval."""
-
-    key: Key
-    metric: Metric
-    runs: tuple[str, ...]
-    at: Floats  # start of the run, Unix time, s
-    n: NDArray[np.int64]
-    median: Floats
-    low: Floats
-    high: Floats
-    samples: tuple[Floats, ...] = ()  # by night; only if requested
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Tries of one cell and probe that failed in one night for one reason."""
-
-    run: str
-    cell: str
-    probe: str
-    status: str
-    reason: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmation:
-    """The result of a night's A/B: the new image's metric ÷ the last good image's."""
-
-    run: str  # of the A/B
-    night: str  # the run whose suspicion it checked
-    cell: str
-    metric: str
-    ratio: Ratio
-    base: str = ""  # the night of the good image; "" if the run does not say
-
-
-def track_of(manifest: Manifest) -> str:
-    """The track of a run's bases; a run without a track used cached bases, so it counts as pinned."""
-    return str(manifest.plan.get("track", PINNED))
-
-
-def purpose_of(manifest: Manifest) -> str:
-    """The purpose of a run; "" is an ordinary run of the matrix."""
-    return str(manifest.plan.get("purpose", ""))
 
 
 class History:
@@ -154,15 +55,15 @@ class History:
         path = results / ".index" / "history.sqlite"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            history = cls(_connect(path))
+            history = cls(connect(path))
         except (OSError, sqlite3.Error) as error:
             raise StoreError(f"cannot be written: {error}", where=str(path), fix="Delete it, or free space.") from error
         try:
             history.refresh(results)
         except sqlite3.DatabaseError:  # a page is damaged: the run folders are the record, so the index is made again
             history.close()
-            _delete(path)
-            history = cls(_connect(path))
+            delete(path)
+            history = cls(connect(path))
             history.refresh(results)
         except BaseException:
             history.close()
@@ -172,7 +73,7 @@ class History:
     @classmethod
     def in_memory(cls) -> Self:
         """An empty history in memory, without a file."""
-        return cls(_prepared(sqlite3.connect(":memory:")))
+        return cls(prepared(sqlite3.connect(":memory:")))
 
     def close(self) -> None:
         self._database.close()
@@ -250,7 +151,7 @@ class History:
             [(m.name, m.unit, m.direction, m.deterministic, m.headline, m.help) for m in manifest.metrics],
         )
         if purpose == CONFIRM:
-            rows = [(number, *_row(item)) for item in _confirmations(run)]
+            rows = [(number, *_row(item)) for item in confirmations_of(run)]
             self._database.executemany(f"INSERT INTO confirmations VALUES ({', '.join('?' * 12)})", rows)
         elif purpose in ("", NIGHTLY):
             metrics = {metric.name: metric for metric in manifest.metrics}
@@ -272,10 +173,10 @@ class History:
             }
             self._database.executemany(
                 "INSERT INTO nights VALUES (?, ?, ?, ?, ?, ?, ?)",
-                sorted((ids[key], number, *rest) for key, rest in _nights(run.series())),
+                sorted((ids[key], number, *rest) for key, rest in nights_of(run.series())),
             )
             self._database.executemany(
-                "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)", [(number, *row) for row in _failures(run)]
+                "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?)", [(number, *row) for row in failures_of(run)]
             )
 
     # ── asking ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -398,111 +299,10 @@ class History:
         )
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=60)
-    try:
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError:  # not a database, or a broken one
-        version = -1
-    if version != _VERSION:
-        database.close()
-        _delete(path)
-        database = _prepared(sqlite3.connect(path, timeout=60))
-    database.execute("PRAGMA synchronous = NORMAL")
-    database.execute("PRAGMA cache_size = -65536")  # KiB
-    return database
-
-
-def _delete(path: Path) -> None:
-    for extra in ("", "-journal", "-wal", "-shm"):
-        path.with_name(path.name + extra).unlink(missing_ok=True)
-
-
-def _prepared(database: sqlite3.Connection) -> sqlite3.Connection:
-    database.executescript(_SCHEMA)
-    database.execute(f"PRAGMA user_version = {_VERSION}")
-    database.commit()
-    return database
-
-
 def stamp_of(folder: Path) -> str:
     """The mark of a run folder's content: size and time of its samples."""
     state = (folder / "samples.jsonl").stat()
     return f"{state.st_size}/{state.st_mtime_ns}"
-
-
-def _nights(
-    series: Mapping[tuple[str, str], Series],
-) -> Iterator[tuple[tuple[str, str], tuple[int, float, float | None, float | None, bytes]]]:
-    """Count, median, interval and samples of each series. Series of one length are computed together."""
-    by_length: dict[int, list[tuple[str, str]]] = {}
-    for key, columns in series.items():
-        by_length.setdefault(columns.value.size, []).append(key)
-    for n, keys in by_length.items():
-        values = np.stack([series[key].value for key in keys])
-        ordered = np.sort(values, axis=1)
-        medians = np.median(ordered, axis=1)
-        low, high, _ = interval(ordered)
-        rows = zip(keys, values, medians.tolist(), low.tolist(), high.tolist(), strict=True)
-        for key, row, median, least, most in rows:
-            known = least == least  # not NaN
-            yield key, (n, median, least if known else None, most if known else None, row.astype("<f8").tobytes())
-
-
-def _failures(run: Run) -> Iterator[tuple[str, str, str, str, int]]:
-    counts: dict[tuple[str, str, str, str], int] = {}
-    for try_ in run.failures:
-        key = try_.cell, try_.probe, try_.status.value, try_.reason
-        counts[key] = counts.get(key, 0) + 1
-    for (cell, probe, status, reason), count in counts.items():
-        yield cell, probe, status, reason, count
-
-
-def _confirmations(run: Run) -> Iterator[Confirmation]:
-    """The metrics an A/B was made for (all, if it does not say), compared by blocks, each judged by itself.
-
-    A false discovery rate over the A/B would hide one slower metric among many that were only due. Suspicion and A/B
-    together keep the promise of docs/trend.md, which holds for each series and night.
-    """
-    plan = run.manifest.plan
-    night, asked, good_of = str(plan.get("night", "")), plan.get("metrics"), plan.get("good")
-    bases = good_of if isinstance(good_of, Mapping) else {}
-    metrics = {metric.name: metric for metric in run.manifest.metrics}
-    series = _continued(run)
-    for (name, metric), new in series.items():
-        cell = name.removesuffix(NEW)
-        good = series.get((cell + GOOD, metric))
-        wanted = not isinstance(asked, list) or [cell, metric] in asked
-        if not name.endswith(NEW) or good is None or metric not in metrics or not wanted:
-            continue
-        answer = compared(metrics[metric], good, new)
-        if answer:
-            base = str(bases.get(cell, ""))
-            yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer, base=base)
-
-
-def _continued(run: Run) -> Mapping[tuple[str, str], Series]:
-    """The samples of an A/B, after those of the A/B that it continues; a folder that is gone has none."""
-    series = run.series()
-    earlier = str(run.manifest.plan.get("continues", ""))
-    if not earlier:
-        return series
-    try:
-        before = _continued(read_run(run.folder.parent / earlier))
-    except StoreError:
-        return series
-    return {key: _after(before[key], new) if key in before else new for key, new in series.items()}
-
-
-def _after(one: Series, other: Series) -> Series:
-    """Both runs' samples; the blocks of the second are numbered after the blocks of the first."""
-    first = int(one.block.max()) + 1 if one.block.size else 0
-    return Series(
-        value=np.concatenate([one.value, other.value]),
-        block=np.concatenate([one.block, other.block + np.int32(first)]),
-        order=np.concatenate([one.order, other.order]),
-        at=np.concatenate([one.at, other.at]),
-    )
 
 
 def _row(item: Confirmation) -> Sequence[object]:

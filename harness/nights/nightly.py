@@ -29,8 +29,8 @@ from typing import Protocol
 from harness.errors import TareError
 from harness.model import Direction, Metric
 from harness.nights.budgets import OF_THE_MACHINE
-from harness.nights.history import Confirmation, Key
 from harness.nights.images import Good, ImageShelf
+from harness.nights.records import Confirmation, Key
 from harness.nights.watch import Watch, Watched
 from harness.stats.intervals import PRACTICAL, Verdict
 
@@ -294,30 +294,3 @@ def _is_open(answer: Confirmation) -> bool:
 
 def _name(key: Key) -> tuple[str, str]:
     return key.cell, key.metric
-
-
-def summary(night: NightResult, text: str) -> str:
-    """The short text of a night: what was measured, which images were compared, and what the history says."""
-    lines = [f"track {track}: {run}" for track, run in night.runs.items()]
-    lines += [f"track {track}: NOT MEASURED: {reason}" for track, reason in night.failed.items()]
-    for item in night.compared:
-        good, pairing = item.pairing.good, item.pairing
-        since = f" of {good.night}" if good.night else ""
-        said = "; ".join(_answer(answer) for answer in item.answers) or "no block holds both"
-        lines.append(
-            f"A/B {item.run}: {pairing.cell} ({item.track}, {pairing.why}): tonight's image {_short(pairing.new)} "
-            f"against the good image {_short(good.image)}{since}{f' ({good.why})' if good.why else ''}: {said}"
-        )
-    lines += [f"good image: {text}" for text in night.promoted]
-    lines += [f"not confirmed: {reason}" for reason in night.unconfirmed]
-    return "\n".join(lines) + "\n" + text
-
-
-def _answer(answer: Confirmation) -> str:
-    ratio = answer.ratio
-    bounds = f" [{ratio.low:.3f}–{ratio.high:.3f}]" if ratio.low and ratio.high else ""
-    return f"{answer.metric} {ratio.estimate:.3f}×{bounds} in {ratio.n} pairs, {ratio.verdict}"
-
-
-def _short(image: str) -> str:
-    return image.removeprefix("sha256:")[:12]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.nights.accepted import Acceptance
-from harness.nights.history import NIGHTLY, Failure, Night, NightSeries
+from harness.nights.records import NIGHTLY, Failure, Night, NightSeries
 from harness.nights.schedule import DAY, is_late
 
 STOPPED_WITHIN = 14  # number of nights in which a series that stopped is looked for

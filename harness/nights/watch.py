@@ -18,7 +18,7 @@ from harness.model import Direction, Metric
 from harness.nights.accepted import Acceptance
 from harness.nights.alarms import Alarm, above, grown, slower
 from harness.nights.budgets import Budget, Severity, budget_for
-from harness.nights.history import Confirmation, Failure, Key, Night, NightSeries
+from harness.nights.records import Confirmation, Failure, Key, Night, NightSeries
 from harness.nights.stale import STOPPED_WITHIN, Stale, of_schedule, stale
 from harness.stats import changepoints
 from harness.stats.changepoints import ChangeKind, LevelChange, Suspicion, changes, discoveries, exact, suspect

@@ -14,7 +14,7 @@ from enum import StrEnum
 from harness.model import Direction, Metric, Unit, differing
 from harness.nights.blame import differences, slower_phase
 from harness.nights.budgets import Budget, Severity, budget_for
-from harness.nights.history import Confirmation
+from harness.nights.records import Confirmation
 from harness.nights.watch import is_worse
 from harness.report.trends import amount, percent
 from harness.stats.intervals import Ratio, Verdict, compared, confirm, summarise

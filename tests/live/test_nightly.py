@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.nights.history import CONFIRM
 from harness.nights.images import SavedImages
+from harness.nights.records import CONFIRM
 from harness.store.run import list_runs, read_run
 from support.checkouts import LIMIT, checkout, left_behind, traces
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from harness.model import Environment, Metric, Status, Try, Unit
-from harness.nights.history import CONFIRM, FLOATING, GOOD, NEW, PINNED, History, Key
+from harness.nights.history import History
+from harness.nights.records import CONFIRM, FLOATING, GOOD, NEW, PINNED, Key
 from harness.stats.intervals import Verdict, summarise
 from harness.store.run import CellInfo, Manifest, RunWriter, read_run
 

@@ -26,10 +26,11 @@ from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.nights.accepted import Acceptance, accept
 from harness.nights.bench import Config, EngineBench, read_config
 from harness.nights.budgets import Severity, check_budgets, read_budgets
-from harness.nights.history import CONFIRM, GOOD, NEW, NIGHTLY
 from harness.nights.images import SavedImages
-from harness.nights.nightly import Nightly, NightResult, summary
+from harness.nights.nightly import Nightly, NightResult
+from harness.nights.records import CONFIRM, GOOD, NEW, NIGHTLY
 from harness.probes.base import CellProbe
+from harness.report.nights import summary
 from harness.report.page import trends as trendpage
 from harness.report.trends import render
 from harness.run.job import Job

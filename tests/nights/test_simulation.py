@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.nights.history import PINNED
 from harness.nights.images import Good
 from harness.nights.nightly import Comparison, Nightly
+from harness.nights.records import PINNED
 from harness.nights.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

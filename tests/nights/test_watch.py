@@ -13,7 +13,8 @@ from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.nights.accepted import Acceptance, accept, read_accepted
 from harness.nights.alarms import Cause
 from harness.nights.budgets import Budget, Severity
-from harness.nights.history import CONFIRM, GOOD, NEW, Confirmation, Failure, History, Key, Night, NightSeries
+from harness.nights.history import History
+from harness.nights.records import CONFIRM, GOOD, NEW, Confirmation, Failure, Key, Night, NightSeries
 from harness.nights.stale import Stale
 from harness.nights.watch import Watch, watch
 from harness.stats.changepoints import ChangeKind

@@ -28,7 +28,7 @@ import numpy as np
 import orjson
 
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
-from harness.nights.history import FLOATING, NIGHTLY, PINNED
+from harness.nights.records import FLOATING, NIGHTLY, PINNED
 from harness.store.run import CellInfo, Manifest, RunWriter
 
 FIRST = 1_735_696_800.0  # 2025-01-01 02:00 UTC

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from harness.errors import StoreError
 from harness.host.files import replace_file
 from harness.model import differing
-from harness.nights.history import History, Key
+from harness.nights.history import History
+from harness.nights.records import Key
 from harness.nights.watch import Watch, Watched, is_worse
 from harness.report.trends import amount, answered, causes, causes_of, date, describe, nights_of, percent, span, told
 from harness.stats.changepoints import ChangeKind, LevelChange

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from harness.commands._history import watched
-from harness.nights.history import NIGHTLY, Key, Night, NightSeries
+from harness.nights.records import NIGHTLY, Key, Night, NightSeries
 from harness.nights.watch import watch
 from harness.report.page.trends import write_page
 from support.nights import DAY, FIRST, LEVELS, METRICS, PINNED, World
