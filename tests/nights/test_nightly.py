@@ -30,14 +30,15 @@ from harness.nights.images import SavedImages
 from harness.nights.nightly import Nightly, NightResult
 from harness.nights.records import CONFIRM, GOOD, NEW, NIGHTLY
 from harness.probes.base import CellProbe
-from harness.report.nights import summary
+from harness.report.nights import summary, summary_markdown
 from harness.report.page import trends as trendpage
 from harness.report.trends import render
 from harness.run.job import Job
 from harness.settings import Settings
 from harness.store.format import CellInfo, Manifest
-from harness.store.run import RunWriter
+from harness.store.run import RunWriter, list_runs
 from harness.text.display import Display
+from support.checkouts import checkout
 from support.nights import FLOATING, PINNED, World
 
 ROOT = Path(__file__).parents[2]
@@ -186,7 +187,20 @@ def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_p
     text = summary(third, render(third.found, fleet.results))
     assert "ALARM   go-slim start.warm.total" in text
     assert "tare accept go-slim start.warm.total" in text
+<<<<<<< HEAD
     # still the good image: the slow image must not become the reference of the next night
+=======
+    # what was compared with what, why, and what came out
+    (line,) = [line for line in text.splitlines() if line.startswith("A/B ")]
+    first, confirming = list_runs(fleet.results)[0].name, list_runs(fleet.results)[-1].name
+    assert line.startswith(
+        f"A/B {confirming}: go-slim (pinned, suspect): tonight's image cc against the good image aa of {first} "
+        f"(the first image): start.warm.total 1.2"
+    )
+    assert re.fullmatch(r".*total 1\.\d{3}× \[1\.\d{3}–1\.\d{3}\] in 10 pairs, worse", line)
+    assert f"- {line}\n" in summary_markdown(third, "")
+    # still the good one: the slow image must not become what the next is compared with
+>>>>>>> c341061 (Tests: a mistyped budget ends a night before it starts; the summary names what an A/B compared)
     keep = SavedImages.of(tmp_path / "cache", tmp_path / "results", PINNED)
     good = keep.good("go-slim")
     assert good is not None
@@ -367,6 +381,17 @@ def test_a_mistyped_budget_never_passes_a_gate(short, tmp_path, capsys):
         assert f"{path}:2" in capsys.readouterr().err
         assert command(short, *words, "--budgets", str(tmp_path / "missing.toml")) == 2
         assert "missing.toml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ['metrics = "sise.transfer"', 'cells = "go_slim"\nmetrics = "size.transfer"'])
+def test_a_mistyped_budget_ends_a_night_before_it_starts(text, tmp_path, monkeypatch, capsys):
+    folder = checkout(tmp_path / "tare", strategies=("slim",))
+    (folder / "budgets.toml").write_text(f'[[budget]]\n{text}\ngrowth = "2 %"\n')
+    (folder / "benchmarks" / "nightly.toml").write_text("")
+    monkeypatch.chdir(folder)
+    with mock.patch.object(Nightly, "run", side_effect=AssertionError("it was measured")):
+        assert main(["nightly"]) == 2
+    assert "budgets.toml:2" in capsys.readouterr().err
 
 
 def test_a_run_named_twice_is_an_error(short, tmp_path, capsys):
