@@ -187,9 +187,6 @@ def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_p
     text = summary(third, render(third.found, fleet.results))
     assert "ALARM   go-slim start.warm.total" in text
     assert "tare accept go-slim start.warm.total" in text
-<<<<<<< HEAD
-    # still the good image: the slow image must not become the reference of the next night
-=======
     # what was compared with what, why, and what came out
     (line,) = [line for line in text.splitlines() if line.startswith("A/B ")]
     first, confirming = list_runs(fleet.results)[0].name, list_runs(fleet.results)[-1].name
@@ -199,8 +196,7 @@ def test_a_new_image_that_starts_slower_is_confirmed_the_same_night(fleet, tmp_p
     )
     assert re.fullmatch(r".*total 1\.\d{3}× \[1\.\d{3}–1\.\d{3}\] in 10 pairs, worse", line)
     assert f"- {line}\n" in summary_markdown(third, "")
-    # still the good one: the slow image must not become what the next is compared with
->>>>>>> c341061 (Tests: a mistyped budget ends a night before it starts; the summary names what an A/B compared)
+    # still the good image: the slow image must not become the reference of the next night
     keep = SavedImages.of(tmp_path / "cache", tmp_path / "results", PINNED)
     good = keep.good("go-slim")
     assert good is not None
