@@ -16,6 +16,7 @@ from harness.cell.prepare import Prepared, Workshop
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec
 from harness.errors import LabError, TryFailed
+from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
 from harness.lab.link import Link
 from harness.lab.node import Node
@@ -260,6 +261,9 @@ class StoragePlay(EngineProbe):
             for cell in self._cells:
                 repository = f"{registry.push}/{IMAGE_PREFIX}stored/{cell.id}"
                 tag = f"{IMAGE_PREFIX}cell/{cell.id}:version"
+                if cell.base and isinstance(base := lab.bases[cell.base], BaseImage):
+                    # a push finds the base's layers, as in the lab's registry, and does not compress them anew
+                    lab.store.publish(base, f"{IMAGE_PREFIX}stored/{cell.id}", "base", to=registry.push)
                 _push_unchanged(lab, workshop, cell, f"{repository}:v1")
                 for version in range(2, self._question.versions + 1):
                     workshop.build(cell, tag, edit=cell.app.source_change, number=state.next_edit())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
@@ -261,15 +264,48 @@ def test_another_run_is_not_resumed(bench, tmp_path, capsys, monkeypatch):
 # ── on a real engine ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.live
-def test_deploys_nodes_at_once_and_storage_are_as_computed(tmp_path, capsys):
+CHILD = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[1:3]
+from test_play_scenarios import play_live
+play_live(Path(sys.argv[3]))
+"""
+
+
+def play_live(results, resume=None):
     display = Display(sys.stderr)
+    only = ("first", "update", "scale")
+    settings = Settings.from_environ()
     try:
-        folder = play(ROOT, tmp_path, read(ROOT), ["go-distroless"], QUESTION, Settings.from_environ(), display,
-                      only=("first", "update", "scale"))  # fmt: skip
+        return play(ROOT, results, read(ROOT), ["go-distroless"], QUESTION, settings, display, only=only, resume=resume)
     finally:
         display.close()
-    run = read_run(folder)
+
+
+def lines(results):
+    """Whole lines of the samples of the one run that there is."""
+    files = list((results / "scenarios").glob("*/samples.jsonl"))
+    return files[0].read_bytes().splitlines(keepends=True) if files else []
+
+
+@pytest.mark.live
+@pytest.mark.timeout(600)
+def test_plays_are_as_computed_and_a_run_that_is_killed_between_them_loses_none(tmp_path, capsys):
+    folders = [str(Path(__file__).parents[1]), str(Path(__file__).parent), str(tmp_path)]
+    with (tmp_path / "log").open("w+") as log:
+        child = subprocess.Popen([sys.executable, "-c", CHILD, *folders], cwd=ROOT, stdout=log, stderr=log)
+        while b"play-update" not in b"".join(lines(tmp_path)):
+            assert child.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    before = [line for line in lines(tmp_path) if line.endswith(b"\n")]
+    (folder,) = list_runs(tmp_path / "scenarios")
+    run = read_run(play_live(tmp_path, read_run(folder)))
+    assert run.folder == folder
+    assert lines(tmp_path)[: len(before)] == before
+    assert {times for (_, probe, _, _), times in made(run).items() if probe != "prepare"} == {1}
     found = list(checks(run))
     with capsys.disabled():
         print("\n" + render_checks(found, QUESTION))

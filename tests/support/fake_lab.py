@@ -147,7 +147,7 @@ class Loaded:
     def load(self, engine: FakeEngine, images: Iterable[BaseImage]) -> None:
         assert all(engine.inspect(image.name) for image in images)
 
-    def publish(self, *_: object) -> None:
+    def publish(self, *_: object, to: str = "") -> None:
         """No base lies in the registry before it is pushed."""
 
 

@@ -17,7 +17,7 @@ from harness.image.manifest import ImageManifest
 from harness.lab.apt.root import PATH
 from harness.lab.bases.files import Made, Store, now
 from harness.lab.bases.maker import Maker, Result, architecture, layers, stands_on
-from harness.lab.upload import Uploader, pack_layer
+from harness.lab.upload import Packed, Uploader, pack_layer
 from harness.model import Base
 from harness.settings import IMAGE_PREFIX, LABEL, Settings
 
@@ -101,22 +101,30 @@ class Bases:
             with self._loading.setdefault(image.name, threading.Lock()):
                 self._load(engine, image)
 
-    def publish(self, image: BaseImage, repository: str, tag: str) -> ImageManifest | None:
+    def publish(self, image: BaseImage, repository: str, tag: str, *, to: str = "") -> ImageManifest | None:
         """Have the registry hold a made base under `repository:tag`, so that the push of an image built on it finds the
         base's layers there; None in the upstream lane or without a registry. Raises LabError.
+
+        `to` is the address of another registry, which then holds it.
         """
         if not self._registry or image.lane == "upstream":
             return None
+        if to:
+            return Uploader(to).image(repository, tag, config=image.config, layers=self._packed(image))
         return Uploader(self._registry).also(self._uploaded(image), _split(image.name)[0], repository, tag)
 
     def _uploaded(self, image: BaseImage) -> ImageManifest:
         """The manifest of a base that the registry holds under its own name."""
         if image.name not in self._manifests:
-            layers = [pack_layer(path, self._store.packed(path)) for path in image.layers]
             repository, tag = _split(image.name)
             uploader = Uploader(self._registry)
-            self._manifests[image.name] = uploader.image(repository, tag, config=image.config, layers=layers)
+            self._manifests[image.name] = uploader.image(
+                repository, tag, config=image.config, layers=self._packed(image)
+            )
         return self._manifests[image.name]
+
+    def _packed(self, image: BaseImage) -> list[Packed]:
+        return [pack_layer(path, self._store.packed(path)) for path in image.layers]
 
     def _load(self, engine: Engine, image: BaseImage) -> None:
         if self._registry and image.lane != "upstream" and engine.info.local:
