@@ -59,23 +59,23 @@ def live_settings():
 
 
 @pytest.fixture(scope="session")
-def live_keeper(live_settings):
-    from harness.host.keeper import Keeper
+def live_reaper(live_settings):
+    from harness.host.reaper import Reaper
 
-    with Keeper(live_settings.cache) as keeper:
-        yield keeper
+    with Reaper(live_settings.cache) as reaper:
+        yield reaper
 
 
 @pytest.fixture(scope="session")
-def live_network(live_keeper):
+def live_network(live_reaper):
     from harness.host.network import Network
 
-    with Network(live_keeper) as network:
+    with Network(live_reaper) as network:
         yield network
 
 
 @pytest.fixture(scope="session")
-def live_endpoint(live_settings, live_keeper, live_network):
+def live_endpoint(live_settings, live_reaper, live_network):
     """The endpoint of a private engine that all live tests share; TARE_ENGINE=private:28.5 and the like choose it."""
     from harness.engine.provision import provision
     from harness.lab.engine_packages import EnginePackages
@@ -83,7 +83,7 @@ def live_endpoint(live_settings, live_keeper, live_network):
     chosen = live_settings.engine_choice.kind == "private"
     provided = provision(
         live_settings if chosen else replace(live_settings, engine="private"),
-        live_keeper,
+        live_reaper,
         live_network,
         announce=lambda text: print(text, file=sys.stderr),
         unpacker=EnginePackages(live_settings.cache) if chosen else None,

@@ -17,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.host.keeper import sweep
+    from harness.host.reaper import sweep
     from harness.settings import Settings
 
     settings = Settings.from_environ()

@@ -2,7 +2,7 @@
 
 It starts and ends as a whole: killing `unshare` kills its pid namespace, so no containerd, shim or container outlives
 it, and its mounts vanish with its mount namespace. Objects that the kernel keeps (cgroup folders, bridges of networks
-that it made) are registered with the keeper beforehand.
+that it made) are registered with the reaper beforehand.
 
 Options, and why: a --config-file of our own, because otherwise the host's daemon.json is read. --iptables=false,
 because otherwise it wipes the rules of the first dockerd in this network namespace. cgroupfs, because the systemd
@@ -27,8 +27,8 @@ from pathlib import Path
 from harness.engine.endpoint import Endpoint
 from harness.engine.programs import Programs
 from harness.errors import EngineUnavailable
-from harness.host.keeper import Scope
 from harness.host.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
+from harness.host.reaper import Scope
 from harness.host.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
 
 _READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
@@ -68,7 +68,7 @@ class Daemon:
     @classmethod
     def start(
         cls,
-        keeper: Scope,
+        reaper: Scope,
         *,
         data: Path,
         network: Sequence[str],
@@ -91,7 +91,7 @@ class Daemon:
         """
         if reason := cls.impossible(programs):
             raise EngineUnavailable(f"no private engine: {reason}")
-        scope = keeper.scope()
+        scope = reaper.scope()
         try:
             return cls._start(scope, data, network, registries, before, attach, prepare, kept, programs)
         except BaseException:

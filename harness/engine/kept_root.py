@@ -22,7 +22,7 @@ from harness.engine.contract import Engine
 from harness.engine.daemon import Daemon
 from harness.engine.programs import Programs
 from harness.errors import EngineError
-from harness.host.keeper import Scope
+from harness.host.reaper import Scope
 from harness.settings import FRESH
 
 _PREFIX = "kept-"
@@ -45,10 +45,10 @@ class KeptRoots:
         self._programs = Programs()  # of the dockerd of this run
         self.daemon: Daemon | None = None  # of this run
 
-    def newest(self, keeper: Scope, programs: Programs = _OWN) -> Path | None:
+    def newest(self, reaper: Scope, programs: Programs = _OWN) -> Path | None:
         """The newest data root that is fresh and belongs to this dockerd with this image store, if there is one.
 
-        `keeper` removes older data roots of the same dockerd, and all that are not fresh. Fresh data roots of another
+        `reaper` removes older data roots of the same dockerd, and all that are not fresh. Fresh data roots of another
         dockerd are left to the runs that use it.
         """
         self._programs = programs
@@ -61,7 +61,7 @@ class KeptRoots:
         best = max(known, key=lambda entry: max(known[entry].values(), default=0.0), default=None)
         for entry in known:
             if entry != best or not known[entry]:
-                _away(entry, keeper)
+                _away(entry, reaper)
         if best is None or not known[best]:
             return None
         self._images = known[best]
@@ -104,10 +104,10 @@ def _leave(engine: Engine, images: Container[str]) -> None:
     engine.prune_builds()
 
 
-def _away(root: Path, keeper: Scope) -> None:
+def _away(root: Path, reaper: Scope) -> None:
     """Have a data root removed when the run ends, unless another run has taken it."""
     target = root.with_name(secrets.token_hex(4))
-    keeper.folder(target)
+    reaper.folder(target)
     with contextlib.suppress(OSError):
         root.rename(target)
 

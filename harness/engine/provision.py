@@ -21,8 +21,8 @@ from harness.engine.kept_root import KeptRoots
 from harness.engine.programs import Programs
 from harness.errors import EngineUnavailable, LabError
 from harness.host import packages
-from harness.host.keeper import Scope
 from harness.host.network import Network
+from harness.host.reaper import Scope
 from harness.host.undo import find_program
 from harness.settings import ENGINE_RELEASES, EngineChoice, Settings
 
@@ -50,7 +50,7 @@ class Provided:
 
 def provision(
     settings: Settings,
-    keeper: Scope,
+    reaper: Scope,
     network: Network | None,
     *,
     announce: Callable[[str], None],
@@ -58,7 +58,7 @@ def provision(
     unpacker: Unpacker | None = None,
     release: str = "",
 ) -> Provided:
-    """An engine as the settings require; prints one line that names it. An engine of our own ends with `keeper`.
+    """An engine as the settings require; prints one line that names it. An engine of our own ends with `reaper`.
 
     `network` is where our own engine's containers live; None if there can be no such network. Our own engine takes the
     newest data root of `roots`, and `roots` may keep it afterwards. `unpacker` has the engines of other releases, and
@@ -78,19 +78,19 @@ def provision(
                 "no engine answers at DOCKER_HOST, the current docker context or the default socket",
                 fix="Start it, point DOCKER_HOST to it, or set TARE_ENGINE=auto.",
             )
-    programs = _programs(choice, keeper, announce, unpacker, release)
+    programs = _programs(choice, reaper, announce, unpacker, release)
     if reason := Daemon.impossible(programs) or ("" if network else Network.impossible() or "no private network"):
         raise _unavailable(reason)
     assert network is not None
-    kept = roots.newest(keeper, programs) if roots else None
+    kept = roots.newest(reaper, programs) if roots else None
     try:
-        daemon = _start(settings, keeper, network, kept, programs)
+        daemon = _start(settings, reaper, network, kept, programs)
     except EngineUnavailable as error:
         if not kept:
             raise
         announce(f"the images of earlier runs cannot be used: {error.what}")
         kept = None
-        daemon = _start(settings, keeper, network, kept, programs)
+        daemon = _start(settings, reaper, network, kept, programs)
     if roots:
         roots.daemon = daemon
     engine = DockerEngine(daemon.endpoint, origin="private")
@@ -102,7 +102,7 @@ def provision(
 
 def _programs(
     choice: EngineChoice,
-    keeper: Scope,
+    reaper: Scope,
     announce: Callable[[str], None],
     unpacker: Unpacker | None,
     release: str,
@@ -135,10 +135,10 @@ def _programs(
         if reason := packages.installable():
             raise _unavailable(f"no dockerd is installed, and {reason}")
         try:
-            packages.ensure(_PACKAGES, announce=announce, keeper=keeper)
+            packages.ensure(_PACKAGES, announce=announce, reaper=reaper)
         except LabError as error:
             raise EngineUnavailable(error.what, fix=error.fix) from error
-    _recommended(keeper, announce)
+    _recommended(reaper, announce)
     return own
 
 
@@ -161,9 +161,9 @@ def _is(found: str, wanted: str) -> bool:
     return found == wanted or found.startswith(f"{wanted}.")
 
 
-def _start(settings: Settings, keeper: Scope, network: Network, kept: Path | None, programs: Programs) -> Daemon:
+def _start(settings: Settings, reaper: Scope, network: Network, kept: Path | None, programs: Programs) -> Daemon:
     return Daemon.start(
-        keeper,
+        reaper,
         data=roots_of(settings) / secrets.token_hex(4),
         network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
         registries=str(network.subnet),
@@ -177,14 +177,14 @@ def roots_of(settings: Settings) -> Path:
     return settings.cache / "engines"
 
 
-def _recommended(keeper: Scope, announce: Callable[[str], None]) -> None:
+def _recommended(reaper: Scope, announce: Callable[[str], None]) -> None:
     """Install what our own engine should have, if Tare may install it. The engine runs without it too, and its runs say
     so.
     """
     if all(map(find_program, _RECOMMENDED)) or packages.installable():
         return
     try:
-        packages.ensure(_RECOMMENDED, announce=announce, keeper=keeper)
+        packages.ensure(_RECOMMENDED, announce=announce, reaper=reaper)
     except LabError as error:
         announce(f"the engine runs without {', '.join(_RECOMMENDED.values())}: {error.what}")
 

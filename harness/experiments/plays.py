@@ -65,7 +65,7 @@ class Play(CellProbe):
     def _link(self, lab: Lab, target: str) -> Link:
         wire = self._question.wire
         megabits = wire.bits_per_second / 1e6
-        return Link(lab.keeper, target, lab.bind, megabits=megabits, up_megabits=megabits, rtt=wire.rtt)
+        return Link(lab.reaper, target, lab.bind, megabits=megabits, up_megabits=megabits, rtt=wire.rtt)
 
     def _reading(self, seconds: float, **more: float) -> Reading:
         return Reading({metric_of(self.scenario): seconds, **more})
@@ -257,7 +257,7 @@ class StoragePlay(EngineProbe):
 
     def _store(self, lab: Lab, state: RunState) -> Reading:
         workshop = Workshop(lab, state)
-        with lab.keeper.scope() as scope, Registry(lab.settings, scope, address=lab.bind) as registry:
+        with lab.reaper.scope() as scope, Registry(lab.settings, scope, address=lab.bind) as registry:
             for cell in self._cells:
                 repository = f"{registry.push}/{IMAGE_PREFIX}stored/{cell.id}"
                 tag = f"{IMAGE_PREFIX}cell/{cell.id}:version"

@@ -1,7 +1,7 @@
-"""The lease of a keeper: what it has made, on disk, so that another process can undo it.
+"""The lease of a reaper: what it has made, on disk, so that another process can undo it.
 
 A lease (<cache>/leases/<pid>-<start>-<token>.json) is JSON lines: a header, then a line for every record made or
-undone, each synced to disk. Keeper and guardian hold a lock on it for as long as they live, so a lease that can be
+undone, each synced to disk. Reaper and guardian hold a lock on it for as long as they live, so a lease that can be
 locked is one whose owner is dead: that holds across pid namespaces and reboots, where a pid says nothing.
 """
 

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from harness.errors import LabError
-from harness.host.keeper import Scope
+from harness.host.reaper import Scope
 from harness.host.undo import find_program, run
 
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))  # RFC 1918
@@ -33,13 +33,13 @@ class Network:
     Raises LabError if that is `impossible` or if the kernel refuses. A context manager.
     """
 
-    def __init__(self, keeper: Scope) -> None:
+    def __init__(self, reaper: Scope) -> None:
         if reason := self.impossible():
             raise LabError(f"no private network: {reason}")
         self.bridge = f"tare{secrets.token_hex(2)}"
         self._taken: set[str] = set()
         self._guard = threading.Lock()
-        self._scope = keeper.scope()
+        self._scope = reaper.scope()
         self._scope.link(self.bridge)
         try:
             self.subnet = free_subnet(used_networks())

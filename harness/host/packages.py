@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from harness.errors import LabError
-from harness.host.keeper import Scope
+from harness.host.reaper import Scope
 from harness.host.undo import find_program
 
 POLICY = Path("/usr/sbin/policy-rc.d")  # asked by invoke-rc.d and deb-systemd-invoke before they start a service
@@ -21,17 +21,17 @@ _OS_RELEASE = Path("/etc/os-release")
 
 
 def ensure(
-    packages: Mapping[str, str], *, announce: Callable[[str], None], keeper: Scope | None = None
+    packages: Mapping[str, str], *, announce: Callable[[str], None], reaper: Scope | None = None
 ) -> dict[str, str]:
     """Paths of programs (program → Debian package), installed through apt if they are missing.
 
-    Starts no service. Prints one line that says what was installed. With a keeper, the file that forbids services is
+    Starts no service. Prints one line that says what was installed. With a reaper, the file that forbids services is
     removed also if the harness is killed meanwhile. Raises LabError with the command to type if Tare may not install
     here (no root, no Debian or Ubuntu) or if apt fails.
     """
     wanted = sorted({package for program, package in packages.items() if not find_program(program)})
     if wanted:
-        _install(wanted, keeper)
+        _install(wanted, reaper)
         announce("installed " + ", ".join(f"{package} {_version(package)}" for package in wanted) + " (apt)")
     found = {program: find_program(program) for program in packages}
     if missing := [program for program, path in found.items() if path is None]:
@@ -68,10 +68,10 @@ def command(packages: list[str]) -> str:
     return f"Type: {sudo}apt-get update && {sudo}apt-get install --no-install-recommends {names}"
 
 
-def _install(packages: list[str], keeper: Scope | None) -> None:
+def _install(packages: list[str], reaper: Scope | None) -> None:
     if reason := installable():
         raise LabError(f"{', '.join(packages)} is missing, and {reason}", fix=command(packages))
-    with _no_services(keeper):
+    with _no_services(reaper):
         failed = _apt("install", *packages)
         if failed:  # the package lists may be missing or old
             failed = _apt("update") or _apt("install", *packages)
@@ -116,20 +116,20 @@ def _apt(verb: str, *packages: str) -> str:
 
 
 @contextlib.contextmanager
-def _no_services(keeper: Scope | None) -> Iterator[None]:
+def _no_services(reaper: Scope | None) -> Iterator[None]:
     """Have dpkg start no service within the block. If the machine has a policy already, that policy decides."""
     if POLICY.exists():
         yield
         return
-    number = keeper.file(POLICY) if keeper else None
+    number = reaper.file(POLICY) if reaper else None
     try:
         POLICY.write_text(_FORBID)
         POLICY.chmod(0o755)
         yield
     finally:
         POLICY.unlink(missing_ok=True)
-        if keeper and number is not None:
-            keeper.release(number)
+        if reaper and number is not None:
+            reaper.release(number)
 
 
 def _version(package: str) -> str:

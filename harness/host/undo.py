@@ -1,4 +1,4 @@
-"""How the harness undoes each kind of thing that it makes. Used by the keeper, its guardian and the sweep.
+"""How the harness undoes each kind of thing that it makes. Used by the reaper, its guardian and the sweep.
 
 Every function takes a Record, returns True if something was there and is gone now, returns False if it was gone already
 (so undoing twice is harmless), and raises if something is left. All are bounded in time. Only the standard library is
@@ -22,7 +22,8 @@ from typing import Any
 PROC = Path("/proc")
 NET = Path("/sys/class/net")
 CGROUPS = Path("/sys/fs/cgroup")
-# in the environment of what a keeper spawns: distinguishes our orphans from the process of a recycled pid
+# In the environment of what a reaper spawns: distinguishes our orphans from the process of a recycled pid. The name is
+# older than the word reaper; it stays, so that a sweep also finds what earlier versions left.
 COOKIE = "TARE_KEEPER"
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")  # not on every user's PATH
 

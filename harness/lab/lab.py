@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from harness.engine.kept_root import KeptRoots
 from harness.engine.provision import provision, roots_of
 from harness.errors import BaseUnavailable, EngineError, LabError
-from harness.host.keeper import Keeper, sweep
 from harness.host.network import Network
 from harness.host.quiet import Monitor
+from harness.host.reaper import Reaper, sweep
 from harness.lab.apt.security import Security
 from harness.lab.bases.bases import BaseImage, Bases
 from harness.lab.depot.depot import Depot
@@ -51,7 +51,7 @@ class Lab:
 
     settings: Settings
     catalogue: Catalogue
-    keeper: Keeper
+    reaper: Reaper
     network: Network | None
     engine: Engine
     depot: Depot | None
@@ -139,13 +139,13 @@ def open_lab(
         with ledger.spend("setting up"):
             if swept := sweep(settings.cache):
                 say(f"removed what an earlier run left: {', '.join(swept)}")
-            keeper = stack.enter_context(Keeper(settings.cache))
-            network = _network(keeper, stack, notes)
+            reaper = stack.enter_context(Reaper(settings.cache))
+            network = _network(reaper, stack, notes)
             roots = KeptRoots(roots_of(settings)) if settings.images != "anew" else None
             unpacker = EnginePackages(settings.cache, announce=say)
             provided = provision(
                 settings,
-                keeper,
+                reaper,
                 network,
                 announce=say,
                 roots=roots,
@@ -159,7 +159,7 @@ def open_lab(
             if engine.info.origin == "system":
                 stack.enter_context(_claimed(settings, engine))
             bind = network.address if network else _LOOPBACK
-            registry = stack.enter_context(Registry(settings, keeper, address=bind, announce=say))
+            registry = stack.enter_context(Registry(settings, reaper, address=bind, announce=say))
         with ledger.spend("bases"):
             own = replace(settings, cache=settings.cache / "floating") if track == "floating" else settings
             store = Bases(
@@ -187,15 +187,15 @@ def open_lab(
         with ledger.spend("setting up"):
             tool, holder = _tool(settings, engine, catalogue, store, bases)
             unseen = "" if tool else _unseen(settings, engine, notes, say)
-            depot = _depot(settings, keeper, bind, engine, stack, notes, say)
+            depot = _depot(settings, reaper, bind, engine, stack, notes, say)
             test_bed = TestBed(engine, (cell.app.port for cell in cells), holder)
             stack.callback(test_bed.close)
-            services = Services(engine, store, bases, keeper, bind)
+            services = Services(engine, store, bases, reaper, bind)
             stack.callback(services.close)
             dind = bases.get(_DIND_BASE)
             nodes = Nodes(
                 settings,
-                keeper,
+                reaper,
                 network,
                 engine,
                 dind.name if isinstance(dind, BaseImage) else None,
@@ -208,7 +208,7 @@ def open_lab(
         yield Lab(
             settings=settings,
             catalogue=catalogue,
-            keeper=keeper,
+            reaper=reaper,
             network=network,
             engine=engine,
             depot=depot,
@@ -237,11 +237,11 @@ def _keep(roots: KeptRoots, engine: Engine, state: RunState, say: Callable[[str]
             say("the images could not be kept: the next run unpacks them again")
 
 
-def _network(keeper: Keeper, stack: ExitStack, notes: dict[str, str]) -> Network | None:
+def _network(reaper: Reaper, stack: ExitStack, notes: dict[str, str]) -> Network | None:
     if reason := Network.impossible():
         notes["network"] = f"none: {reason}"
         return None
-    return stack.enter_context(Network(keeper))
+    return stack.enter_context(Network(reaper))
 
 
 def _unseen(settings: Settings, engine: DockerEngine, notes: dict[str, str], say: Callable[[str], None]) -> str:
@@ -265,7 +265,7 @@ def _unseen(settings: Settings, engine: DockerEngine, notes: dict[str, str], say
 
 def _depot(
     settings: Settings,
-    keeper: Keeper,
+    reaper: Reaper,
     bind: str,
     engine: Engine,
     stack: ExitStack,
@@ -279,7 +279,7 @@ def _depot(
         reason = "the engine runs on another machine"
     try:
         if not reason:
-            return stack.enter_context(Depot(settings, keeper, bind, announce=say))
+            return stack.enter_context(Depot(settings, reaper, bind, announce=say))
     except LabError as error:
         reason = str(error)
     notes["depot"] = f"off: {reason}"

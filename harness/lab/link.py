@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Self
 from harness.errors import LabError
 
 if TYPE_CHECKING:
-    from harness.host.keeper import Scope
+    from harness.host.reaper import Scope
 
 _PROXY = Path(__file__).with_name("proxy.py")
 _READY = 10.0  # s
@@ -46,7 +46,7 @@ class Link:
 
     def __init__(
         self,
-        keeper: Scope,
+        reaper: Scope,
         target: str,
         bind: str = "127.0.0.1",
         *,
@@ -56,7 +56,7 @@ class Link:
     ) -> None:
         if not (megabits > 0 and up_megabits > 0 and rtt >= 0):
             raise ValueError("a link needs a bandwidth above 0 and a round-trip time of at least 0")
-        self._keeper = keeper
+        self._reaper = reaper
         self.target = target
         self.bind = bind
         self.megabits = megabits
@@ -66,7 +66,7 @@ class Link:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            scope = stack.enter_context(self._keeper.scope())
+            scope = stack.enter_context(self._reaper.scope())
             folder = scope.short_folder()
             self._control = folder / "control"
             log = folder / "log"

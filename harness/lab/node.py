@@ -22,8 +22,8 @@ from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine
 from harness.engine.programs import Programs
 from harness.errors import EngineError, EngineUnavailable, LabError
-from harness.host.keeper import Scope
 from harness.host.network import Network
+from harness.host.reaper import Scope
 from harness.host.undo import run
 from harness.settings import LABEL, Settings
 
@@ -85,7 +85,7 @@ class Nodes:
     def __init__(
         self,
         settings: Settings,
-        keeper: Scope,
+        reaper: Scope,
         network: Network | None,
         engine: Engine,
         dind_image: str | None = None,
@@ -95,7 +95,7 @@ class Nodes:
     ) -> None:
         """`programs` are the programs of nodes in namespaces, so that a node is the same engine as the run's."""
         self._cache = settings.cache
-        self._keeper = keeper
+        self._reaper = reaper
         self._network = network
         self._engine = engine
         self._dind_image = dind_image
@@ -146,7 +146,7 @@ class Nodes:
 
         Raises EngineUnavailable if no node can be started.
         """
-        with self._keeper.scope() as scope:
+        with self._reaper.scope() as scope:
             node = self._start(scope, need)
             try:
                 yield node

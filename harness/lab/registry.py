@@ -25,7 +25,7 @@ from harness.image.manifest import ImageManifest, parse_manifest
 from harness.settings import Settings
 
 if TYPE_CHECKING:
-    from harness.host.keeper import Scope
+    from harness.host.reaper import Scope
 
 LOOPBACK = "127.0.0.1"
 
@@ -72,13 +72,13 @@ class Registry:
     def __init__(
         self,
         settings: Settings,
-        keeper: Scope,
+        reaper: Scope,
         *,
         address: str = "",
         announce: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._keeper = keeper
+        self._reaper = reaper
         self._addresses = (LOOPBACK, address) if address and address != LOOPBACK else (LOOPBACK,)
         self._announce = announce
         self.port = 0
@@ -98,14 +98,14 @@ class Registry:
         from harness.host.packages import ensure
 
         program = "docker-registry"  # the Debian package has the same name
-        binary = ensure({program: program}, announce=self._announce, keeper=self._keeper)[program]
+        binary = ensure({program: program}, announce=self._announce, reaper=self._reaper)[program]
         with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(self._keeper.scope()).folder(
+            folder = stack.enter_context(self._reaper.scope()).folder(
                 self._settings.cache / "registries" / secrets.token_hex(4)
             )
             for left in reversed(range(_PORT_TRIES)):
                 self.port = _free_port(self._addresses)
-                attempt = stack.enter_context(self._keeper.scope())
+                attempt = stack.enter_context(self._reaper.scope())
                 try:
                     for address in self._addresses:
                         self._start(attempt, folder, binary, address)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import BaseUnavailable, EngineError, TryFailed
-from harness.host.keeper import Scope
+from harness.host.reaper import Scope
 from harness.lab.bases.bases import BaseImage, Bases
 from harness.lab.link import Link
 from harness.model import Cell, Service, Status
@@ -41,13 +41,13 @@ class Services:
         engine: Engine,
         store: Bases,
         bases: Mapping[str, BaseImage | BaseUnavailable],
-        keeper: Scope,
+        reaper: Scope,
         bind: str,
     ) -> None:
         self._engine = engine
         self._store = store
         self._bases = bases
-        self._keeper = keeper
+        self._reaper = reaper
         self._bind = bind
         self._running: dict[tuple[str, str], _Running] = {}
         self._guard = threading.Lock()
@@ -91,7 +91,7 @@ class Services:
                 return running.address
             # every node reaches this machine's own address, however the firewall treats bridges
             if running.relay is None:
-                running.relay = Link(self._keeper, running.address, self._bind).__enter__()
+                running.relay = Link(self._reaper, running.address, self._bind).__enter__()
             return running.relay.address
 
     def _start(self, app: str, service: Service) -> _Running:

@@ -76,7 +76,7 @@ class LinkProbe(CellProbe):
         if cell.cell.id not in state.shaped:
             yield self.states[0], lambda: Reading(modelled)
             return
-        with lab.nodes.fresh() as node, Link(lab.keeper, node.registry, lab.bind, megabits=MEASURED) as link:
+        with lab.nodes.fresh() as node, Link(lab.reaper, node.registry, lab.bind, megabits=MEASURED) as link:
             yield self.states[0], lambda: self._measure(node.engine, link.address, cell, modelled)
 
     def _measure(self, engine: Engine, address: str, cell: Prepared, modelled: Mapping[str, float]) -> Reading:

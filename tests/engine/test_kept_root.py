@@ -21,8 +21,8 @@ from harness.engine.kept_root import KeptRoots
 from harness.engine.programs import Programs
 from harness.engine.provision import provision
 from harness.errors import EngineError
-from harness.host.keeper import Keeper
 from harness.host.network import Network
+from harness.host.reaper import Reaper
 from harness.image.context import BuildContext
 from harness.settings import FRESH, IMAGE_PREFIX, Settings
 from support.servers import make_network, server_archive, start_server
@@ -69,8 +69,8 @@ def test_the_newest_is_taken_and_the_others_end_with_the_run(tmp_path):
     root(engines, "a", 3 * HOUR)
     newest = root(engines, "b", 9 * HOUR, 1 * HOUR)
     root(engines, "c", 2 * HOUR)
-    with Keeper(tmp_path) as keeper:
-        assert KeptRoots(engines).newest(keeper) == newest
+    with Reaper(tmp_path) as reaper:
+        assert KeptRoots(engines).newest(reaper) == newest
         assert [path.name for path in engines.glob("kept-*")] == ["kept-b"]  # no other run may take them any more
     assert list(engines.iterdir()) == [newest]
 
@@ -91,8 +91,8 @@ def test_the_newest_is_taken_and_the_others_end_with_the_run(tmp_path):
 def test_what_is_not_to_be_used_is_removed(tmp_path, spoil):
     engines = tmp_path / "engines"
     spoil(engines)
-    with Keeper(tmp_path) as keeper:
-        assert KeptRoots(engines).newest(keeper) is None
+    with Reaper(tmp_path) as reaper:
+        assert KeptRoots(engines).newest(reaper) is None
     assert list(engines.iterdir()) == []
 
 
@@ -102,8 +102,8 @@ def test_data_roots_of_another_engine_are_left_to_its_runs(tmp_path, other):
     theirs = root(engines, "a", HOUR, version=other)
     root(engines, "b", FRESH + 60, version=other)
     ours = root(engines, "c", 2 * HOUR)
-    with Keeper(tmp_path) as keeper:
-        assert KeptRoots(engines).newest(keeper) == ours
+    with Reaper(tmp_path) as reaper:
+        assert KeptRoots(engines).newest(reaper) == ours
     assert sorted(engines.iterdir()) == [theirs, ours]
 
 
@@ -111,8 +111,8 @@ def test_data_roots_of_another_engine_are_left_to_its_runs(tmp_path, other):
 def test_the_images_of_the_containerd_store_stay(tmp_path, store):
     daemon = Ended(tmp_path / "1234")
     roots = KeptRoots(tmp_path)
-    with Keeper(tmp_path) as keeper:
-        assert roots.newest(keeper, Programs(store=store)) is None
+    with Reaper(tmp_path) as reaper:
+        assert roots.newest(reaper, Programs(store=store)) is None
     (daemon.data / "containerd").mkdir(parents=True)
     roots.daemon = daemon  # type: ignore[assignment]
     assert roots.keep(FakeEngine(origin="private"), [])
@@ -121,8 +121,8 @@ def test_the_images_of_the_containerd_store_stay(tmp_path, store):
 
 
 def test_nothing_is_kept_yet(tmp_path):
-    with Keeper(tmp_path) as keeper:
-        assert KeptRoots(tmp_path / "engines").newest(keeper) is None
+    with Reaper(tmp_path) as reaper:
+        assert KeptRoots(tmp_path / "engines").newest(reaper) is None
 
 
 def roots_with(folder: Path, daemon: Ended) -> KeptRoots:
@@ -165,8 +165,8 @@ def test_images_of_other_runs_stay_while_they_are_fresh(tmp_path_factory, ages, 
     (first / "tare.json").write_text(json.dumps({"format": 3, "dockerd": DOCKERD, "images": fresh}))
     daemon = Ended(folder / "engines" / "1234")
     roots = KeptRoots(folder / "engines")
-    with Keeper(folder) as keeper:
-        taken = roots.newest(keeper)
+    with Reaper(folder) as reaper:
+        taken = roots.newest(reaper)
         assert (taken == first) == any(age < FRESH for age in ages)
         daemon.data.mkdir()
         roots.daemon = daemon  # type: ignore[assignment]
@@ -188,16 +188,16 @@ def test_what_cannot_be_kept_in_order_is_not_kept(tmp_path, monkeypatch, trouble
     if trouble == "no daemon":
         roots.daemon = None
     assert not roots.keep(engine, [IMAGE_PREFIX + "cell/go-slim:current"])
-    assert list(tmp_path.iterdir()) == [daemon.data]  # where its keeper finds it
+    assert list(tmp_path.iterdir()) == [daemon.data]  # where its reaper finds it
 
 
 @pytest.mark.live
 def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
     archive = server_archive(tmp_path)
     settings = Settings(cache=tmp_path, engine="private")
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         roots = KeptRoots(tmp_path / "engines")
-        engine = provision(settings, keeper, network, announce=lambda _: None, roots=roots).engine
+        engine = provision(settings, reaper, network, announce=lambda _: None, roots=roots).engine
         start_server(engine, archive)
         engine.tag("server:1", IMAGE_PREFIX + "cell/server:current")
         make_network(engine.info.endpoint)
@@ -209,9 +209,9 @@ def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
     assert not list((tmp_path / "leases").iterdir())
 
     said: list[str] = []
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         roots = KeptRoots(tmp_path / "engines")
-        engine = provision(settings, keeper, network, announce=said.append, roots=roots).engine
+        engine = provision(settings, reaper, network, announce=said.append, roots=roots).engine
         assert "with images of earlier runs" in said[0]
         assert not kept.exists()
         again = engine.inspect(IMAGE_PREFIX + "cell/server:current")
@@ -232,10 +232,10 @@ def test_a_data_root_that_no_dockerd_can_read_is_none(tmp_path):
     (broken / "image/overlay2").mkdir(parents=True)
     (broken / "image/overlay2/repositories.json").write_text("{torn")
     said: list[str] = []
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         roots = KeptRoots(tmp_path / "engines")
         settings = Settings(cache=tmp_path, engine="private")
-        engine = provision(settings, keeper, network, announce=said.append, roots=roots).engine
+        engine = provision(settings, reaper, network, announce=said.append, roots=roots).engine
         assert not engine.images()
         engine.close()
     assert "cannot be used" in said[0]

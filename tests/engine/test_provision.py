@@ -23,8 +23,8 @@ from harness.engine.programs import Programs
 from harness.engine.provision import provision
 from harness.errors import EngineUnavailable, LabError
 from harness.host import packages
-from harness.host.keeper import Keeper, sweep
 from harness.host.network import Network
+from harness.host.reaper import Reaper, sweep
 from harness.host.undo import cgroup_folders, mounts_below, run, started, undo
 from harness.settings import EngineChoice, Settings
 from support.servers import make_network, start_server, until
@@ -228,14 +228,14 @@ def apt(monkeypatch, tmp_path):
 def test_missing_package_is_installed_after_an_update_and_starts_no_service(apt, tmp_path):
     log, policy, _ = apt
     said = []
-    with Keeper(tmp_path) as keeper:
-        found = packages.ensure({"tool": "tool", "sh": "dash"}, announce=said.append, keeper=keeper)
+    with Reaper(tmp_path) as reaper:
+        found = packages.ensure({"tool": "tool", "sh": "dash"}, announce=said.append, reaper=reaper)
         assert not policy.exists()
         assert packages.ensure({"tool": "tool"}, announce=said.append) == {"tool": found["tool"]}
     assert found["tool"] == str(tmp_path / "bin/tool")
     assert log == [("install", "tool", True), ("update", True), ("install", "tool", True)]
     assert said == ["installed tool 1.2-3 (apt)"]
-    assert keeper.removed == []
+    assert reaper.removed == []
 
 
 def test_a_policy_that_is_there_stays(apt):
@@ -268,26 +268,26 @@ def test_environment_of_a_dockerd():
 
 def test_no_right_no_dockerd(tmp_path, monkeypatch):
     monkeypatch.setattr(daemon_module, "capable", lambda _: False)
-    with Keeper(tmp_path) as keeper, pytest.raises(EngineUnavailable, match="no private engine"):
-        Daemon.start(keeper, data=tmp_path / "data", network=(), registries="10.0.0.0/24")
+    with Reaper(tmp_path) as reaper, pytest.raises(EngineUnavailable, match="no private engine"):
+        Daemon.start(reaper, data=tmp_path / "data", network=(), registries="10.0.0.0/24")
 
 
 @pytest.mark.live
 def test_a_broken_start_tells_the_log_and_leaves_nothing(tmp_path):
-    with Keeper(tmp_path) as keeper:
+    with Reaper(tmp_path) as reaper:
         with pytest.raises(EngineUnavailable, match=r"(?s)exited at once.*unknown flag"):
-            Daemon.start(keeper, data=tmp_path / "data", network=("--no-such-flag",), registries="10.0.0.0/24")
+            Daemon.start(reaper, data=tmp_path / "data", network=("--no-such-flag",), registries="10.0.0.0/24")
         assert not (tmp_path / "data").exists()
-        assert not keeper._lease.records
+        assert not reaper._lease.records
 
 
 @pytest.mark.live
 def test_daemon_leaves_nothing_and_touches_no_other(live_endpoint, tmp_path, archive):
     theirs = DockerEngine(live_endpoint, origin="private")
     container = start_server(theirs, archive)
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         daemon = Daemon.start(
-            keeper,
+            reaper,
             data=tmp_path / "data",
             network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
             registries=str(network.subnet),
@@ -303,7 +303,7 @@ def test_daemon_leaves_nothing_and_touches_no_other(live_endpoint, tmp_path, arc
         daemon.close()
         assert daemon.left() == []
         assert not Path(f"/sys/class/net/{bridge}").exists()
-        assert not keeper._lease.records.keys() - {0}, "only the network's bridge"
+        assert not reaper._lease.records.keys() - {0}, "only the network's bridge"
     assert theirs.state(container).running
     theirs.remove(container)
     theirs.close()
@@ -317,22 +317,22 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from support.servers import make_network, start_server
 from harness.engine.provision import provision
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 from harness.host.network import Network
 from harness.lab.node import Nodes
 from harness.settings import Settings
 settings = Settings(cache=Path(sys.argv[1]), engine="private", node="namespace")
-with Keeper(settings.cache) as keeper, Network(keeper) as network:
-    engine = provision(settings, keeper, network, announce=lambda text: None).engine
+with Reaper(settings.cache) as reaper, Network(reaper) as network:
+    engine = provision(settings, reaper, network, announce=lambda text: None).engine
     start_server(engine, Path(sys.argv[2]))
     asked_for = make_network(engine.info.endpoint)
-    with Nodes(settings, keeper, network, engine).fresh() as node:
+    with Nodes(settings, reaper, network, engine).fresh() as node:
         start_server(node.engine, Path(sys.argv[2]), "host")
-        keeper.folder(settings.cache / "folder")
-        records = [[record.kind, record.name, record.pid, record.start] for record in keeper._lease.records.values()]
+        reaper.folder(settings.cache / "folder")
+        records = [[record.kind, record.name, record.pid, record.start] for record in reaper._lease.records.values()]
         ports = [path.name for path in Path(f"/sys/class/net/{network.bridge}/brif").iterdir()]
         links = [network.bridge, asked_for, *ports]
-        print(json.dumps({"guardian": keeper._guardian.pid, "records": records, "links": links}), flush=True)
+        print(json.dumps({"guardian": reaper._guardian.pid, "records": records, "links": links}), flush=True)
         sys.stdin.read()
 """
 
@@ -398,14 +398,14 @@ def test_nothing_is_left_of_a_killed_harness_and_nothing_else_is_touched(live_en
 def test_objects_on_an_engine_that_stays_are_removed_by_their_label(live_endpoint, tmp_path, archive):
     engine = DockerEngine(live_endpoint, origin="private")
     other = start_server(engine, archive)
-    with Keeper(tmp_path) as keeper:
-        label = f"dev.tare.test={keeper.token}"
-        number = keeper.objects(live_endpoint, label)
-        record = keeper._lease.records[number]
+    with Reaper(tmp_path) as reaper:
+        label = f"dev.tare.test={reaper.token}"
+        number = reaper.objects(live_endpoint, label)
+        record = reaper._lease.records[number]
         key, _, value = label.partition("=")
         mine = engine.create(ContainerSpec(image="server:1", command=["/server"], labels={key: value}))
         assert mine in engine.containers()
-    assert keeper.removed == [f"objects {live_endpoint}"]
+    assert reaper.removed == [f"objects {live_endpoint}"]
     assert mine not in engine.containers()
     assert engine.state(other).running
     assert not undo(record)

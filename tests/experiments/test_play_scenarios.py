@@ -144,7 +144,7 @@ class Bench:
         monkeypatch.setattr(plays, "Link", self._link)
         monkeypatch.setattr(plays, "Registry", lambda *_, **__: PlainRegistry(self.engine.registry, "store.test:5000"))
 
-    def _link(self, keeper, target, bind, **speed):
+    def _link(self, reaper, target, bind, **speed):
         self.links.append(speed)
         return nullcontext(SimpleNamespace(address=target))
 
@@ -152,8 +152,8 @@ class Bench:
         self.engine = FakeEngine(self.behaviour, origin="private", addresses=True)
         lab = fake_lab(self.folder, self.cells, self.engine)
         lab.nodes.kind = self.kind
-        keeper = SimpleNamespace(scope=lambda: nullcontext(None))
-        return nullcontext(replace(lab, registry=PlainRegistry(self.engine.registry), keeper=keeper))
+        reaper = SimpleNamespace(scope=lambda: nullcontext(None))
+        return nullcontext(replace(lab, registry=PlainRegistry(self.engine.registry), reaper=reaper))
 
     @property
     def catalogue(self):

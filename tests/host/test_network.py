@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from harness.errors import LabError
 from harness.host import network as network_module
-from harness.host.keeper import Keeper
 from harness.host.network import Network, free_subnet, used_networks
+from harness.host.reaper import Reaper
 from harness.host.undo import find_program, run
 
 PRIVATE = [IPv4Network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")]
@@ -61,13 +61,13 @@ def test_used_networks_are_read_from_addresses_and_routes(monkeypatch):
 def test_without_the_right_there_is_a_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(network_module, "capable", lambda _: False)
     assert Network.impossible()
-    with Keeper(tmp_path) as keeper, pytest.raises(LabError, match="no private network"):
-        Network(keeper)
+    with Reaper(tmp_path) as reaper, pytest.raises(LabError, match="no private network"):
+        Network(reaper)
 
 
 @pytest.mark.live
 def test_bridge_is_there_until_the_end(live_network, tmp_path):
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         assert Path(f"/sys/class/net/{network.bridge}/bridge").is_dir()
         with socket.socket() as listener:
             listener.bind((network.address, 0))
@@ -85,7 +85,7 @@ def test_no_firewall_rule_and_no_sysctl_changes(tmp_path):
         return forward, run("iptables-save", check=False) if find_program("iptables-save") else ""
 
     before = host()
-    with Keeper(tmp_path) as keeper, Network(keeper):
+    with Reaper(tmp_path) as reaper, Network(reaper):
         assert host()[0] == before[0]
         assert rules(host()[1]) == rules(before[1])
 
@@ -96,7 +96,7 @@ def rules(text: str) -> list[str]:
 
 @pytest.mark.live
 def test_addresses_are_unique_and_come_back(tmp_path):
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         taken = []
         with pytest.raises(LabError, match="no address is left"):
             while True:
@@ -111,11 +111,11 @@ def test_addresses_are_unique_and_come_back(tmp_path):
 @pytest.mark.live
 def test_the_bridge_keeps_its_hardware_address_when_ports_come(tmp_path):
     """A lower address of a port must not become the bridge's: neighbours would lose it."""
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
         own = Path(f"/sys/class/net/{network.bridge}/address")
         before = own.read_text()
         port = f"tarep{network.bridge[4:]}"
-        keeper.link(port)
+        reaper.link(port)
         run("ip", "link", "add", port, "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", f"{port}b")
         run("ip", "link", "set", port, "master", network.bridge, "up")
         assert own.read_text() == before

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import LabError
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 from harness.lab.link import Counters, Link
 from harness.lab.proxy import Delay, Wire
 
@@ -72,14 +72,14 @@ def ask(address: str, question: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keeper]:
-    with Keeper(tmp_path_factory.mktemp("cache")) as keeper:
-        yield keeper
+def reaper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reaper]:
+    with Reaper(tmp_path_factory.mktemp("cache")) as reaper:
+        yield reaper
 
 
 @pytest.fixture(scope="module", params=[0.0, 0.004], ids=["direct", "delayed"])
-def backwards(request: pytest.FixtureRequest, keeper: Keeper) -> Iterator[Link]:
-    with serving(answer_backwards) as target, Link(keeper, target, rtt=request.param) as link:
+def backwards(request: pytest.FixtureRequest, reaper: Reaper) -> Iterator[Link]:
+    with serving(answer_backwards) as target, Link(reaper, target, rtt=request.param) as link:
         yield link
 
 
@@ -100,7 +100,7 @@ def test_a_hundred_connections_at_once(backwards: Link) -> None:
     assert answers == [question[::-1] for question in questions]
 
 
-def test_a_broken_connection_is_broken_on_both_sides(keeper: Keeper) -> None:
+def test_a_broken_connection_is_broken_on_both_sides(reaper: Reaper) -> None:
     ended = threading.Event()
 
     def handle(client: socket.socket) -> None:
@@ -110,7 +110,7 @@ def test_a_broken_connection_is_broken_on_both_sides(keeper: Keeper) -> None:
         finally:
             ended.set()
 
-    with serving(handle) as target, Link(keeper, target) as link:
+    with serving(handle) as target, Link(reaper, target) as link:
         connection = connect(link.address)
         connection.sendall(b"half a ques")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -119,14 +119,14 @@ def test_a_broken_connection_is_broken_on_both_sides(keeper: Keeper) -> None:
         assert link.counters().connections == 1  # and it still serves
 
 
-def test_a_target_that_is_not_there_ends_the_connection(keeper: Keeper) -> None:
+def test_a_target_that_is_not_there_ends_the_connection(reaper: Reaper) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        with Link(keeper, f"127.0.0.1:{unused.getsockname()[1]}") as link, connect(link.address) as connection:
+        with Link(reaper, f"127.0.0.1:{unused.getsockname()[1]}") as link, connect(link.address) as connection:
             assert connection.recv(1) == b""
 
 
-def test_a_slow_client_holds_the_target_up(keeper: Keeper) -> None:
+def test_a_slow_client_holds_the_target_up(reaper: Reaper) -> None:
     size = 200_000_000
     sent = [0]
 
@@ -135,7 +135,7 @@ def test_a_slow_client_holds_the_target_up(keeper: Keeper) -> None:
         while sent[0] < size:
             sent[0] += client.send(piece)
 
-    with serving(pour) as target, Link(keeper, target, rtt=0.002) as link, connect(link.address):
+    with serving(pour) as target, Link(reaper, target, rtt=0.002) as link, connect(link.address):
         last = -1
         while last != sent[0] or last == 0:  # until nothing moves any more
             last = sent[0]
@@ -143,16 +143,16 @@ def test_a_slow_client_holds_the_target_up(keeper: Keeper) -> None:
         assert last < size
 
 
-def test_an_address_of_another_machine_is_refused(keeper: Keeper) -> None:
-    with pytest.raises(LabError, match="link did not start") as caught, Link(keeper, "127.0.0.1:1", "192.0.2.77"):
+def test_an_address_of_another_machine_is_refused(reaper: Reaper) -> None:
+    with pytest.raises(LabError, match="link did not start") as caught, Link(reaper, "127.0.0.1:1", "192.0.2.77"):
         pass
     assert "192.0.2.77" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
-def test_it_ends_with_its_block(keeper: Keeper) -> None:
+def test_it_ends_with_its_block(reaper: Reaper) -> None:
     with serving(answer_backwards) as target:
-        with Link(keeper, target) as link:
+        with Link(reaper, target) as link:
             address = link.address
             waiting = connect(address)
             assert Path(link._control).exists()
@@ -166,9 +166,9 @@ def test_it_ends_with_its_block(keeper: Keeper) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"megabits": 0}, {"up_megabits": -1}, {"rtt": -0.1}, {"megabits": math.nan}])
-def test_impossible_links_are_refused(keeper: Keeper, wrong: dict[str, float]) -> None:
+def test_impossible_links_are_refused(reaper: Reaper, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="bandwidth"):
-        Link(keeper, "127.0.0.1:1", **wrong)
+        Link(reaper, "127.0.0.1:1", **wrong)
 
 
 class Clock:
@@ -254,7 +254,7 @@ SECONDS = 1.0
 @pytest.mark.parametrize("rtt", [0.0, 0.02])
 @pytest.mark.parametrize("megabits", [20, 100, 300, 1000])
 def test_the_speed_is_the_one_asked_for(
-    keeper: Keeper, megabits: int, rtt: float, connections: int, capsys: pytest.CaptureFixture[str]
+    reaper: Reaper, megabits: int, rtt: float, connections: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     size = int(megabits * 1e6 / 8 * SECONDS / connections)
 
@@ -268,7 +268,7 @@ def test_the_speed_is_the_one_asked_for(
             return sum(map(len, iter(lambda: connection.recv(1 << 20), b"")))
 
     rates = []
-    with serving(send) as target, Link(keeper, target, megabits=megabits, rtt=rtt) as link:
+    with serving(send) as target, Link(reaper, target, megabits=megabits, rtt=rtt) as link:
         for _ in range(ATTEMPTS):
             began = time.monotonic()
             with ThreadPoolExecutor(connections) as pool:

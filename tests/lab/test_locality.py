@@ -16,7 +16,7 @@ from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine
 from harness.engine.fake.engine import FakeEngine
 from harness.errors import EngineError
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 from harness.image import archive
 from harness.lab import lab as lab_module
 from harness.lab import locality as module
@@ -127,9 +127,9 @@ def test_an_engine_that_does_not_see_a_folder_of_this_machine_is_found_out(tmp_p
     image, cache = tool_image(tmp_path), tmp_path / "cache"
     cache.mkdir()
     hide = f"mount -t tmpfs tare {cache}\n" if blind else ""
-    with Keeper(tmp_path) as keeper:
+    with Reaper(tmp_path) as reaper:
         daemon = Daemon.start(
-            keeper,
+            reaper,
             data=tmp_path / "data",
             network=("--bridge=none",),
             registries="127.0.0.0/8",

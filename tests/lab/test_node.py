@@ -11,8 +11,8 @@ import pytest
 from harness.engine.docker import DockerEngine
 from harness.engine.fake.engine import FakeEngine
 from harness.errors import EngineUnavailable
-from harness.host.keeper import Keeper
 from harness.host.network import Network
+from harness.host.reaper import Reaper
 from harness.lab import node as node_module
 from harness.lab.node import Nodes
 from harness.settings import Settings
@@ -44,8 +44,8 @@ def poor(monkeypatch):
     monkeypatch.setattr(node_module.Daemon, "impossible", staticmethod(lambda *_: "it takes root"))
 
 
-def nodes(tmp_path, keeper=None, kind="auto", engine=None, **options) -> Nodes:
-    return Nodes(Settings(cache=tmp_path, node=kind), keeper, None, engine or Engine(), **options)
+def nodes(tmp_path, reaper=None, kind="auto", engine=None, **options) -> Nodes:
+    return Nodes(Settings(cache=tmp_path, node=kind), reaper, None, engine or Engine(), **options)
 
 
 @pytest.mark.usefixtures("poor")
@@ -64,9 +64,9 @@ def test_the_setting_is_a_command(tmp_path):
     assert made.kind == ""
     assert "namespace: it takes root" in made.impossible
     with (
-        Keeper(tmp_path) as keeper,
+        Reaper(tmp_path) as reaper,
         pytest.raises(EngineUnavailable, match="it takes root"),
-        nodes(tmp_path, keeper, "namespace").fresh(),
+        nodes(tmp_path, reaper, "namespace").fresh(),
     ):
         pass
     assert nodes(tmp_path, kind="layers").kind == "layers"
@@ -78,8 +78,8 @@ def test_a_kind_that_fails_at_once_gives_way_to_the_next(tmp_path, monkeypatch):
         raise EngineUnavailable("it does not start")
 
     monkeypatch.setattr(Nodes, "_dind", fail)
-    with Keeper(tmp_path) as keeper:
-        made = nodes(tmp_path, keeper, dind_image="x")
+    with Reaper(tmp_path) as reaper:
+        made = nodes(tmp_path, reaper, dind_image="x")
         assert made.kind == "dind"
         with made.fresh() as node:
             assert node.kind == made.kind == "layers"
@@ -94,7 +94,7 @@ def test_a_kind_that_fails_at_once_gives_way_to_the_next(tmp_path, monkeypatch):
 @pytest.mark.parametrize("origin", ["system", "private"])
 def test_layers_tell_what_stayed(tmp_path, origin):
     engine = Engine(origin=origin, images=["a", "b", "c"], stuck=["b"])
-    with Keeper(tmp_path) as keeper, nodes(tmp_path, keeper, engine=engine, registry_port=5000).fresh() as node:
+    with Reaper(tmp_path) as reaper, nodes(tmp_path, reaper, engine=engine, registry_port=5000).fresh() as node:
         assert node.engine is engine
         assert "b is in use" in node.note
         assert ("build cache" in node.note) is (origin == "system")
@@ -126,8 +126,8 @@ def test_namespace_node(live_endpoint, live_network, tmp_path, archive, monkeypa
     engine = DockerEngine(live_endpoint, origin="private")
     ports = Path(f"/sys/class/net/{live_network.bridge}/brif")
     before = {path.name for path in ports.iterdir()}
-    with Keeper(tmp_path) as keeper:
-        made = Nodes(Settings(cache=tmp_path), keeper, live_network, engine, registry_port=5000)
+    with Reaper(tmp_path) as reaper:
+        made = Nodes(Settings(cache=tmp_path), reaper, live_network, engine, registry_port=5000)
         assert made.kind == "namespace"
         with made.fresh() as first, made.fresh() as second:
             assert first.address != second.address
@@ -135,7 +135,7 @@ def test_namespace_node(live_endpoint, live_network, tmp_path, archive, monkeypa
             assert ("disk" in first.note) is not memory
             check_empty_and_able(first, archive)
             assert second.engine.images() == []
-        assert not keeper._lease.records
+        assert not reaper._lease.records
         with made.fresh() as third:
             assert third.address == first.address
             check_empty_and_able(third, archive)
@@ -148,11 +148,11 @@ def test_namespace_node(live_endpoint, live_network, tmp_path, archive, monkeypa
 def test_dind_falls_back_where_its_image_has_no_dockerd(live_endpoint, tmp_path, archive):
     engine = DockerEngine(live_endpoint, origin="private")
     engine.remove(start_server(engine, archive))
-    with Keeper(tmp_path) as keeper, Network(keeper) as network:
-        made = Nodes(Settings(cache=tmp_path, node="dind"), keeper, network, engine, "server:1")
+    with Reaper(tmp_path) as reaper, Network(reaper) as network:
+        made = Nodes(Settings(cache=tmp_path, node="dind"), reaper, network, engine, "server:1")
         with pytest.raises(EngineUnavailable, match="privileged"), made.fresh():
             pass
-        assert [record.kind for record in keeper._lease.records.values()] == ["link"]
+        assert [record.kind for record in reaper._lease.records.values()] == ["link"]
     assert engine.containers() == []
     engine.close()
 

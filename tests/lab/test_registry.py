@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import LabError
-from harness.host.keeper import Keeper
 from harness.host.network import Network
+from harness.host.reaper import Reaper
 from harness.image.manifest import Blob, ImageManifest, parse_manifest
 from harness.lab.registry import LOOPBACK, Registry, choose_platform, host_architecture
 from harness.settings import Settings
@@ -217,8 +217,8 @@ def push(address: str, repository: str, tag: str) -> None:
 @pytest.mark.live
 def test_the_real_registry(tmp_path: Path) -> None:
     settings = Settings(cache=tmp_path)
-    with Keeper(tmp_path) as keeper:
-        with Registry(settings, keeper, announce=print) as registry:
+    with Reaper(tmp_path) as reaper:
+        with Registry(settings, reaper, announce=print) as registry:
             assert registry.push == registry.pull == f"{LOOPBACK}:{registry.port}"
             push(registry.push, "app/one", "x")
             manifest = registry.manifest("app/one", "x")
@@ -241,9 +241,9 @@ def test_both_addresses_serve_the_same_and_nothing_else_does(tmp_path: Path) -> 
     if reason := Network.impossible():
         pytest.skip(reason)
     with (
-        Keeper(tmp_path) as keeper,
-        Network(keeper) as network,
-        Registry(Settings(cache=tmp_path), keeper, address=network.address) as registry,
+        Reaper(tmp_path) as reaper,
+        Network(reaper) as network,
+        Registry(Settings(cache=tmp_path), reaper, address=network.address) as registry,
     ):
         assert registry.push == f"{LOOPBACK}:{registry.port}"
         assert registry.pull == f"{network.address}:{registry.port}"
@@ -256,9 +256,9 @@ def test_both_addresses_serve_the_same_and_nothing_else_does(tmp_path: Path) -> 
 @pytest.mark.live
 def test_an_address_of_another_machine_is_refused(tmp_path: Path) -> None:
     with (
-        Keeper(tmp_path) as keeper,
+        Reaper(tmp_path) as reaper,
         pytest.raises(LabError, match="cannot listen"),
-        Registry(Settings(cache=tmp_path), keeper, address="192.0.2.77"),
+        Registry(Settings(cache=tmp_path), reaper, address="192.0.2.77"),
     ):
         pass
     assert not list((tmp_path / "registries").glob("*"))

@@ -66,7 +66,7 @@ class Shelf:
 def services(tmp_path: Path, program: FakeProgram, base: BaseImage | BaseUnavailable = BASE):
     engine = FakeEngine(Behaviour(programs={IMAGE: program}))
     engine.build(context=BuildContext.of_files({}, dockerfile="FROM scratch\n"), tag=IMAGE)
-    beside = Services(engine, Shelf(), {"store": base}, keeper=None, bind="127.0.0.1")
+    beside = Services(engine, Shelf(), {"store": base}, reaper=None, bind="127.0.0.1")
     try:
         yield engine, beside
         beside.close()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import LabError
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 from harness.lab.registry import Registry
 from harness.lab.upload import Uploader, pack_layer
 from harness.settings import Settings
@@ -58,7 +58,7 @@ def test_a_registry_that_is_gone_is_said() -> None:
 def test_the_real_registry_holds_what_is_uploaded(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(os.urandom(3_000_000))
     layer = pack_layer(tmp_path / "a.tar", tmp_path / "a.gz")
-    with Keeper(tmp_path) as keeper, Registry(Settings(cache=tmp_path), keeper) as registry:
+    with Reaper(tmp_path) as reaper, Registry(Settings(cache=tmp_path), reaper) as registry:
         uploader = Uploader(registry.push)
         made = uploader.image("tare.local/base/x", "1", config=b'{"os":"linux"}', layers=[layer, layer])
         assert registry.manifest("tare.local/base/x", "1") == made

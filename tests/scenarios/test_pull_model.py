@@ -314,9 +314,9 @@ def image_archive(path: Path, layers: Sequence[bytes]) -> None:
 @pytest.mark.parametrize("image", LIVE_LAYERS)
 def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from harness.engine.provision import provision
-    from harness.host.keeper import Keeper
     from harness.host.network import Network
     from harness.host.quiet import Monitor
+    from harness.host.reaper import Reaper
     from harness.lab.link import Link
     from harness.lab.node import Nodes
     from harness.lab.registry import Registry
@@ -326,11 +326,11 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
     if reason := Network.impossible():
         pytest.skip(reason)
     with (
-        Keeper(settings.cache) as keeper,
-        Network(keeper) as network,
-        Registry(settings, keeper, address=network.address) as registry,
+        Reaper(settings.cache) as reaper,
+        Network(reaper) as network,
+        Registry(settings, reaper, address=network.address) as registry,
     ):
-        engine = provision(settings, keeper, network, announce=lambda _: None).engine
+        engine = provision(settings, reaper, network, announce=lambda _: None).engine
         archive = tmp_path / "image.tar"
         image_archive(archive, [layer_tar(seed, *layer) for seed, layer in enumerate(LIVE_LAYERS[image])])
         name = f"{registry.push}/{image}:x"
@@ -339,7 +339,7 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
         engine.close()
         stated = registry.manifest(image, "x")
         assert stated.digest == pushed
-        nodes, monitor = Nodes(settings, keeper, network, engine), Monitor()
+        nodes, monitor = Nodes(settings, reaper, network, engine), Monitor()
 
         def pull(address: str) -> tuple[PullResult, bool]:
             """The pull, and whether the machine was quiet before and after it."""
@@ -355,7 +355,7 @@ def test_shaped_pulls_are_predicted(image: str, tmp_path: Path, capsys: pytest.C
             own, other = [], []
             for _ in range(ATTEMPTS):
                 unshaped, quiet = pull(registry.pull)
-                with Link(keeper, registry.pull, network.address, megabits=speed) as link:
+                with Link(reaper, registry.pull, network.address, megabits=speed) as link:
                     shaped, still = pull(link.address)
                     carried = link.counters().down
                 assert stated.transfer_bytes <= carried <= stated.transfer_bytes + 2000 * (len(stated.layers) + 5)

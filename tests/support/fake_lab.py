@@ -169,7 +169,7 @@ def fake_lab(
     return Lab(
         settings=Settings(cache=folder / "cache"),
         catalogue=Catalogue(apps=apps, strategies=strategies, bases={}, release="", cells=tuple(cells)),
-        keeper=None,
+        reaper=None,
         network=None,
         engine=engine,
         depot=None,

@@ -27,7 +27,7 @@ from harness.lab.depot.upstreams import Upstreams, read
 from harness.settings import Settings
 
 if TYPE_CHECKING:
-    from harness.host.keeper import Scope
+    from harness.host.reaper import Scope
 
 SIZE = 20 * 1000**3  # B: the largest size of the cache; the least recently used file is removed first
 
@@ -61,7 +61,7 @@ class Depot:
     def __init__(
         self,
         settings: Settings,
-        keeper: Scope,
+        reaper: Scope,
         bind: str,
         *,
         announce: Callable[[str], None] = lambda _: None,
@@ -71,7 +71,7 @@ class Depot:
         self.bind = bind
         self.port = 0
         self._cache = settings.cache / "depot"
-        self._keeper = keeper
+        self._reaper = reaper
         self._announce = announce
 
     @staticmethod
@@ -141,17 +141,17 @@ class Depot:
 
         if reason := self.impossible(self.upstreams):
             raise LabError(reason, where="depot", fix="Use TARE_DEPOT=off. Builds then fetch packages directly.")
-        program = ensure({"nginx": "nginx"}, announce=self._announce, keeper=self._keeper)["nginx"]
+        program = ensure({"nginx": "nginx"}, announce=self._announce, reaper=self._reaper)["nginx"]
         self._cache.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            scope = stack.enter_context(self._keeper.scope())
+            scope = stack.enter_context(self._reaper.scope())
             self._folder = scope.short_folder()  # the folder holds a socket
             (self._folder / "temp").mkdir()
             bundle = self._folder / "authorities.pem"
             bundle.write_bytes(b"\n".join(path.read_bytes() for path in self.upstreams.authorities))
             for left in reversed(range(_PORT_TRIES)):
                 self.port = _free_port(self.bind)
-                attempt = stack.enter_context(self._keeper.scope())
+                attempt = stack.enter_context(self._reaper.scope())
                 try:
                     self._start(attempt, program, bundle)
                     break

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from harness.engine.contract import RunStep
 from harness.errors import LabError, TareError
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 from harness.image.context import BuildContext
 from harness.lab.depot import clients
 from harness.lab.depot.depot import Depot, DepotStats
@@ -108,9 +108,9 @@ def certificate(path: Path) -> Path:
 
 
 @pytest.fixture
-def keeper(tmp_path):
-    with Keeper(tmp_path / "cache") as keeper:
-        yield keeper
+def reaper(tmp_path):
+    with Reaper(tmp_path / "cache") as reaper:
+        yield reaper
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def depot(tmp_path, keeper, upstream, authority):
+def depot(tmp_path, reaper, upstream, authority):
     with Depot(
-        Settings(cache=tmp_path / "cache"), keeper, HOST, upstreams=upstreams_at(upstream.url, authority)
+        Settings(cache=tmp_path / "cache"), reaper, HOST, upstreams=upstreams_at(upstream.url, authority)
     ) as depot:
         yield depot
 
@@ -218,28 +218,28 @@ def test_forms_of_an_index_are_kept_apart_and_of_files_not(depot, upstream):
 
 
 @needs_nginx
-def test_redirects_are_followed_and_cached_under_the_first_address(tmp_path, keeper, upstream, authority):
+def test_redirects_are_followed_and_cached_under_the_first_address(tmp_path, reaper, upstream, authority):
     with Upstream() as store:
         # An address, not a name, may be led to only where it is an upstream too.
         upstreams = replace(upstreams_at(upstream.url, authority), maven=store.url)
         upstream.pages["/npm/x.tgz"] = (302, {"Location": "/npm/y.tgz"}, "")
         upstream.pages["/npm/y.tgz"] = (307, {"Location": f"{store.url}/z?sig=%2F"}, "")
         store.put("/z?sig=%2F", "found")
-        with Depot(Settings(cache=tmp_path / "cache"), keeper, HOST, upstreams=upstreams) as depot:
+        with Depot(Settings(cache=tmp_path / "cache"), reaper, HOST, upstreams=upstreams) as depot:
             assert get(depot, public("npm", "/x.tgz")) == (200, "found")
             upstream.pages.clear()
             assert get(depot, public("npm", "/x.tgz")) == (200, "found")
 
 
 @needs_nginx
-def test_passwords_go_to_their_upstream_only(tmp_path, keeper, upstream, authority):
+def test_passwords_go_to_their_upstream_only(tmp_path, reaper, upstream, authority):
     with Upstream() as store:
         upstreams = upstreams_at(upstream.url, authority)
         upstreams = replace(upstreams, npm=upstreams.npm.replace("://", "://me:p%40ss@"), maven=store.url)
         upstream.pages["/npm/x"] = (302, {"Location": f"{store.url}/npm/x"}, "")
         store.put("/npm/x", "found")
         upstream.put("/cargo/x", "found")
-        with Depot(Settings(cache=tmp_path / "cache"), keeper, HOST, upstreams=upstreams) as depot:
+        with Depot(Settings(cache=tmp_path / "cache"), reaper, HOST, upstreams=upstreams) as depot:
             assert get(depot, public("npm", "/x")) == get(depot, public("cargo", "/x")) == (200, "found")
             assert not any(b"me:" in content or b"p%40ss" in content for content in depot.secrets.values())
         sent = {path: headers["Authorization"] for path, headers in upstream.asked}
@@ -287,39 +287,39 @@ def test_cut_upstreams(depot, upstream):
 
 
 @needs_nginx
-def test_the_cache_outlives_the_depot_and_nothing_else_does(tmp_path, keeper, upstream, authority):
+def test_the_cache_outlives_the_depot_and_nothing_else_does(tmp_path, reaper, upstream, authority):
     settings, upstreams = Settings(cache=tmp_path / "cache"), upstreams_at(upstream.url, authority)
     upstream.put("/npm/x", '"tarball":"https://a/b"', "application/json")
-    with Depot(settings, keeper, HOST, upstreams=upstreams) as first:
+    with Depot(settings, reaper, HOST, upstreams=upstreams) as first:
         _, answer = get(first, public("npm", "/x"))
     with pytest.raises(ConnectionRefusedError), socket.create_connection((HOST, first.port)):
         pass
     assert not first._folder.exists()
     upstream.__exit__()
-    with Depot(settings, keeper, HOST, upstreams=upstreams) as second:
+    with Depot(settings, reaper, HOST, upstreams=upstreams) as second:
         assert get(second, public("npm", "/x")) == (200, answer)
         assert eventually(second, 1).hits == 1
 
 
 @needs_nginx
-def test_only_the_hosts_authorities_are_believed(tmp_path, keeper, upstream, authority):
+def test_only_the_hosts_authorities_are_believed(tmp_path, reaper, upstream, authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority)
     upstream.socket = context.wrap_socket(upstream.socket, server_side=True)
     upstream.put("/npm/x", "x")
     upstreams = upstreams_at(upstream.url.replace("http:", "https:"), authority)
     settings = Settings(cache=tmp_path / "cache")
-    with Depot(settings, keeper, HOST, upstreams=upstreams) as depot:
+    with Depot(settings, reaper, HOST, upstreams=upstreams) as depot:
         assert get(depot, public("npm", "/x")) == (200, "x")
     upstreams = replace(upstreams, authorities=(certificate(tmp_path / "stranger.pem"),))
-    with Depot(settings, keeper, HOST, upstreams=upstreams) as depot:
+    with Depot(settings, reaper, HOST, upstreams=upstreams) as depot:
         assert get(depot, public("npm", "/y"))[0] == 502
 
 
 @needs_nginx
-def test_an_address_that_is_not_this_machines(tmp_path, keeper, upstream, authority):
+def test_an_address_that_is_not_this_machines(tmp_path, reaper, upstream, authority):
     depot = Depot(
-        Settings(cache=tmp_path / "c"), keeper, "198.51.100.1", upstreams=upstreams_at(upstream.url, authority)
+        Settings(cache=tmp_path / "c"), reaper, "198.51.100.1", upstreams=upstreams_at(upstream.url, authority)
     )
     with pytest.raises(LabError, match="no port can be opened"):
         depot.__enter__()
@@ -507,7 +507,7 @@ BUILDS = {"os-slim": APT_PIP, "sdk-node": NPM, "sdk-go": GO, "sdk-maven": MAVEN,
 
 
 @pytest.fixture(scope="module")
-def live(live_settings, live_endpoint, live_network, live_keeper, tmp_path_factory):
+def live(live_settings, live_endpoint, live_network, live_reaper, tmp_path_factory):
     """An engine, the bases, and a depot whose cache is empty."""
     from harness.catalogue.read import read
     from harness.engine.docker import DockerEngine
@@ -518,7 +518,7 @@ def live(live_settings, live_endpoint, live_network, live_keeper, tmp_path_facto
     with contextlib.closing(engine):
         bases = Bases(live_settings, catalogue.bases, catalogue.release, announce=print)
         own = Settings(cache=tmp_path_factory.mktemp("cache"))
-        with Depot(own, live_keeper, live_network.address) as depot:
+        with Depot(own, live_reaper, live_network.address) as depot:
             yield engine, bases, catalogue.bases, depot
 
 

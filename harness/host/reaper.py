@@ -1,8 +1,10 @@
 """Ends whatever the harness started, however the harness ends: Ctrl-C, SIGTERM, SIGHUP, an exception, kill -9.
 
-A Keeper writes a record of a thing to its lease before the thing is made, and undoes the records in reverse order when
+A Reaper writes a record of a thing to its lease before the thing is made, and undoes the records in reverse order when
 it closes. A guardian, a small process in a session of its own, undoes them if the harness dies. If the guardian died
 too, the next start of a harness undoes what both left.
+
+The name is that of Testcontainers' resource reaper, which does the same for containers.
 
 Children are not given PR_SET_PDEATHSIG: it fires when the *thread* that started them ends.
 """
@@ -37,7 +39,7 @@ class Scope:
     """Things that end together: registered before they are made, undone in reverse order by `close`."""
 
     def __init__(self, lease: Lease, token: str, outer: Scope | None = None) -> None:
-        self.token = token  # belongs to this keeper alone; part of names and labels
+        self.token = token  # belongs to this reaper alone; part of names and labels
         self._lease = lease
         self._outer = outer
         self._numbers: list[int] = []
@@ -176,7 +178,7 @@ class Scope:
                 del self._children[number]
 
 
-class Keeper(Scope):
+class Reaper(Scope):
     """The scope of a whole run, with its lease and its guardian. A context manager; `removed` lists what it undid.
 
     While it is open, SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, as Ctrl-C does, unless the

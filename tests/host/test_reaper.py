@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from harness.errors import LabError
 from harness.host import lease as lease_module
 from harness.host import undo as undo_module
-from harness.host.keeper import Keeper, sweep
 from harness.host.lease import Lease, boot_id
+from harness.host.reaper import Reaper, sweep
 from harness.host.undo import COOKIE, Record, cgroup_folders, mounts_below, started, undo
 
 ROOT = Path(__file__).parents[2]
@@ -60,48 +60,48 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_spawned_program_gets_arguments_environment_and_log(tmp_path):
-    with Keeper(tmp_path) as keeper:
+    with Reaper(tmp_path) as reaper:
         command = ["sh", "-c", 'echo "$0 $1 $GREETING"; cat; pwd', "a b", "$c"]
-        process = keeper.spawn(command, log=tmp_path / "log", env={**os.environ, "GREETING": "hi"}, cwd=Path("/"))
+        process = reaper.spawn(command, log=tmp_path / "log", env={**os.environ, "GREETING": "hi"}, cwd=Path("/"))
         assert process.wait(10) == 0
     assert (tmp_path / "log").read_text().splitlines() == ["a b $c hi", "/"]
 
 
 def test_end_reaches_the_whole_session_and_those_that_ignore_sigterm(tmp_path):
     script = "trap '' TERM; sleep 600 & echo $!; while :; do sleep 600; done"
-    with Keeper(tmp_path) as keeper:
-        process = keeper.spawn(["sh", "-c", script], log=tmp_path / "log", grace=0.05)
+    with Reaper(tmp_path) as reaper:
+        process = reaper.spawn(["sh", "-c", script], log=tmp_path / "log", grace=0.05)
         assert until(lambda: (tmp_path / "log").read_text().endswith("\n"))
         child = int((tmp_path / "log").read_text())
-        keeper.end(process)
+        reaper.end(process)
         assert process.returncode == -signal.SIGKILL
         assert gone(child)
-    assert keeper.removed == []
+    assert reaper.removed == []
 
 
 def test_sigterm_comes_first(tmp_path):
     os.mkfifo(tmp_path / "never")
     script = "trap 'echo bye; exit' TERM; echo up; read x <> never"
-    with Keeper(tmp_path) as keeper:
-        keeper.spawn(["sh", "-c", script], log=tmp_path / "log", cwd=tmp_path)
+    with Reaper(tmp_path) as reaper:
+        reaper.spawn(["sh", "-c", script], log=tmp_path / "log", cwd=tmp_path)
         assert until(lambda: "up" in (tmp_path / "log").read_text())
     assert "bye" in (tmp_path / "log").read_text()
 
 
 def test_program_that_is_not_there(tmp_path):
-    with Keeper(tmp_path) as keeper, pytest.raises(LabError, match="is not installed"):
-        keeper.spawn(["no-such-program-of-tare"], log=tmp_path / "log")
+    with Reaper(tmp_path) as reaper, pytest.raises(LabError, match="is not installed"):
+        reaper.spawn(["no-such-program-of-tare"], log=tmp_path / "log")
 
 
 def test_program_does_not_run_before_it_is_registered(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("disk full")
 
-    with Keeper(tmp_path) as keeper:
+    with Reaper(tmp_path) as reaper:
         with monkeypatch.context() as patch:
-            patch.setattr(keeper._lease, "add", refuse)
+            patch.setattr(reaper._lease, "add", refuse)
             with pytest.raises(OSError, match="disk full"):
-                keeper.spawn(["touch", str(tmp_path / "ran")], log=tmp_path / "log")
+                reaper.spawn(["touch", str(tmp_path / "ran")], log=tmp_path / "log")
         assert not (tmp_path / "ran").exists()
 
 
@@ -147,23 +147,23 @@ def test_start_times_are_known_without_proc(monkeypatch):
 def test_folders_go_and_what_was_there_stays(tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
-    with Keeper(tmp_path) as keeper:
-        ours = keeper.folder(tmp_path / "ours" / "deep")
+    with Reaper(tmp_path) as reaper:
+        ours = reaper.folder(tmp_path / "ours" / "deep")
         (ours / "file").write_text("x")
         with pytest.raises(LabError, match="already exists"):
-            keeper.folder(theirs)
-        keeper.shared_folder(theirs)
-        keeper.shared_folder(tmp_path / "empty")
-        keeper.shared_folder(tmp_path / "used")
+            reaper.folder(theirs)
+        reaper.shared_folder(theirs)
+        reaper.shared_folder(tmp_path / "empty")
+        reaper.shared_folder(tmp_path / "used")
         (tmp_path / "used" / "by others").write_text("x")
-        short = keeper.short_folder()
+        short = reaper.short_folder()
         assert len(str(short / "exec/containerd/containerd-debug.sock")) < 108
-        keeper.file(tmp_path / "file")
+        reaper.file(tmp_path / "file")
         (tmp_path / "file").write_text("x")
     assert not any(path.exists() for path in (ours, tmp_path / "empty", short, tmp_path / "file"))
     assert theirs.is_dir()
     assert (tmp_path / "used").is_dir()
-    assert f"folder {ours}" in keeper.removed
+    assert f"folder {ours}" in reaper.removed
 
 
 @pytest.mark.parametrize("name", ["/", "/etc", "relative/path"])
@@ -183,8 +183,8 @@ def test_folder_is_unmounted_before_it_is_removed(tmp_path):
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "precious").write_text("x")
-    with Keeper(tmp_path) as keeper:
-        ours = keeper.folder(tmp_path / "with space")
+    with Reaper(tmp_path) as reaper:
+        ours = reaper.folder(tmp_path / "with space")
         (ours / "bound").mkdir()
         done = subprocess.run(["mount", "--bind", theirs, ours / "bound"], capture_output=True)
         if done.returncode:
@@ -199,8 +199,8 @@ def test_cgroup_is_removed_with_what_runs_in_it(tmp_path):
     parents = [path for path in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if os.access(path, os.W_OK)]
     process = stranger("sleep 600")
     try:
-        with Keeper(tmp_path) as keeper:
-            keeper.cgroup("tare-test")
+        with Reaper(tmp_path) as reaper:
+            reaper.cgroup("tare-test")
             try:
                 (parents[0] / "tare-test/inner").mkdir(parents=True)
                 (parents[0] / "tare-test/inner/cgroup.procs").write_text(str(process.pid))
@@ -216,25 +216,25 @@ def test_cgroup_is_removed_with_what_runs_in_it(tmp_path):
 
 
 def test_scopes_end_what_is_theirs_and_the_outer_one_the_rest(tmp_path):
-    with Keeper(tmp_path) as keeper:
-        first = keeper.folder(tmp_path / "first")
-        with keeper.scope() as scope:
+    with Reaper(tmp_path) as reaper:
+        first = reaper.folder(tmp_path / "first")
+        with reaper.scope() as scope:
             second = scope.folder(tmp_path / "second")
             third = scope.scope().folder(tmp_path / "third")
         assert first.exists()
         assert not second.exists()
         assert not third.exists()
-        fourth = keeper.scope().folder(tmp_path / "fourth")
-    assert keeper.removed == [f"folder {fourth}", f"folder {first}"]
-    assert keeper.close() == keeper.removed
+        fourth = reaper.scope().folder(tmp_path / "fourth")
+    assert reaper.removed == [f"folder {fourth}", f"folder {first}"]
+    assert reaper.close() == reaper.removed
 
 
 def test_one_failure_does_not_stop_the_others_and_is_kept_for_later(tmp_path, caplog):
-    with Keeper(tmp_path) as keeper:
-        first = keeper.folder(tmp_path / "first")
-        keeper._add(Record(kind="nonsense", name="x"))
-        second = keeper.folder(tmp_path / "second")
-    assert keeper.removed == [f"folder {second}", f"folder {first}"]
+    with Reaper(tmp_path) as reaper:
+        first = reaper.folder(tmp_path / "first")
+        reaper._add(Record(kind="nonsense", name="x"))
+        second = reaper.folder(tmp_path / "second")
+    assert reaper.removed == [f"folder {second}", f"folder {first}"]
     assert "unknown kind" in caplog.text
     (path,) = (tmp_path / "leases").glob("*.json")
     assert "nonsense" in path.read_text()
@@ -243,8 +243,8 @@ def test_one_failure_does_not_stop_the_others_and_is_kept_for_later(tmp_path, ca
 
 
 def test_an_exception_in_the_block_ends_everything(tmp_path):
-    with pytest.raises(RuntimeError), Keeper(tmp_path) as keeper:
-        process = keeper.spawn(["sleep", "600"], log=tmp_path / "log")
+    with pytest.raises(RuntimeError), Reaper(tmp_path) as reaper:
+        process = reaper.spawn(["sleep", "600"], log=tmp_path / "log")
         raise RuntimeError
     assert process.returncode == -signal.SIGTERM
     assert list((tmp_path / "leases").iterdir()) == []
@@ -254,7 +254,7 @@ def test_own_handlers_are_left_alone(tmp_path):
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     ours = signal.getsignal(signal.SIGTERM)
     try:
-        with Keeper(tmp_path):
+        with Reaper(tmp_path):
             assert signal.getsignal(signal.SIGTERM) is ours
         assert signal.getsignal(signal.SIGTERM) is ours
     finally:
@@ -319,8 +319,8 @@ def dead_lease(cache: Path, *made: Record, boot: str | None = None) -> Path:
 def test_sweep_undoes_dead_leases_and_leaves_living_ones(tmp_path):
     dead, alive = tmp_path / "dead", tmp_path / "alive"
     dead.mkdir()
-    with Keeper(tmp_path) as keeper:
-        keeper.folder(alive)
+    with Reaper(tmp_path) as reaper:
+        reaper.folder(alive)
         path = dead_lease(tmp_path, Record(kind="folder", name=str(dead)))
         assert sweep(tmp_path) == [f"folder {dead}"]
         assert alive.exists()
@@ -348,9 +348,9 @@ def test_sweep_of_nothing(tmp_path):
 
 
 def test_lease_is_private(tmp_path):
-    with Keeper(tmp_path) as keeper:
-        assert keeper._lease.path.stat().st_mode & 0o077 == 0
-        assert keeper._lease.path.parent.stat().st_mode & 0o077 == 0
+    with Reaper(tmp_path) as reaper:
+        assert reaper._lease.path.stat().st_mode & 0o077 == 0
+        assert reaper._lease.path.parent.stat().st_mode & 0o077 == 0
 
 
 # A harness that dies
@@ -358,14 +358,14 @@ def test_lease_is_private(tmp_path):
 CHILD = """
 import os, sys, time
 from pathlib import Path
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 cache = Path(sys.argv[1])
-with Keeper(cache) as keeper:
-    keeper.folder(cache / "folder")
-    process = keeper.spawn(["sleep", "600"], log=cache / "sleep.log")
+with Reaper(cache) as reaper:
+    reaper.folder(cache / "folder")
+    process = reaper.spawn(["sleep", "600"], log=cache / "sleep.log")
     if "fork" in sys.argv and os.fork() == 0:  # holds pipe and lock
         time.sleep(30)
-    print(process.pid, keeper._guardian.pid, flush=True)
+    print(process.pid, reaper._guardian.pid, flush=True)
     sys.stdin.read()
 """
 
