@@ -1,7 +1,7 @@
 """Where Tare keeps things, and what the environment variables say.
 
 TARE_CACHE    folder for bases, packages and leases    (default: $XDG_CACHE_HOME/tare or ~/.cache/tare)
-TARE_ENGINE   auto | system | off | private[:VERSION[+containerd]]    which engine may be used, see EngineChoice
+TARE_ENGINE   auto | system | off | private[:VERSION[+containerd]] | an address, see EngineChoice
 TARE_LANE     auto | upstream | packages               where bases come from
 TARE_DEPOT    auto | off                               whether builds fetch through the caching proxy
 TARE_NODE     auto | namespace | dind | layers         what a pull's empty node is
@@ -36,6 +36,7 @@ _CHOICES = {
 # Docker versions that an engine of our own can be, and the Debian release whose packages have each.
 ENGINE_RELEASES = {"20.10": "bookworm", "26.1": "trixie", "28.5": "forky"}
 _NO_CONTAINERD_STORE = ("20.10",)  # the feature came with Docker 24
+_ADDRESSES = ("unix://", "tcp://", "ssh://")
 _ENGINE_KINDS = ("auto", "system", "private", "off")
 
 
@@ -48,20 +49,27 @@ class EngineChoice:
     private                   only an engine of our own: the Docker of the release that the bases come from
     private:26.1              only an engine of our own, of this version
     private:26.1+containerd   the same, with containerd's image store
+    unix://PATH               only the engine at this address; also tcp://HOST:PORT and ssh://[USER@]HOST[:PORT][/PATH]
     off                       none
     """
 
-    kind: str  # auto | system | private | off
+    kind: str  # auto | system | private | at | off
     version: str = ""  # a key of ENGINE_RELEASES; "" for the release that the bases come from
     store: str = "classic"  # classic | containerd: the image store of an engine of our own
+    address: str = ""  # of kind "at"
 
     @classmethod
     def parse(cls, text: str, *, where: str = "TARE_ENGINE") -> Self:
         """Read what a user typed. Raises UsageError, which names `where` and every value that is possible."""
+        if text.startswith(_ADDRESSES):
+            return cls("at", address=text)
         kind, colon, rest = text.partition(":")
         version, plus, store = rest.partition("+")
         if kind not in _ENGINE_KINDS or (colon and kind != "private"):
-            raise UsageError(f"{text!r} is not an engine", where=where, fix=f"Use {', '.join(engine_choices())}.")
+            choices = ", ".join(engine_choices())
+            raise UsageError(
+                f"{text!r} is not an engine", where=where, fix=f"Use {choices}, or an address such as tcp://HOST:PORT."
+            )
         if colon and version not in ENGINE_RELEASES:
             raise UsageError(
                 f"{text!r} names no Docker version that Tare can start",
@@ -83,6 +91,8 @@ class EngineChoice:
         return cls(kind, version, store or "classic")
 
     def __str__(self) -> str:
+        if self.kind == "at":
+            return self.address
         store = "+containerd" if self.store == "containerd" else ""
         return f"{self.kind}:{self.version}{store}" if self.version else self.kind
 

@@ -134,6 +134,22 @@ class ExecResult:
     output: str
 
 
+class Stream(Protocol):
+    """A running command's input and output, for two threads: one sends, one receives."""
+
+    def send(self, data: bytes) -> None:
+        """Raises OSError if the command has ended."""
+        ...
+
+    def receive(self) -> bytes:
+        """The next bytes of its output; b"" at its end. Raises OSError."""
+        ...
+
+    def close(self) -> None:
+        """The end of its input, and of the stream."""
+        ...
+
+
 class Engine(Protocol):
     """A container engine. All methods raise EngineError (or the subclass named) with the engine's own words.
 
@@ -221,6 +237,10 @@ class Engine(Protocol):
 
     def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
         """Run a command in a running container (exec); a command that does not exist is a result, not an error."""
+        ...
+
+    def attach(self, container: str, command: Sequence[str]) -> Stream:
+        """Run a command in a running container, with its input and output."""
         ...
 
     def remove(self, container: str) -> None:

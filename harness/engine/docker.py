@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from harness.engine.attach import Attached
 from harness.engine.buildkit import BuildBroke, BuildCall, BuildOutOfTime
 from harness.engine.contract import (
     BuildResult,
@@ -28,9 +29,11 @@ from harness.engine.endpoint import Endpoint, find_endpoint
 from harness.engine.image_names import ours, split
 from harness.engine.pull_progress import PullLog
 from harness.engine.session import BuildSession
+from harness.engine.ssh import forwarded
 from harness.engine.trace import Trace
 from harness.engine.transport import Refused, TimedOut, Transport
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
+from harness.host.reaper import Scope
 from harness.image.context import BuildContext
 from harness.settings import LABEL
 
@@ -306,6 +309,14 @@ class DockerEngine:
             raise refusal
         return ExecResult(exit_code=int(code), output=output)
 
+    def attach(self, container: str, command: Sequence[str]) -> Attached:
+        call = self._http.ask(
+            "POST",
+            f"/containers/{container}/exec",
+            json={"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Cmd": list(command)},
+        )["Id"]
+        return Attached(self._endpoint, f"/v{self._http.api_version}/exec/{call}/start")
+
     def remove(self, container: str) -> None:
         """Raises EngineError if the container does not carry our label."""
         found = self._found(f"/containers/{container}/json")
@@ -343,11 +354,13 @@ class DockerEngine:
                 raise
 
 
-def answering(environ: Mapping[str, str] = os.environ) -> DockerEngine | None:
-    """The first engine that answers of those `find_endpoint` names, as a system engine."""
+def answering(environ: Mapping[str, str] = os.environ, reaper: Scope | None = None) -> DockerEngine | None:
+    """The first engine that answers of those `find_endpoint` names, as a system engine. One behind ssh:// answers if
+    there is a `reaper` to end its connection.
+    """
     for endpoint in find_endpoint(environ):
         try:
-            return DockerEngine(endpoint, origin="system")
+            return DockerEngine(forwarded(endpoint, reaper) if reaper else endpoint, origin="system")
         except EngineError:
             continue
     return None

@@ -8,6 +8,7 @@ If the user has named a version, any other version is an error.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from typing import Protocol
 from harness.engine.contract import EngineInfo
 from harness.engine.daemon import Daemon
 from harness.engine.docker import DockerEngine, answering
+from harness.engine.endpoint import find_endpoint
 from harness.engine.kept_root import KeptRoots
 from harness.engine.programs import Programs
+from harness.engine.ssh import forwarded
 from harness.errors import EngineUnavailable, LabError
 from harness.host import packages
 from harness.host.network import Network
@@ -69,7 +72,7 @@ def provision(
     if choice.kind == "off":
         raise EngineUnavailable("no engine is allowed", where="TARE_ENGINE", fix="Unset it, or set it to auto.")
     if choice.kind != "private":
-        found = answering()
+        found = _at(choice.address, reaper) if choice.kind == "at" else answering(reaper=reaper)
         if found is not None:
             announce(f"engine: {found.info.kind} {found.info.version} at {found.info.endpoint}")
             return Provided(found, _like(found.info, unpacker, announce))
@@ -98,6 +101,12 @@ def provision(
     what += ", with images of earlier runs" if kept else ""
     announce(f"engine: private dockerd {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
     return Provided(engine, programs)
+
+
+def _at(address: str, reaper: Scope) -> DockerEngine:
+    """The engine at an address, with the certificates that the environment names. Raises EngineUnavailable."""
+    (endpoint,) = find_endpoint({**os.environ, "DOCKER_HOST": address})
+    return DockerEngine(forwarded(endpoint, reaper), origin="system")
 
 
 def _programs(

@@ -10,16 +10,18 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import socket
 import threading
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 from harness.errors import LabError
 from harness.host.reaper import Scope
-from harness.host.undo import find_program, run
+from harness.host.undo import NET, find_program, run
 
 _PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))  # RFC 1918
 _GUESSES = 100  # per range; on a host that routes little, the first is free
@@ -106,6 +108,24 @@ def free_subnet(used: Iterable[IPv4Network]) -> IPv4Network:
     raise LabError(
         "this host already routes all private networks", fix="Free a /24 of 10.0.0.0/8, or set TARE_ENGINE=system."
     )
+
+
+def address_towards(endpoint: str) -> str:
+    """This machine's address on a bridge that a tcp:// endpoint is on, and on which only guests of this machine are:
+    containers of that engine can ask it, and nobody outside of this machine can. "" if there is none.
+    """
+    host = urlsplit(endpoint).hostname
+    if not host or not endpoint.startswith("tcp://"):
+        return ""
+    try:
+        routes = json.loads(run("ip", "-json", "-4", "route", "get", socket.gethostbyname(host)) or "[]")
+    except (OSError, ValueError):
+        return ""
+    bridge = NET / str(routes[0].get("dev")) if routes else NET
+    ports = bridge / "brif"
+    if not ports.is_dir() or any((NET / port.name / "device").exists() for port in ports.iterdir()):
+        return ""
+    return str(routes[0].get("prefsrc") or "")
 
 
 def used_networks() -> list[IPv4Network]:

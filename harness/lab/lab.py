@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from harness.engine.kept_root import KeptRoots
 from harness.engine.provision import provision, roots_of
 from harness.errors import BaseUnavailable, EngineError, LabError
-from harness.host.network import Network
+from harness.host.network import Network, address_towards
 from harness.host.quiet import Monitor
 from harness.host.reaper import Reaper, sweep
 from harness.lab.apt.security import Security
@@ -27,7 +27,9 @@ from harness.lab.kept_images import Shelf
 from harness.lab.locality import locality
 from harness.lab.node import Nodes
 from harness.lab.origins import KnownFiles
-from harness.lab.registry import Registry
+from harness.lab.reach import ELSEWHERE, Reach
+from harness.lab.registry import Registry, RegistryReader
+from harness.lab.registry_in_engine import RegistryInEngine
 from harness.lab.services import Services
 from harness.lab.state import RunState
 from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, TestBed, have_tool, shell_holder
@@ -55,7 +57,7 @@ class Lab:
     network: Network | None
     engine: Engine
     depot: Depot | None
-    registry: Registry
+    registry: RegistryReader
     shelf: Shelf | None  # None if every image has to be built
     nodes: Nodes
     store: Bases
@@ -77,6 +79,13 @@ class Lab:
             self.bases.update(self.store.ensure(missing, self.engine))
             if self.shelf:
                 state.keep_images(*(base.name for base in _had(self.bases, *missing)))
+
+    @property
+    def reach(self) -> Reach:
+        """What cannot be done with this engine, and why."""
+        said = Reach.of(self.engine.info, droppable=can_drop_page_cache())
+        files = said.files or self.unseen or self.no_tool
+        return replace(said, files=files, tool=self.no_tool, node=self.nodes.impossible)
 
     @property
     def may_prune(self) -> bool:
@@ -159,7 +168,10 @@ def open_lab(
             if engine.info.origin == "system":
                 stack.enter_context(_claimed(settings, engine))
             bind = network.address if network else _LOOPBACK
-            registry = stack.enter_context(Registry(settings, reaper, address=bind, announce=say))
+            # an engine of our own is here; of any other that is proved first, by the tool
+            ours = engine.info.origin == "private"
+            own_registry = Registry(settings, reaper, address=bind, announce=say)
+            registry: RegistryReader | None = stack.enter_context(own_registry) if ours else None
         with ledger.spend("bases"):
             own = replace(settings, cache=settings.cache / "floating") if track == "floating" else settings
             store = Bases(
@@ -168,7 +180,7 @@ def open_lab(
                 catalogue.release,
                 pinned=track == "pinned",
                 announce=say,
-                registry=registry.push,
+                registry=registry.push if registry else "",
             )
             wanted = {TOOL_BASE}
             # a node in a container is needed only if we cannot have namespaces of our own
@@ -183,10 +195,17 @@ def open_lab(
             if not isinstance(bases[TOOL_BASE], BaseImage):  # any other base can replace it
                 bases |= store.ensure(sorted(_roles(cells) - bases.keys()), engine)
             # the bases of cells are loaded when a cell first needs them, side by side with work that needs none
-            store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
+            if registry:
+                store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
         with ledger.spend("setting up"):
             tool, holder = _tool(settings, engine, catalogue, store, bases)
             unseen = "" if tool else _unseen(settings, engine, notes, say)
+            if registry is None:
+                registry = stack.enter_context(
+                    own_registry if engine.info.local else RegistryInEngine(engine, reaper, announce=say)
+                )
+                store.pull_from(registry.push, engine)
+                store.load(engine, _had(bases, _DIND_BASE))
             depot = _depot(settings, reaper, bind, engine, stack, notes, say)
             test_bed = TestBed(engine, (cell.app.port for cell in cells), holder)
             stack.callback(test_bed.close)
@@ -276,7 +295,8 @@ def _depot(
     if not reason and bind == _LOOPBACK:
         reason = "builds cannot reach this machine's loopback address"
     if not reason and not engine.info.local:
-        reason = "the engine runs on another machine"
+        bind = address_towards(engine.info.endpoint)
+        reason = "" if bind else f"{ELSEWHERE}, which this machine shares no private bridge with"
     try:
         if not reason:
             return stack.enter_context(Depot(settings, reaper, bind, announce=say))
@@ -287,9 +307,9 @@ def _depot(
     return None
 
 
-def _shelf(settings: Settings, registry: Registry, depot: Depot | None) -> Shelf | None:
+def _shelf(settings: Settings, registry: RegistryReader, depot: Depot | None) -> Shelf | None:
     """Without a depot, which keeps its indexes for some hours, an image that is built anew may differ at any time."""
-    if settings.images == "anew" or depot is None:
+    if settings.images == "anew" or depot is None or registry.storage is None:
         return None
     return Shelf(settings.cache / "shelf", registry.storage)
 
@@ -317,7 +337,8 @@ def _tool(
     """
     base = bases[TOOL_BASE]
     if isinstance(base, BaseImage):
-        have_tool(engine, catalogue.bases[TOOL_BASE].argument, base.name, settings.cache)
+        argument = catalogue.bases[TOOL_BASE].argument
+        have_tool(engine, argument, base.name, settings.cache, load=lambda: store.load(engine, (base,)))
         return "", TOOL_HOLDER
     for other in bases.values():
         if isinstance(other, BaseImage) and catalogue.bases[other.role].recipe != "distroless":

@@ -12,10 +12,11 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from harness.engine.contract import ContainerSpec, Engine, EngineInfo
 from harness.engine.daemon import Daemon
@@ -25,6 +26,7 @@ from harness.errors import EngineError, EngineUnavailable, LabError
 from harness.host.network import Network
 from harness.host.reaper import Scope
 from harness.host.undo import run
+from harness.lab.reach import ELSEWHERE
 from harness.settings import LABEL, Settings
 
 _KINDS = ("namespace", "dind", "layers")
@@ -33,6 +35,7 @@ _MEMORY_LEAST = 1 << 30  # B; if less is free, data goes to disk
 _TIMEOUT = 30.0  # s for a node to answer; it takes 0.3 (dind: 1.3) on an idle machine
 _POLL = 0.005  # s
 _OWN = Programs()  # this machine's
+_FAR_PORT = 2375  # of an engine without TLS, by convention
 
 # Runs in the new network namespace: waits for its end of the veth pair, then runs the rest.
 _UPLINK = """
@@ -177,6 +180,8 @@ class Nodes:
 
     def _reason(self, kind: str) -> str:
         if kind == "namespace":
+            if not self._engine.info.local:
+                return ELSEWHERE
             no_network = "" if self._network else Network.impossible() or "there is no network"
             return Daemon.impossible(self._programs) or no_network
         if kind == "dind":
@@ -191,14 +196,6 @@ class Nodes:
         room = int(_memory_available() * _MEMORY_SHARE)
         in_memory = room >= max(need, _MEMORY_LEAST)
         address = network.allocate()
-
-        def attach(inner: Scope, pid: int) -> None:
-            _wait_for_namespace(pid)
-            link = f"tare{secrets.token_hex(4)}"
-            inner.link(link)
-            run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-            run("ip", "link", "set", link, "master", network.bridge, "up")
-
         t0 = time.monotonic()
         try:
             daemon = Daemon.start(
@@ -206,11 +203,7 @@ class Nodes:
                 data=self._cache / "nodes" / secrets.token_hex(4),
                 network=(),
                 registries=str(network.subnet),
-                before=(
-                    *("unshare", "--net", "/bin/sh", "-euc", _UPLINK, "sh"),
-                    *(f"{address}/{network.subnet.prefixlen}", network.address),
-                ),
-                attach=attach,
+                **_on_network(network, address),
                 prepare=f'mount -t tmpfs -o mode=711,size={room} tare "$data"\n' if in_memory else "",
                 programs=self._programs,
             )
@@ -309,6 +302,46 @@ class Nodes:
             started=time.monotonic() - t0,
             note="stayed: " + "; ".join(stayed) if stayed else "",
         )
+
+
+class _OnNetwork(TypedDict):
+    before: tuple[str, ...]
+    attach: Callable[[Scope, int], None]
+
+
+def _on_network(network: Network, address: str) -> _OnNetwork:
+    """How Daemon.start makes a dockerd in a network namespace of its own, at an address of our network."""
+
+    def attach(inner: Scope, pid: int) -> None:
+        _wait_for_namespace(pid)
+        link = f"tare{secrets.token_hex(4)}"
+        inner.link(link)
+        run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+        run("ip", "link", "set", link, "master", network.bridge, "up")
+
+    uplink = ("unshare", "--net", "/bin/sh", "-euc", _UPLINK, "sh")
+    return {"before": (*uplink, f"{address}/{network.subnet.prefixlen}", network.address), "attach": attach}
+
+
+def far_engine(reaper: Scope, network: Network, *, data: Path, programs: Programs = _OWN) -> str:
+    """Start a dockerd that is as far away as one in a virtual machine on this machine: in a network namespace of its
+    own, with a firewall of its own, behind tcp://. Its kernel is this machine's. Returns its address; it ends with
+    `reaper`. Raises EngineUnavailable.
+    """
+    address = network.allocate()
+    Daemon.start(
+        reaper,
+        data=data,
+        registries=str(network.subnet),
+        # given after those of every dockerd of ours, these count: the firewall is that of the new namespace
+        network=(
+            *("--iptables=true", "--ip-forward=true", "--ip-masq=true"),
+            *("--host", f"tcp://{address}:{_FAR_PORT}", "--tls=false"),
+        ),
+        programs=programs,
+        **_on_network(network, address),
+    )
+    return f"tcp://{address}:{_FAR_PORT}"
 
 
 def _difference(node: EngineInfo, run: EngineInfo) -> str:

@@ -62,27 +62,10 @@ def host_architecture() -> str:
     return _ARCHITECTURES.get(machine, machine)
 
 
-class Registry:
-    """A registry that lives as long as its `with` block; its storage goes with it.
+class RegistryReader:
+    """A registry as far as it is asked: manifests and blobs, on this machine's loopback address at `port`."""
 
-    `address` is the address of the lab's bridge, if nodes pull from there. `announce` is called with a message if a
-    program has to be installed first. Raises LabError if the registry cannot be started.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        reaper: Scope,
-        *,
-        address: str = "",
-        announce: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._settings = settings
-        self._reaper = reaper
-        self._addresses = (LOOPBACK, address) if address and address != LOOPBACK else (LOOPBACK,)
-        self._announce = announce
-        self.port = 0
-        self.storage = Path()  # the root folder of its storage, while it runs
+    port = 0
 
     @property
     def push(self) -> str:
@@ -91,40 +74,18 @@ class Registry:
 
     @property
     def pull(self) -> str:
-        """host:port to pull from: on the lab's bridge if there is one, otherwise on loopback."""
-        return f"{self._addresses[-1]}:{self.port}"
+        """host:port that nodes pull from."""
+        return self.push
 
-    def __enter__(self) -> Self:
-        from harness.host.packages import ensure
-
-        program = "docker-registry"  # the Debian package has the same name
-        binary = ensure({program: program}, announce=self._announce, reaper=self._reaper)[program]
-        with contextlib.ExitStack() as stack:
-            folder = stack.enter_context(self._reaper.scope()).folder(
-                self._settings.cache / "registries" / secrets.token_hex(4)
-            )
-            for left in reversed(range(_PORT_TRIES)):
-                self.port = _free_port(self._addresses)
-                attempt = stack.enter_context(self._reaper.scope())
-                try:
-                    for address in self._addresses:
-                        self._start(attempt, folder, binary, address)
-                    break
-                except LabError:
-                    attempt.close()
-                    if not left:
-                        raise
-            self.storage = folder / "storage"
-            self._running = stack.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._running.close()
+    @property
+    def storage(self) -> Path | None:
+        """Root of its file system driver, while it runs; None if that is not on this machine."""
+        return None
 
     def stored_bytes(self) -> int:
-        """Bytes of all blobs on disk: layers, configs and manifests, each distinct blob once."""
+        """Bytes of all blobs on disk: layers, configs and manifests, each distinct blob once. Raises LabError."""
+        if self.storage is None:
+            raise LabError("what the registry stores is not on this machine", where=self.push)
         return sum(path.stat().st_size for path in self.storage.rglob("blobs/**/data"))
 
     def manifest(self, repository: str, reference: str, *, architecture: str = "") -> ImageManifest:
@@ -186,6 +147,66 @@ class Registry:
             raise LabError(f"the registry does not answer: {error!r}", where=f"{self.push}{path}") from error
         finally:
             connection.close()
+
+
+class Registry(RegistryReader):
+    """A registry that lives as long as its `with` block; its storage goes with it.
+
+    `address` is the address of the lab's bridge, if nodes pull from there. `announce` is called with a message if a
+    program has to be installed first. Raises LabError if the registry cannot be started.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reaper: Scope,
+        *,
+        address: str = "",
+        announce: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._reaper = reaper
+        self._addresses = (LOOPBACK, address) if address and address != LOOPBACK else (LOOPBACK,)
+        self._announce = announce
+        self._storage = Path()
+
+    @property
+    def pull(self) -> str:
+        """host:port to pull from: on the lab's bridge if there is one, otherwise on loopback."""
+        return f"{self._addresses[-1]}:{self.port}"
+
+    @property
+    def storage(self) -> Path:
+        return self._storage
+
+    def __enter__(self) -> Self:
+        from harness.host.packages import ensure
+
+        program = "docker-registry"  # the Debian package has the same name
+        binary = ensure({program: program}, announce=self._announce, reaper=self._reaper)[program]
+        with contextlib.ExitStack() as stack:
+            folder = stack.enter_context(self._reaper.scope()).folder(
+                self._settings.cache / "registries" / secrets.token_hex(4)
+            )
+            for left in reversed(range(_PORT_TRIES)):
+                self.port = _free_port(self._addresses)
+                attempt = stack.enter_context(self._reaper.scope())
+                try:
+                    for address in self._addresses:
+                        self._start(attempt, folder, binary, address)
+                    break
+                except LabError:
+                    attempt.close()
+                    if not left:
+                        raise
+            self._storage = folder / "storage"
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
 
     def _start(self, scope: Scope, folder: Path, binary: str, address: str) -> None:
         config = folder / f"{address}.json"  # JSON is valid YAML

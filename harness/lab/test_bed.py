@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from harness.engine.contract import ContainerSpec, Engine
 from harness.errors import EngineError, LabError
@@ -20,6 +20,7 @@ from harness.host.files import replace_file, replacing
 from harness.image.context import BuildContext
 from harness.image.read import read_image
 from harness.image.tar import Entry, Source
+from harness.lab.tunnel import LOOPBACK, Tunnel
 from harness.settings import IMAGE_PREFIX
 
 TOOL_FOLDER = Path(__file__).parent / "tool"
@@ -30,9 +31,11 @@ PROGRAM = "/tare-tool"  # where the tool lies in a container it is brought into
 _TOOL = "tool"  # its path in its own image
 
 
-def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) -> None:
+def have_tool(
+    engine: Engine, base_argument: str, base_image: str, cache: Path, *, load: Callable[[], None] = lambda: None
+) -> None:
     """Make the tool image available (a static program that answers at once, pauses, or reads peak memory): built once
-    for each base, then kept below `cache`.
+    for each base, then kept below `cache`. `load` is called before a build, to have the engine know the base.
     """
     context = BuildContext.of_folder(TOOL_FOLDER, TOOL_FOLDER / "tool.Dockerfile")
     key = hashlib.sha256(f"{base_image} {context.digest()}".encode()).hexdigest()[:16]
@@ -40,6 +43,7 @@ def have_tool(engine: Engine, base_argument: str, base_image: str, cache: Path) 
     if kept.exists():
         engine.load(kept, tag=TOOL_IMAGE)
         return
+    load()
     engine.build(context=context, tag=TOOL_IMAGE, arguments={base_argument: base_image}, network="none")
     replace_file(kept, engine.save(TOOL_IMAGE))
 
@@ -87,18 +91,21 @@ def shell_holder(image: str) -> Holder:
 class TestBed:
     """`network` is what a ContainerSpec asks for to be on the test bed; `address` is where the app then answers.
 
-    `path` says how the harness reaches it: "namespace" (the container's own address) or "published" (an engine
-    elsewhere: through its port proxy, which adds about 20 ms and blurs the first answer).
+    `path` says how the harness reaches it: "namespace" (the container's own address) or "relay" (an engine elsewhere:
+    the tool inside the test bed dials the app every half millisecond and carries its answer through the Engine API,
+    which adds the way of one message). Raises LabError for an engine elsewhere without the tool image.
     """
 
     def __init__(self, engine: Engine, ports: Iterable[int], holder: Holder) -> None:
         self._engine = engine
         self._holder = holder
-        self._ports = sorted(set(ports))
+        self._ports = sorted({*ports, FLOOR_PORT})
         self._container = ""
         self.address = ""
-        self.path = "namespace" if engine.info.local else "published"
-        self._published: dict[int, int] = {}
+        self.path = "namespace" if engine.info.local else "relay"
+        self._tunnels: dict[int, Tunnel] = {}  # by the port that an app listens on
+        if self.path == "relay" and holder != TOOL_HOLDER:
+            raise LabError("an engine on another machine is reached through the tool image, which cannot be had")
 
     def another(self) -> TestBed:
         """A second test bed of the same kind."""
@@ -113,24 +120,29 @@ class TestBed:
 
     def port(self, port: int) -> int:
         """The port to ask for an app that listens on `port`."""
-        return self._published.get(port, port)
+        tunnel = self._tunnels.get(port)
+        return tunnel.port if tunnel else port
 
     def _open(self) -> None:
         self.close()
-        ports = {} if self.path == "namespace" else dict.fromkeys(self._ports, 0)
         holder = self._holder
-        self._container = self._engine.create(ContainerSpec(image=holder.image, command=holder.command, ports=ports))
+        self._container = self._engine.create(ContainerSpec(image=holder.image, command=holder.command))
         self._engine.start(self._container)
         state = self._engine.state(self._container)
         if not state.running:
             raise LabError(f"the test bed's container does not run: {self._engine.logs(self._container)}")
         if self.path == "namespace":
             self.address = state.address
-        else:
-            self.address = urlsplit(self._engine.info.endpoint).hostname or "127.0.0.1"
-            self._published = dict(state.ports)
+            return
+        self.address = LOOPBACK
+        for port in self._ports:
+            relay = ["/tool", "relay", f"{LOOPBACK}:{port}"]
+            self._tunnels[port] = Tunnel(partial(self._engine.attach, self._container, relay), spare=True).__enter__()
 
     def close(self) -> None:
+        for tunnel in self._tunnels.values():
+            tunnel.close()
+        self._tunnels.clear()
         if self._container:
             with contextlib.suppress(EngineError):  # the engine itself may be gone, and the container with it
                 self._engine.remove(self._container)

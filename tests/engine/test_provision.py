@@ -43,7 +43,7 @@ class Found:
 
 @pytest.fixture
 def no_engine(monkeypatch):
-    monkeypatch.setattr(provision_module, "answering", lambda: None)
+    monkeypatch.setattr(provision_module, "answering", lambda **_: None)
 
 
 def test_off_is_off(tmp_path):
@@ -53,7 +53,7 @@ def test_off_is_off(tmp_path):
 
 @pytest.mark.parametrize("engine", ["auto", "system"])
 def test_the_answering_engine_comes_first(tmp_path, monkeypatch, engine):
-    monkeypatch.setattr(provision_module, "answering", Found)
+    monkeypatch.setattr(provision_module, "answering", lambda **_: Found())
     said = []
     found = provision(Settings(cache=tmp_path, engine=engine), None, None, announce=said.append).engine
     assert isinstance(found, Found)

@@ -32,6 +32,7 @@ from harness.engine.contract import (
     PullResult,
     SecretsFor,
     Step,
+    Stream,
 )
 from harness.engine.fake.image import FakeImage, digest_of, tar
 from harness.engine.image_names import ours, split
@@ -356,6 +357,10 @@ class FakeEngine:
         if not self.state(container).running:
             raise EngineError(f"Container {container} is not running", where=container[:12])
         return self.behaviour.command(self._container(container).spec, command)
+
+    def attach(self, container: str, command: Sequence[str]) -> Stream:
+        """The programs of an engine in memory have no input."""
+        raise EngineError(f"{command[0]} has no input", where=container[:12])
 
     def remove(self, container: str) -> None:
         self._log("remove", container)

@@ -70,6 +70,7 @@ class Bases:
         self._store = Store(settings.cache / "bases")
         self._loading: dict[str, threading.Lock] = {}  # by image name
         self._registry = registry
+        self._archived: set[str] = set()  # names of images that were loaded from an archive
         self._manifests: dict[str, ImageManifest] = {}  # what the registry has, by image name
         self._maker = Maker(bases, release, self._store, settings.cache / "debs", announce, packs=bool(registry))
 
@@ -101,6 +102,15 @@ class Bases:
             with self._loading.setdefault(image.name, threading.Lock()):
                 self._load(engine, image)
 
+    def pull_from(self, registry: str, engine: Engine) -> None:
+        """From now on the engine pulls bases from this registry. What it has from an archive goes: some engines keep
+        such layers as they were loaded, and push them so.
+        """
+        self._registry = registry
+        for name in self._archived:
+            engine.remove_image(name)
+        self._archived.clear()
+
     def publish(self, image: BaseImage, repository: str, tag: str, *, to: str = "") -> ImageManifest | None:
         """Have the registry hold a made base under `repository:tag`, so that the push of an image built on it finds the
         base's layers there; None in the upstream lane or without a registry. Raises LabError.
@@ -127,7 +137,7 @@ class Bases:
         return [pack_layer(path, self._store.packed(path)) for path in image.layers]
 
     def _load(self, engine: Engine, image: BaseImage) -> None:
-        if self._registry and image.lane != "upstream" and engine.info.local:
+        if self._registry and image.lane != "upstream":
             self._uploaded(image)  # even if the engine has the base: it may push an image that is built on it
         known = engine.inspect(image.name)
         if known and tuple(known.diff_ids) == image.diff_ids:  # image ids differ between kinds of image store
@@ -136,7 +146,7 @@ class Bases:
             engine.pull(image.provenance["reference"])
             engine.tag(image.provenance["reference"], image.name)
             return
-        if self._registry and engine.info.local:  # an engine elsewhere cannot pull from this machine's loopback
+        if self._registry:
             name = f"{self._registry}/{image.name}"
             engine.pull(name)
             engine.tag(name, image.name)
@@ -146,6 +156,7 @@ class Bases:
         try:
             archive.write_archive(path, config=image.config, layers=image.layers, name=image.name)
             engine.load(path, tag=image.name)
+            self._archived.add(image.name)
         finally:
             path.unlink(missing_ok=True)
 

@@ -1,10 +1,12 @@
 // Tool is the one program Tare runs in containers of its own. It answers at once, so its start-up is the floor
-// of the engine; it holds a network namespace open; it reads the peak memory of the processes beside it.
+// of the engine; it holds a network namespace open; it reads the peak memory of the processes beside it; it carries
+// connections to an engine that is on another machine.
 package main
 
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -12,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -28,8 +31,10 @@ func main() {
 		peak()
 	case "boot":
 		boot()
+	case "relay":
+		relay(argument("127.0.0.1:8080"))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: tool serve [PORT] | pause | peak | boot")
+		fmt.Fprintln(os.Stderr, "usage: tool serve [PORT] | pause | peak | boot | relay ADDRESS")
 		os.Exit(2)
 	}
 }
@@ -72,6 +77,53 @@ func pause() {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGTERM, syscall.SIGINT)
 	<-ended
+}
+
+// relay carries one connection: what comes in goes to the address, and what the address answers goes out. Nothing is
+// dialled before the first byte has come in, and then every half millisecond until somebody listens; the end of the
+// input is the end of all.
+func relay(address string) {
+	type piece struct {
+		data []byte
+		end  bool
+	}
+	pieces := make(chan piece, 16)
+	go func() {
+		for {
+			data := make([]byte, 64<<10)
+			size, err := os.Stdin.Read(data)
+			pieces <- piece{data[:size], err != nil}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	next := <-pieces
+	var connection net.Conn
+	for connection == nil && !next.end {
+		var err error
+		if connection, err = net.Dial("tcp", address); err == nil {
+			break
+		}
+		select {
+		case more := <-pieces:
+			next = piece{append(next.data, more.data...), more.end}
+		case <-time.After(500 * time.Microsecond):
+		}
+	}
+	if connection == nil {
+		return
+	}
+	go func() {
+		io.Copy(os.Stdout, connection)
+		os.Exit(0)
+	}()
+	for {
+		if _, err := connection.Write(next.data); err != nil || next.end {
+			return
+		}
+		next = <-pieces
+	}
 }
 
 // boot prints which boot of which kernel this is (random(4)): containers of one machine have the same.
