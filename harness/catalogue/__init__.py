@@ -1,1 +1,1 @@
-"""What apps/, variants/ and calibration/ say, read and checked."""
+"""Reads and checks apps/, variants/ and calibration/."""

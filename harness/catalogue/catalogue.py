@@ -1,4 +1,4 @@
-"""The record of everything apps/, variants/ and calibration/ say."""
+"""The record of everything in apps/, variants/ and calibration/."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from harness.model import App, Base, Cell, Strategy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Everything apps/ and variants/ say, already checked."""
+    """Everything in apps/ and variants/, already checked."""
 
     apps: tuple[App, ...]
     strategies: tuple[Strategy, ...]  # by rank
     bases: Mapping[str, Base]  # by role
-    release: str  # distribution release all strategies share
+    release: str  # the distribution release that all strategies share
     cells: tuple[Cell, ...]  # by app, then strategy rank
-    problems: tuple[CatalogueError, ...] = ()  # mistakes; what they break is not in the rest
+    # mistakes; apps, strategies and cells that they affect are left out of the other fields
+    problems: tuple[CatalogueError, ...] = ()

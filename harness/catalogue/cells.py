@@ -22,7 +22,7 @@ def cells(
 ) -> tuple[Cell, ...]:
     """By app, then strategy, without those whose Dockerfile is missing or wrong: these are added to `problems`.
 
-    `known` are the names of all strategies, those with mistakes of their own too.
+    `known` are the names of all strategies, including strategies with mistakes of their own.
     """
     dockerfiles = _Dockerfiles(bases, problems)
     found = [cell for app in apps for strategy in strategies if (cell := dockerfiles.cell(app, strategy))]
@@ -31,7 +31,9 @@ def cells(
 
 
 class _Dockerfiles:
-    """Finds and checks the Dockerfile of each cell; one that many cells share is read once, and told once."""
+    """Finds and checks the Dockerfile of each cell; a Dockerfile that many cells share is read once, and its mistakes
+    are reported once.
+    """
 
     def __init__(self, bases: Mapping[str, Base], problems: list[CatalogueError]) -> None:
         self._by_argument = {base.argument: base for base in bases.values()}
@@ -43,7 +45,7 @@ class _Dockerfiles:
         shared = strategy.path / f"{app.language}{_SUFFIX}"
         path = own if own.is_file() else shared
         if not path.is_file():
-            if strategy.default:  # one that must be asked for need not serve every language
+            if strategy.default:  # a strategy that is off by default need not serve every language
                 fix = f"Write {shared}, or {own} if only this app needs it."
                 what = f"no Dockerfile for app {app.name} in strategy {strategy.name}"
                 self._problems.append(CatalogueError(what, path=shared, fix=fix))
@@ -55,7 +57,7 @@ class _Dockerfiles:
         return Cell(app=app, strategy=strategy, dockerfile=path, bases=checked[0], base=checked[1])
 
     def _check(self, path: Path) -> tuple[tuple[str, ...], str] | None:
-        """The roles a Dockerfile names and the one its last stage stands on; None if it has mistakes."""
+        """The roles that a Dockerfile names and the role that its last stage is built on; None if it has mistakes."""
         try:
             text = read_text(path)
         except CatalogueError as error:
@@ -80,14 +82,16 @@ class _Dockerfiles:
         base = self._by_argument.get(name)
         if base is None:
             fix = suggest(name, self._by_argument, "Use one of")
-            self._problems.append(CatalogueError(f"{name} is no base", path=path, line=line, fix=fix))
+            self._problems.append(CatalogueError(f"{name} is not a base", path=path, line=line, fix=fix))
         elif default != base.upstream:
             what = f'{name} is "{default}", in bases.toml "{base.upstream}"' if default else f"{name} has no default"
             fix = f"Write ARG {name}={base.upstream}."
             self._problems.append(CatalogueError(what, path=path, line=line, fix=fix))
 
     def _check_stages(self, path: Path, text: str, arguments: Mapping[str, str]) -> None:
-        """Every stage stands on a base by its ARG, on an earlier stage or on nothing: no other image can be had."""
+        """Report stages that are built on anything but a base by its ARG, an earlier stage or nothing: no other image
+        is available.
+        """
         names: set[str] = set()
         found = stages(text)
         for stage in found:
@@ -102,17 +106,19 @@ class _Dockerfiles:
 
 
 def _report_strays(apps: Sequence[App], known: Sequence[str], problems: list[CatalogueError]) -> None:
-    """An app's own Dockerfile that no strategy asks for is a misspelt one: another would be used in its place."""
+    """Report an app's own Dockerfile that no strategy uses: its name is misspelt, and another would be used in its
+    place.
+    """
     for app in apps:
         for path in sorted(app.path.glob(f"*{_SUFFIX}")):
             name = path.name.removesuffix(_SUFFIX)
             if name not in known:
                 fix = suggest(name, known, "Strategies:")
-                problems.append(CatalogueError(f"{name} is no strategy", path=path, fix=fix))
+                problems.append(CatalogueError(f"{name} is not a strategy", path=path, fix=fix))
 
 
 def _distinct(cells: Sequence[Cell], problems: list[CatalogueError]) -> tuple[Cell, ...]:
-    """The cells without those whose id another has: app a-b in c reads as app a in b-c."""
+    """The cells without the ones whose id another cell has: app a-b in c reads as app a in b-c."""
     found: dict[str, Cell] = {}
     for cell in cells:
         if other := found.get(cell.id):

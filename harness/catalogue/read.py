@@ -6,8 +6,9 @@
     variants/<strategy>/<language>.Dockerfile
     variants/bases.toml                   the roles images are built from
 
-Every mistake is a CatalogueError with file, line and fix. A mistake in an app, a strategy or a Dockerfile costs
-the cells that need it and is told in `Catalogue.problems`; one in bases.toml, which every cell needs, is raised.
+Every mistake is a CatalogueError with file, line and fix. A mistake in an app, a strategy or a Dockerfile costs only
+the cells that need it and is reported in `Catalogue.problems`; a mistake in bases.toml, which every cell needs, is
+raised.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ _NAME_RULE = "Use lower-case letters, digits and single hyphens."
 
 
 def read(root: Path, *, extra_apps: Sequence[Path] = ()) -> Catalogue:
-    """The catalogue of `root`, the folder that holds apps/ and variants/, and of app folders that lie elsewhere.
+    """The catalogue of `root`, the folder that holds apps/ and variants/, and of app folders in other places.
 
     Paths in records and messages begin as `root` does. Raises CatalogueError for mistakes in bases.toml.
     """
     problems: list[CatalogueError] = []
     release, bases = _bases(root / "variants" / "bases.toml")
     strategies = _strategies(root / "variants", problems)
-    known = [folder.name for folder in _folders(root / "variants")]  # a strategy with mistakes is one all the same
+    known = [folder.name for folder in _folders(root / "variants")]  # a strategy with mistakes still exists
     apps = _apps([*_folders(root / "apps"), *extra_apps], bases, known, problems)
     return Catalogue(
         apps=apps,
@@ -109,7 +110,7 @@ def _stands_on_itself(role: str, bases: Mapping[str, Base]) -> bool:
 
 
 def _joined(problems: Sequence[CatalogueError]) -> CatalogueError:
-    """The first mistake, with where the others of the same file are."""
+    """The first mistake, with the lines of the others in the same file."""
     first, *others = problems
     if not others:
         return first
@@ -140,7 +141,8 @@ def _strategies(variants: Path, problems: list[CatalogueError]) -> tuple[Strateg
         root.close()
         if not document.problems:
             for other in found:
-                if other.rank == strategy.rank:  # a mistake, but both can be measured: their names decide the order
+                # it is a mistake, but both can be measured: their names decide the order
+                if other.rank == strategy.rank:
                     fix = "Give each strategy a different rank."
                     root.problem(f"rank {strategy.rank} is also that of {other.name}", key="rank", fix=fix)
             found.append(strategy)
@@ -169,7 +171,7 @@ def _apps(
 
 
 def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Sequence[str]) -> App:
-    """What app.toml says; worth nothing where `document.problems` is not empty afterwards."""
+    """The app of an app.toml; it is invalid if `document.problems` is not empty afterwards."""
     root = document.root
     app = App(
         name=_name(folder, "an app", document),
@@ -195,7 +197,7 @@ def _app(folder: Path, document: Document, bases: Mapping[str, Base], known: Seq
         for name in _PLACEHOLDER.findall(str(value)):
             if name not in names:
                 fix = suggest(name, names, "Services:") if names else "Add a [[service]] of this name."
-                root.problem(f"env.{key} names {{{name}}}, which is no service", key="env", fix=fix)
+                root.problem(f"env.{key} names {{{name}}}, which is not a service", key="env", fix=fix)
     root.close()
     return app
 
@@ -215,10 +217,10 @@ def _service(table: Table, bases: Mapping[str, Base], known: Sequence[str]) -> S
     if service.name and not _NAME.fullmatch(service.name):
         table.problem(f"name is {shown(service.name)}", key="name", fix=_NAME_RULE)
     if service.base and service.base not in bases:
-        table.problem(f"{service.base} is no base", key="base", fix=suggest(service.base, bases, "Use one of"))
+        table.problem(f"{service.base} is not a base", key="base", fix=suggest(service.base, bases, "Use one of"))
     for name in service.inside:
         if name not in known:
-            table.problem(f"{name} is no strategy", key="inside", fix=suggest(name, known, "Strategies:"))
+            table.problem(f"{name} is not a strategy", key="inside", fix=suggest(name, known, "Strategies:"))
     return service
 
 
@@ -246,7 +248,7 @@ def _headers(table: Table) -> dict[str, str]:
 
 
 def _request(table: Table | None, *, followed: bool = False) -> Request:
-    """`followed`: what another answer leads to, so that it has no path of its own."""
+    """`followed`: another answer leads to this request, so it has no path of its own."""
     if table is None:
         return Request(path="/")
     request = Request(
@@ -337,7 +339,9 @@ def _edit(folder: Path, table: Table | None) -> Edit:
 
 
 def _folders(parent: Path) -> list[Path]:
-    """The folders in `parent` by name, but for those of tools (__pycache__) and empty ones, which git leaves behind."""
+    """The folders in `parent` by name, without folders of tools (__pycache__) and empty folders, which git leaves
+    behind.
+    """
     if not parent.is_dir():
         return []
     found = (path for path in parent.iterdir() if path.is_dir() and not path.name.startswith((".", "__")))
@@ -345,7 +349,7 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _document(path: Path, problems: list[CatalogueError]) -> Document | None:
-    """None, and a problem, where the file is missing or not TOML."""
+    """None, and a problem, if the file is missing or not TOML."""
     try:
         return Document(path)
     except CatalogueError as error:

@@ -1,1 +1,1 @@
-"""What is said about images, read from a file and held against stored samples."""
+"""Common claims about images, read from a file and tested against stored samples."""

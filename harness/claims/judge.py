@@ -1,12 +1,12 @@
 """Claims judged by stored runs. Pure: runs in, verdicts out.
 
 Every unit of an interpretation (a cell, an app's pair of cells, an app, a set of cells) is judged by the newest run
-that has what it takes. All units of an interpretation come from one environment, the newest run's if it has any;
+that has the samples for it. All units of an interpretation come from one environment, the newest run's if it has any;
 nothing is ever joined across environments.
 
-An interval inside the bounds confirms, one outside refutes, one across a bound leaves undecided, and so do too few
-samples for an interval. Comparisons are those of harness/stats/intervals.py: six blocks at least, and a false discovery
-rate held over the interpretation. "No practical difference" refutes that one is less.
+An interval inside the bounds confirms, an interval outside them refutes, and an interval across a bound is undecided;
+so are too few samples for an interval. Comparisons are those of harness/stats/intervals.py: at least six blocks, and a
+false discovery rate over the interpretation. "No practical difference" refutes that one value is less.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _judge_claim(claim: Claim, by_print: Mapping[str, Sequence[Run]]) -> Judgeme
     decided = answers - {Answer.UNDECIDED}
     if len(decided) > 1:
         answer = Answer.DEPENDS
-    elif len(answers) > 1 or not answers:  # what is undecided may yet turn out otherwise
+    elif len(answers) > 1 or not answers:  # an undecided answer may still change
         answer = Answer.UNDECIDED
     else:
         (answer,) = answers
@@ -76,7 +76,7 @@ def _judge_interpretation(interpretation: Interpretation, by_print: Mapping[str,
 
 
 def _together(findings: Sequence[Evidence]) -> Answer:
-    """Every unit must confirm, one that refutes is enough."""
+    """Every unit must confirm; a single unit can refute."""
     answers = {finding.answer for finding in findings}
     if Answer.REFUTED in answers:
         return Answer.REFUTED
@@ -118,7 +118,7 @@ def _less(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evide
         mine, theirs = (_summary(run, cell, interpretation.metric) for cell in (one, other))
         compared = ratios.get((one, other))
         numbers = f"{_value(metric, mine)} against {_value(metric, theirs)}"
-        if compared is None:  # a value of zero has no ratio: only what is exact can be told
+        if compared is None:  # a value of zero has no ratio: only exact values can be compared
             answer = _exactly_less(mine, theirs)
         else:
             answer = _is_less(compared)
@@ -175,7 +175,7 @@ def _same(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evide
         metric = _metric(run, interpretation.metric)
         found = {cell: _summary(run, cell, interpretation.metric) for cell in cells}
         least, most = min(found.values(), key=_median), max(found.values(), key=_median)
-        low = _bound(most.low, least.high)  # how many times the least the greatest is, at least and at most
+        low = _bound(most.low, least.high)  # greatest ÷ least, at least and at most
         high = _bound(most.high, least.low)
         bound = 1 + test.tolerance
         if low is None or high is None:
@@ -208,7 +208,7 @@ def _outcome(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Ev
 
 
 def _as_expected(expected: Status | None, found: Status) -> Answer:
-    """A failure of another kind than the one expected says nothing of the one expected."""
+    """A failure of another kind does not show whether the expected failure would occur."""
     if found is expected or (expected is None and found is not Status.OK):
         return Answer.CONFIRMED
     return Answer.REFUTED if Status.OK in (expected, found) else Answer.UNDECIDED
@@ -222,11 +222,11 @@ _FINDERS: Mapping[type, Callable[[Interpretation, Sequence[Run]], Iterator[Evide
     EndsAs: _outcome,
 }
 
-# ── what runs have ─────────────────────────────────────────────────────────────────────────────────────────────────
+# ── contents of runs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _newest(patterns: Sequence[str], runs: Sequence[Run], has: Callable[[Run, str], bool]) -> Iterator[tuple[str, Run]]:
-    """Every cell that matches, with the newest run that has what is asked for."""
+    """Every cell that matches, with the newest run that has its samples."""
     seen: set[str] = set()
     for run in runs:
         for cell in _matching(run, patterns):
@@ -284,7 +284,7 @@ def _summary(run: Run, cell: str, metric: str) -> Summary:
 
 
 def _exact(metric: Metric, *series: Series) -> bool:
-    """Whether the values are what they are: deterministic, or counts and answers that came out the same each time."""
+    """Whether the values are exact: deterministic, or counts and answers that were the same each time."""
     counted = metric.unit in (Unit.COUNT, Unit.BOOLEAN)
     return metric.deterministic or (counted and all(not np.ptp(each.value) for each in series))
 
@@ -293,9 +293,9 @@ def _exact(metric: Metric, *series: Series) -> bool:
 
 
 def _ratios(pairs: Mapping[tuple[str, str], tuple[Run, str]]) -> dict[tuple[str, str], Ratio]:
-    """The first of each pair over the second, the false discovery rate held over all of them.
+    """The ratio first ÷ second of each pair, with the false discovery rate over all of them.
 
-    As if less were better of every metric: the claim says what is less, not what is good.
+    Less counts as better for every metric, because a claim says what is less, not what is good.
     """
     found = {}
     for (one, other), (run, name) in pairs.items():
@@ -322,7 +322,7 @@ def _is_less(compared: Ratio) -> Answer:
 
 
 def _bound(upper: float | None, lower: float | None) -> float | None:
-    """One bound over another; None if one is unknown."""
+    """One bound ÷ another; None if one is unknown."""
     if upper is None or lower is None:
         return None
     return upper / lower if lower else 1.0 if upper == lower else math.inf
@@ -336,7 +336,7 @@ def _median(summary: Summary) -> float:
 
 
 def _value(metric: Metric, summary: Summary) -> str:
-    """`1.23 s ±0.04`, `49.3 MB`; the number of samples where they are too few for an interval."""
+    """`1.23 s ±0.04`, `49.3 MB`; the number of samples if there are too few for an interval."""
     own = scale(metric, [summary.median])
     return summary_text(summary, own) if summary.low is not None else f"{own.amount(summary.median)} (n = {summary.n})"
 

@@ -1,8 +1,8 @@
-"""Claims: sentences people say about images, as comparisons over metrics; variants/claims.toml has those of the source.
+"""Claims: common sentences about images, as comparisons over metrics; variants/claims.toml has the built-in claims.
 
-A claim has interpretations, because a sentence may be true of one and false of another (compressed or not, with or
-without the base). An interpretation is one test over one metric of some cells. docs/claims.md has the format,
-which is read here; harness/claims/judge.py judges claims.
+A claim has interpretations, because a sentence may be true in one reading and false in another (compressed or not, with
+or without the base). An interpretation is one test over one metric of some cells. This module reads the format of
+docs/claims.md; harness/claims/judge.py judges claims.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from harness.tomlfile import Document, Table, shown
 
 
 class Answer(StrEnum):
-    """What the runs say of a claim. The last is of a claim only: its interpretations differ."""
+    """The answer of the runs to a claim. Only a claim can have the last answer: its interpretations differ."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
@@ -32,7 +32,7 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Within:
-    """Bounds of a value, in the metric's unit; infinite where there is none."""
+    """Bounds of a value, in the metric's unit; infinite if there is none."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -52,7 +52,8 @@ class Less:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Follows:
-    """Of two cells of an app, the one that has less of `metric`, by the factor `apart` at least, has less of this.
+    """Of two cells of an app that differ in `metric` by at least the factor `apart`, the cell with less of it also has
+    less of this metric.
 
     `exceptions` is the share of pairs that may do otherwise.
     """
@@ -69,7 +70,7 @@ class Follows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Same:
-    """All cells have the same, within `tolerance` (relative)."""
+    """All cells have the same value, within `tolerance` (relative)."""
 
     tolerance: float
 
@@ -80,7 +81,7 @@ class Same:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndsAs:
-    """How making the cell ready ends: ok where it is built, starts and answers rightly; None is any failure."""
+    """How making the cell ready ends: ok if it is built, starts and answers rightly; None is any failure."""
 
     status: Status | None
 
@@ -99,13 +100,15 @@ Test = Within | Less | Follows | Same | EndsAs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpretation:
-    """One way to read a claim. `metric` is "" for an outcome; `cells` are patterns of cell ids (`*-distroless`)."""
+    """One interpretation of a claim. `metric` is "" for an outcome; `cells` are patterns of cell ids
+    (`*-distroless`).
+    """
 
     title: str
     metric: str
     cells: tuple[str, ...]
     test: Test
-    decide: str = ""  # the command that would measure what is missing
+    decide: str = ""  # the command that measures what is missing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +121,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What one unit says, and the run it is from. `numbers` is text with unit and interval; `log` of a failed try."""
+    """The answer of one unit, and its run. `numbers` is text with unit and interval; `log` of a failed try."""
 
     unit: str
     answer: Answer
@@ -129,7 +132,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """An interpretation's verdict. Without findings nothing of it was measured, and `environment` is ""."""
+    """An interpretation's verdict. Without findings nothing was measured, and `environment` is ""."""
 
     interpretation: Interpretation
     answer: Answer
@@ -160,8 +163,8 @@ _COUNTED: tuple[Unit, ...] = (Unit.COUNT, Unit.BOOLEAN, Unit.RATIO)
 
 
 def read_claims(path: Path, metrics: Sequence[Metric] = ()) -> tuple[Claim, ...]:
-    """The claims of a file. `metrics` are those that probes give: values must be in their units, and no name may look
-    like a misspelt one.
+    """The claims of a file. `metrics` are the metrics of the probes: values must be in their units, and no name may
+    look like a misspelt name.
 
     Raises CatalogueError with file, line and fix for the first mistake, and the lines of the others.
     """
@@ -210,16 +213,18 @@ def _interpretation(table: Table, known: Mapping[str, Metric]) -> Interpretation
         test = _TESTS[given[0]](_Reader(table, known.get(name), known))
         table.close()
     else:
-        test = EndsAs(status=None)  # any: with a mistake in it nothing of the file is used
+        test = EndsAs(status=None)  # any test will do: a file with a mistake is not used
         if given:
-            table.problem(f"{' and '.join(given)} together", key=given[1], fix="Make an interpretation of each.")
+            table.problem(
+                f"{' and '.join(given)} together", key=given[1], fix="Make a separate interpretation of each."
+            )
         else:
             table.problem("the test is missing", fix=f"Add one of {', '.join(_TESTS)}.")
     return Interpretation(title=title, metric=name, cells=cells, test=test, decide=decide)
 
 
 def _check_metric(table: Table, key: str, name: str, known: Mapping[str, Metric]) -> None:
-    """A name that looks misspelt is a mistake. Another that no probe has may be in runs all the same."""
+    """A name that looks misspelt is a mistake. Another unknown name may still be in runs."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
     if name not in known and close:
         table.problem(f"no metric has the name {name}", key=key, fix=f"Did you mean {close[0]}?")

@@ -1,7 +1,7 @@
-"""Stored runs in the forms other tools read: one file per form.
+"""Writes stored runs in the formats of other tools: one file per format.
 
-A module has `HELP`, `SUFFIX` (of a file's name) and `write(runs, path)`; `runs` are read runs, oldest first. Forms that
-know one run only take the newest. Durations are seconds and sizes bytes where the form does not say otherwise.
+A module has `HELP`, `SUFFIX` (of a file's name) and `write(runs, path)`; `runs` are read runs, oldest first. Formats
+for a single run use the newest. Durations are seconds and sizes bytes unless the format requires otherwise.
 """
 
 from __future__ import annotations
@@ -27,6 +27,6 @@ class Exporter(Protocol):
 
 
 def exporters() -> dict[str, Exporter]:
-    """Every form by its name: the module's, with hyphens."""
+    """Every format by its name: the module's name, with hyphens."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     return {name.replace("_", "-"): importlib.import_module(f"{__name__}.{name}") for name in names}

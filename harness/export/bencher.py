@@ -1,7 +1,8 @@
 """Bencher Metric Format, of the newest run (https://bencher.dev/docs/reference/bencher-metric-format/).
 
-A benchmark is a cell, a measure a metric; durations in nanoseconds under Bencher's built-in measure `latency` are only
-for one number a benchmark, so measures have the metric's own name, its dots as hyphens, and the metric's own unit.
+A benchmark is a cell, a measure a metric; durations in nanoseconds under Bencher's built-in measure `latency` allow
+only one number for each benchmark, so measures have the metric's own name, its dots as hyphens, and the metric's own
+unit.
 """
 
 from __future__ import annotations

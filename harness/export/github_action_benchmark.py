@@ -1,8 +1,8 @@
 """customSmallerIsBetter of github-action-benchmark, of the newest run.
 
 https://github.com/benchmark-action/github-action-benchmark#custom-benchmarks: a list of name, unit and value, with
-range ("± n", which it reads back) and extra as texts. Larger-is-better metrics are left out: they belong into a file
-of their own.
+range ("± n", which it reads back) and extra as texts. Larger-is-better metrics are left out: they need a file of their
+own.
 """
 
 from __future__ import annotations

@@ -2,20 +2,20 @@
 
 A series is one number a night, the median of the night's samples, under one environment and track. Three questions:
 
-- `exact`: where did a deterministic metric change? Wherever it differs; there is nothing to test.
+- `exact`: when did a deterministic metric change? Every difference is a change; there is nothing to test.
 - `changes`: where did a duration change, looking back? A recursive scan for the greatest shift of the mean (binary
-  segmentation: Scott & Knott 1974, Vostrikova 1981), each with a seeded permutation test, and where that finds
-  nothing, for a stretch that differs from both its sides (circular binary segmentation: Olshen & Venkatraman 2004).
-  A change point cuts the baseline; so does an accepted change. What a line explains better than a step is a drift.
+  segmentation: Scott & Knott 1974, Vostrikova 1981), each with a seeded permutation test. If that finds nothing, a scan
+  for a stretch that differs from both its sides (circular binary segmentation: Olshen & Venkatraman 2004). A change
+  point cuts the baseline; so does an accepted change. A change that a line explains better than a step is a drift.
 - `suspect`: did the last nights get worse? The same statistic for the last night, the last 2 and the last 3 only. A
-  suspicion is not an alarm: the cell is measured against the last good image the same night, and only what that
-  confirms alarms (harness/nights/nightly.py). So the test is a generous one: what it costs is an A/B.
+  suspicion is not an alarm: the cell is measured against the last good image the same night, and only a confirmed
+  suspicion alarms (harness/nights/nightly.py). So the test is generous: a false suspicion costs only an A/B.
 
-What makes the scan hold its promise on real nights (benchmarks/trend_simulation.py prints it):
+These rules make the scan keep its promise on real nights (benchmarks/trend_simulation.py prints it):
 
 - Logarithms, and values clipped at 3 robust standard deviations round their level, so that a spike counts as one bad
-  night and not as a change; the permutations carry the spikes that are left, so the test stays valid.
-- Noise that remembers the night before (AR(1)) makes means wander further than independent noise does. The lag-one
+  night and not as a change; the permutations contain the remaining spikes, so the test stays valid.
+- If noise depends on the night before (AR(1)), means wander further than with independent noise. The lag-one
   correlation is estimated from the residuals, corrected for its bias, and the statistic scaled by the standard error
   of a mean of correlated values (Bartlett 1946).
 - A shift must exceed a practical size.
@@ -36,15 +36,15 @@ from numpy.typing import ArrayLike, NDArray
 from harness.stats.intervals import PRACTICAL, control
 from harness.stats.segments import CLIP, LEAST_SEGMENT, NO_NOISE, SEED, Found, grown, memory_of, robust, split
 
-TAILS = (1, 2, 3)  # nights a suspicion may rest on
-LEAST_BASELINE = 8  # nights before a shift of the last ones can be told from noise
-LONGEST_BASELINE = 60  # nights a suspicion is judged against: older ones tell little of today's machine
+TAILS = (1, 2, 3)  # nights that a suspicion may be based on
+LEAST_BASELINE = 8  # nights before a shift of the last nights can be distinguished from noise
+LONGEST_BASELINE = 60  # nights that a suspicion is judged against: older nights say little about today's machine
 SUSPICIOUS = 0.15  # one-sided p at which the last nights are suspect: docs/trend.md has the trade-off
 SUSPICIOUS_SHIFT = 0.02  # an estimate from two nights is itself uncertain by 1.5 %, so below PRACTICAL
 JUMP = 0.10  # a shift of one night alone that is worth measuring again
 _JUMP_SCORE = 5.0
 _STRONG = 0.025
-_CHANGED = 0.001  # of the changes told looking back, the share that may be false
+_CHANGED = 0.001  # share of the reported past changes that may be false
 _PERMUTATIONS = 999
 
 Floats = NDArray[np.float64]
@@ -93,7 +93,7 @@ class Suspicion:
 
     @property
     def strong(self) -> bool:
-        """Whether a person should hear of it: one in six nights without any change is worth an A/B and no more."""
+        """Whether to report it: one in six nights without any change gets an A/B, which is not worth a report."""
         return self.p is None or self.p <= _STRONG
 
 
@@ -107,10 +107,10 @@ def exact(values: ArrayLike) -> tuple[LevelChange, ...]:
 
 
 def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = PRACTICAL) -> tuple[LevelChange, ...]:
-    """Candidates for change points of a noisy series, in order, none of them yet controlled for false discoveries.
+    """Candidates for change points of a noisy series, in order, not yet controlled for false discoveries.
 
     `cuts` are nights whose change was accepted: a new baseline begins there, and no segment spans one. Candidates
-    have p ≤ 5 % and a shift beyond `practical`; `discoveries` tells which of all series' candidates stand.
+    have p ≤ 5 % and a shift beyond `practical`; `discoveries` selects the candidates of all series that hold.
     """
     array = np.asarray(values, dtype=np.float64)
     level = _levels(array)
@@ -127,7 +127,7 @@ def changes(values: ArrayLike, *, cuts: Iterable[int] = (), practical: float = P
         ]
         if not small:
             return told
-        # no change between the levels that remain: the end of a stretch, put a few nights beside its place
+        # no change between the levels that remain: it is the end of a stretch, a few nights off its place
         found.remove(min(small)[1])
 
 
@@ -136,7 +136,9 @@ def _log_size(change: LevelChange) -> float:
 
 
 def discoveries(candidates: Sequence[Sequence[LevelChange]]) -> list[tuple[LevelChange, ...]]:
-    """What stands of `changes` of many series: at most 0.1 % of it false (Benjamini-Hochberg). Exact ones all stand."""
+    """The `changes` of many series that hold: at most 0.1 % of them are false (Benjamini-Hochberg). Exact changes all
+    hold.
+    """
     family = [change.p for series in candidates for change in series if change.p is not None]
     # scans without a candidate are tests too, with a p-value above 5 %
     silent = sum(not any(change.p is not None for change in series) for series in candidates)
@@ -149,9 +151,9 @@ def suspect(
 ) -> Suspicion | None:
     """Whether the last nights got worse than the baseline: `values` since the last change point or accepted change.
 
-    `worse` is 1 if larger values are worse, else -1. With fewer than 8 nights before them, or for one night alone,
+    `worse` is 1 if larger values are worse, otherwise -1. With fewer than 8 nights before them, or for one night alone,
     only a jump is suspect: five standard deviations and 10 %. `error` is the relative standard error of a night's
-    median by its own samples, the least noise assumed; where nothing tells the noise, nothing is suspect.
+    median by its own samples, the least noise that is assumed; if the noise is unknown, nothing is suspect.
     """
     array = np.asarray(values, dtype=np.float64)[-(LONGEST_BASELINE + max(TAILS)) :]
     if array.size < 2:
@@ -165,21 +167,22 @@ def suspect(
 
 
 def tail_test(level: Floats, *, seed: int = SEED) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Did the last nights rise? By row of `level` (series × nights): one-sided p, shift, nights it rests on.
+    """Did the last nights rise? By row of `level` (series × nights): one-sided p, shift, and the nights that it is
+    based on.
 
-    The statistic is the greatest standardised rise over the tails. Under the hypothesis of no change all orders of
-    the residuals are as likely; only the last nights of an order matter, so a thousand cost nothing.
+    The statistic is the greatest standardised rise over the tails. Under the hypothesis of no change all orders of the
+    residuals are equally likely; only the last nights of an order matter, so a thousand orders are cheap.
     """
     count, n = level.shape
     tails = np.array(TAILS)
     longest = max(TAILS)
     centre, spread = robust(level[:, :-longest])
-    # how large the rise is, is asked of what was measured: at little noise a clipped change would look too small
+    # the size of the rise comes from unclipped values: at little noise a clipped change would look too small
     rises = np.stack([np.median(level[:, -tail:], axis=1) for tail in TAILS], axis=1) - centre
     clipped = np.clip(level, centre - CLIP * spread, centre + CLIP * spread)
     sums = np.cumsum(clipped[:, ::-1], axis=1)  # of the last 1, 2 … nights
     shift = _shift(sums[:, tails - 1], sums[:, -1:], tails, n)
-    # the residuals about the best split: a real shift must pass neither for noise nor for memory
+    # the residuals about the best split: a real shift must count neither as noise nor as memory
     plain = np.sqrt(1 / tails + 1 / (n - tails))
     rough = np.argmax(shift / plain, axis=1)[:, None]
     after = np.arange(n)[None, :] >= n - tails[rough]
@@ -206,7 +209,7 @@ def jumped(level: Floats, *, error: float = 0.0) -> NDArray[np.bool_]:
     """Whether the last night alone stands out upwards, by row of `level` (series × nights)."""
     before = level[:, :-1][:, -LONGEST_BASELINE:]
     centre, spread = robust(before)
-    if before.shape[1] < LEAST_BASELINE:  # few deviations tell little of their spread
+    if before.shape[1] < LEAST_BASELINE:  # few deviations say little about their spread
         spread = np.maximum(spread, np.ptp(before, axis=1, keepdims=True) / 2)
     spread = np.hypot(spread, error)
     rise = level[:, -1:] - centre
@@ -220,7 +223,9 @@ def _suspicion(array: Floats, nights: int, p: float | None) -> Suspicion:
 
 
 def _levels(array: Floats) -> Floats:
-    """The values so that shifts are relative: logarithms, or shares of the typical size where some are not positive."""
+    """The values so that shifts are relative: logarithms, or shares of the typical size if some values are not
+    positive.
+    """
     if (array > 0).all():
         return np.log(array)
     return array / (float(np.median(np.abs(array))) or 1.0)
@@ -240,7 +245,7 @@ def _last_of_orders(n: int, longest: int, seed: int) -> NDArray[np.int64]:
 
 
 def _told(array: Floats, found: Sequence[Found], borders: Sequence[int]) -> Iterator[LevelChange]:
-    """What was found, with the levels on both sides: medians of the segments, or of a drift's first and last tenth."""
+    """The change with the levels on both sides: medians of the segments, or of a drift's first and last tenth."""
     edges = sorted({*borders, *(item.begin for item in found), *(item.end for item in found)})
     for item in sorted(found):
         if item.drift:

@@ -5,22 +5,24 @@ What was chosen, and why (tests/stats/test_intervals.py simulates it, prints the
 - n ≥ 6: the interval of order statistics for the median. It holds its 95 % for every distribution, two modes and
   spikes included, where a t interval on logs falls to 11 % (30 samples, two modes 30 : 70). Interpolating between
   order statistics (Hettmansperger & Sheather 1986) is a fifth narrower but covers only 91–92 % of two modes.
-- n < 6: none. All n samples lie on one side of the median with probability 2/2ⁿ, and where the other side is far
-  away (two modes, half each) nothing in them shows it: whatever is made of five samples misses the median one time
-  in 16, of three one in four. A t interval on logs, widened to the range, holds 95 % on log-normal data, but who
-  knows after three samples that theirs are? What cannot be known is absent; the range is there to be looked at.
+- n < 6: no interval. All n samples lie on one side of the median with probability 2/2ⁿ. If the other side is far away
+  (two modes, half each), nothing in the samples shows it: any interval from five samples misses the median one time in
+  16, from three samples one time in four. A t interval on logs, widened to the range, holds 95 % on log-normal data,
+  but three samples cannot show that they are log-normal. So no interval is given; the range can still be read from the
+  samples.
 
 Ratios are paired by block: the Hodges-Lehmann estimate of the log ratios, with the interval of Wilcoxon's signed-rank
 test, which is the exact sign-flip permutation test on ranks. On normal noise it is as good as the t interval on log
 ratios (error 0.013 / 0.012 at n = 12, 99 / 99 % of 6 % differences found); with spikes in 8 % of the samples its error
 is a quarter (0.023 / 0.097) and it finds twice as many (70 / 36 %).
 
-A difference is claimed where the interval excludes 1, the estimate is beyond the practical threshold, and p survives
-a false discovery rate of 1 % over the table. Where two cells are the same in truth every claim is false, and that rate
-bounds the share of tables with any claim, so of verdicts too, however few the comparisons and however they hang
-together. Signs alone cannot give p ≤ 1 % before the eighth block (2/2ⁿ), nor in a long table before the tenth. So
-below twelve blocks the Mann-Whitney test, which is exact too and can (2/C(2n, n): 0.2 % at n = 6), is asked beside
-it, and the smaller p counts twice for having had two tries. Drift that a block's cells share makes it cautious.
+A difference is claimed if the interval excludes 1, the estimate is beyond the practical threshold, and p survives a
+false discovery rate of 1 % over the table. If two cells are really the same, every claim is false, and that rate bounds
+the share of tables with any claim. So it also bounds the share of verdicts, however few the comparisons are and however
+they depend on each other. Signs alone cannot give p ≤ 1 % before the eighth block (2/2ⁿ), nor in a long table before
+the tenth. So below twelve blocks the Mann-Whitney test is used too: it is exact and can reach it (2/C(2n, n): 0.2 % at
+n = 6). The smaller p is doubled, because there were two tests. Drift that the cells of a block share makes this test
+conservative.
 """
 
 from __future__ import annotations
@@ -40,11 +42,11 @@ from harness.model import Direction, Metric
 from harness.stats.ranktests import deviate, mann_whitney, signed_rank
 
 CONFIDENCE = 0.95
-PRACTICAL = 0.03  # a smaller relative difference is nothing anyone would change an image for
-RATE = 0.01  # of all differences that a table claims, the share that may be false
+PRACTICAL = 0.03  # nobody would change an image for a smaller relative difference
+RATE = 0.01  # share of a table's claimed differences that may be false
 SMALLEST_DECIDABLE = 6  # samples or blocks: all lie on one side of the truth with probability 2/2ⁿ
 _OUTLIER_SCORE = 3.5
-_FEW = 12  # blocks: from here on signed ranks reach every p a table may ask for
+_FEW = 12  # blocks: from here on signed ranks reach every p that a table may need
 _MOST_PAIRED = 200  # blocks: the signed-rank method needs n² / 2 averages; the sign test takes over above
 
 Floats = NDArray[np.float64]
@@ -65,7 +67,7 @@ class Summary:
 
     n: int
     median: float
-    low: float | None  # of the 95 % interval for the median; None if none can be given
+    low: float | None  # bound of the 95 % interval for the median; None if there is no interval
     high: float | None
     method: Method
     minimum: float
@@ -77,8 +79,8 @@ class Summary:
 def summarise(values: ArrayLike, *, deterministic: bool = False) -> Summary:
     """Median of `values` (one dimension, at least one, finite) with its 95 % interval; nothing is ever left out.
 
-    A deterministic metric whose values are all equal is exact. Where they differ after all, it is treated like any
-    other metric, and `method` shows it. Raises ValueError for no values.
+    A deterministic metric whose values are all equal is exact. If they differ, it is treated like any other metric, and
+    `method` shows it. Raises ValueError for no values.
     """
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not array.size:
@@ -104,7 +106,7 @@ def summarise(values: ArrayLike, *, deterministic: bool = False) -> Summary:
 
 
 def relative_width(summary: Summary) -> float:
-    """Width of the interval as a share of the median: 0 if exact, infinite where there is no interval."""
+    """Width of the interval as a share of the median: 0 if exact, infinite if there is no interval."""
     if summary.low is None or summary.high is None:
         return math.inf
     width = summary.high - summary.low
@@ -140,7 +142,7 @@ def _exp(x: float) -> float:
 def _outliers(deviations: Floats, mad: float) -> tuple[int, ...]:
     """Positions whose modified z score exceeds 3.5: Iglewicz & Hoaglin, How to Detect and Handle Outliers, 1993.
 
-    Where more than half of the values are equal (MAD 0) the mean absolute deviation stands in, as they propose.
+    If more than half of the values are equal (MAD 0), the mean absolute deviation is used instead, as they propose.
     """
     scale = 1.4826 * mad if mad else 1.253314 * float(deviations.mean())
     return tuple(int(i) for i in np.flatnonzero(deviations > _OUTLIER_SCORE * scale))
@@ -151,14 +153,14 @@ class Verdict(StrEnum):
 
     BETTER = "better"
     WORSE = "worse"
-    DIFFERENT = "different"  # of a metric whose direction is neither
+    DIFFERENT = "different"  # for a metric whose direction is neither
     SAME = "no practical difference"
     UNDECIDED = "undecided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """b ÷ a, paired by block. `low` and `high` bound the 95 % interval, absent below six blocks."""
+    """b ÷ a, paired by block. `low` and `high` bound the 95 % interval; they are None below six blocks."""
 
     estimate: float
     low: float | None
@@ -166,7 +168,7 @@ class Ratio:
     p: float | None  # two-sided, for "no difference"; None if the values are compared exactly
     n: int  # blocks that hold both
     verdict: Verdict
-    more: int = 0  # about how many blocks more would decide; 0 if decided
+    more: int = 0  # about how many more blocks would decide; 0 if decided
 
 
 class ByBlock(Protocol):
@@ -189,7 +191,7 @@ def ratio(
     """How many times `a` is `b`? The typical ratio over the blocks that hold both.
 
     None if no block holds both or a value is not positive: there is no ratio then. Deterministic metrics are
-    compared exactly, by their one value; where the values of a cell differ after all, like any other metric.
+    compared exactly, by their one value; if the values of a cell differ, like any other metric.
     Otherwise `better`, `worse` and `different` need at least six blocks, an interval that excludes 1, p within
     `RATE` and an estimate beyond `practical`; `no practical difference` needs an interval within ±`practical` (two
     one-sided tests: Schuirmann 1987). `confirm` then judges the table as a whole.
@@ -237,7 +239,7 @@ class Difference:
 
 
 def difference(a: ByBlock, b: ByBlock) -> Difference | None:
-    """By how much is `b` more than `a`? As `ratio`, for what adds up; None if no block holds both."""
+    """By how much is `b` more than `a`? Like `ratio`, for metrics that add up; None if no block holds both."""
     _, left, right = np.intersect1d(a.block, b.block, return_indices=True)
     if not left.size:
         return None
@@ -251,7 +253,7 @@ def difference(a: ByBlock, b: ByBlock) -> Difference | None:
 
 
 def control(pvalues: Sequence[float], *, rate: float = RATE) -> tuple[bool, ...]:
-    """Which of the p-values stay significant when `rate` of all that do may be false.
+    """Which of the p-values stay significant if a share of `rate` of them may be false.
 
     Benjamini & Hochberg, Controlling the False Discovery Rate, JRSS B 57 (1995).
     """
@@ -265,13 +267,13 @@ def control(pvalues: Sequence[float], *, rate: float = RATE) -> tuple[bool, ...]
 
 
 def confirm(ratios: Mapping[Key, Ratio], *, rate: float = RATE) -> dict[Key, Ratio]:
-    """The comparisons of one table, those that do not survive `control` made undecided.
+    """The comparisons of one table; the ones that do not survive `control` become undecided.
 
     Exact comparisons and those without a p-value or too few blocks to tell are not part of the family.
     """
     family = {key: item.p for key, item in ratios.items() if item.p is not None and item.n >= SMALLEST_DECIDABLE}
     kept = dict(zip(family, control(list(family.values()), rate=rate), strict=True))
-    limit = rate * (sum(kept.values()) + 1) / max(len(family), 1)  # what the next one would have to reach
+    limit = rate * (sum(kept.values()) + 1) / max(len(family), 1)  # the p that the next comparison would have to reach
     judged = (Verdict.BETTER, Verdict.WORSE, Verdict.DIFFERENT)
     return {
         key: item
@@ -286,7 +288,7 @@ def _alike(values: Floats) -> bool:
 
 
 def _exact_ratio(first: float, second: float, n: int, direction: Direction) -> Ratio | None:
-    if first == second:  # of nothing too
+    if first == second:  # also without p-values
         return Ratio(estimate=1.0, low=1.0, high=1.0, p=None, n=n, verdict=Verdict.SAME)
     if first <= 0 or second < 0:
         return None
@@ -302,9 +304,9 @@ def _judge(difference: float, direction: Direction) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Shift:
-    """Where the differences lie: estimate, 95 % interval, two-sided p for their lying about 0, standard deviation.
+    """The centre of the differences: estimate, 95 % interval, two-sided p for a centre of 0, standard deviation.
 
-    The interval is infinite where there is none.
+    If there is no interval, its bounds are infinite.
     """
 
     estimate: float
@@ -340,7 +342,8 @@ def _shift(first: Floats, second: Floats) -> _Shift:
 def _more(n: int, shift: _Shift, band: float) -> int:
     """Blocks until the interval of the log ratio will lie within the band, or p and the interval exclude 1.
 
-    Both shrink with √n. An estimate on the band's very edge would take for ever: then a quarter of it must do as aim.
+    Both shrink with √n. An estimate on the very edge of the band would never be decided: then a quarter of the band is
+    the aim.
     """
     if n < 3:
         return SMALLEST_DECIDABLE - n

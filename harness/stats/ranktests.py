@@ -42,7 +42,7 @@ def rank_sum(n: int) -> Floats:
 
     All choices of n of the ranks 1 … 2n are equally likely: counted exactly up to n = 25 (2⁵³).
     """
-    ways = np.zeros((n + 1, n * (2 * n + 1) + 1))  # by how many are chosen, and by their sum
+    ways = np.zeros((n + 1, n * (2 * n + 1) + 1))  # by the number of chosen ranks, and by their sum
     ways[0, 0] = 1
     for rank in range(1, 2 * n + 1):
         ways[1:, rank:] += ways[:-1, :-rank].copy()

@@ -1,4 +1,4 @@
-"""Where a noisy series changes: the scan behind harness/stats/changepoints.py, which says what it is for. Pure.
+"""Where a noisy series changes: the scan behind harness/stats/changepoints.py, which describes its purpose. Pure.
 
 All of it works on levels, in which a shift is relative (logarithms), one a night.
 """
@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 SEED = 20
 CLIP = 3.0  # robust standard deviations
-NO_NOISE = 1e-9  # where all values are equal
+NO_NOISE = 1e-9  # if all values are equal
 _SCAN_PERMUTATIONS = 99  # of a scan: the tail of their maxima is extrapolated
-LEAST_SEGMENT = 3  # nights on either side of a change that is told looking back
+LEAST_SEGMENT = 3  # nights on either side of a past change that is reported
 _LEAST_STRETCH = 5  # nights: two spikes in a row must not make one
 _LEAST_DRIFT = 20  # nights
 _MOST_CORRELATED = 0.9
 _CANDIDATE = 0.05
-_WINDOW = 60  # nights searched at once for a stretch
+_WINDOW = 60  # nights that are searched for a stretch at once
 _STRETCH_SCORE = 4.0  # standard errors
 _EULER = 0.5772156649015329
 
@@ -61,7 +61,7 @@ def memory_of(residual: Floats) -> Floats:
 
 
 def grown(k: NDArray[np.int64] | int, memory: Floats) -> Floats:
-    """How many times as large the variance of a mean of k values is when they are AR(1) with this memory.
+    """The factor on the variance of a mean of k values if they are AR(1) with this memory.
 
     1 + 2 Σ (1 − j/k) ρʲ, j = 1 … k − 1, in closed form (Bartlett 1946).
     """
@@ -83,7 +83,7 @@ def split(level: Floats, begin: int, end: int, found: list[Found], practical: fl
     if not (step or stretch):
         return
     cuts = [night]
-    # one step cut out of what came and went has a poor p-value: both ends have a better one together
+    # one end of a temporary change has a poor p-value alone: both ends together have a better one
     if stretch and (not step or (p_inside < p and _bic(piece, inside) < _bic(piece, cuts))):
         cuts, p = inside, p_inside
     steps = [Found(begin + cut, p, end) for cut in cuts]
@@ -106,14 +106,14 @@ def _is_line(piece: Floats, line: _Line, cuts: Sequence[int]) -> bool:
 
 
 def _bic(piece: Floats, cuts: Sequence[int]) -> float:
-    """What steps leave unexplained, and what their parameters are worth: a level each, and a place (Schwarz 1978)."""
+    """The residuals of the steps, and the penalty for their parameters: a level each, and a place (Schwarz 1978)."""
     parts = np.split(_fenced(piece), sorted({*cuts} - {0}))
     left = float(sum(((part - part.mean()) ** 2).sum() for part in parts))
     return piece.size * math.log(left + NO_NOISE) + (2 * len(parts) - 1) * math.log(piece.size)
 
 
 def _scan(piece: Floats) -> tuple[int, float, float, _Line | None]:
-    """The best split of a piece: night, shift, p, and the line where one explains it better."""
+    """The best split of a piece: night, shift, p, and the line, if a line explains it better."""
     n = piece.size
     splits = np.arange(LEAST_SEGMENT, n - LEAST_SEGMENT + 1)
     plain = np.sqrt(1 / splits + 1 / (n - splits))
@@ -129,8 +129,8 @@ def _scan(piece: Floats) -> tuple[int, float, float, _Line | None]:
 def _stretch(piece: Floats) -> tuple[list[int], float, float]:
     """A stretch inside the piece that differs from both its sides: its two ends, shift and p.
 
-    In windows of 60 nights, each half over the one before: a stretch of a few nights is nothing among a thousand.
-    The p-value is multiplied by the number of windows.
+    In windows of 60 nights, each half over the one before: a stretch of a few nights would not be found among a
+    thousand. The p-value is multiplied by the number of windows.
     """
     n = piece.size
     best: tuple[list[int], float, float] = ([], 0.0, 1.0)
@@ -147,7 +147,8 @@ def _stretch(piece: Floats) -> tuple[list[int], float, float]:
         place = int(np.argmax(np.abs(rises) / plain))
         inside = (np.arange(window.size) >= first[place]) & (np.arange(window.size) < last[place])
         _, residual, shift, statistic = _judge(window, inside)
-        if statistic < _STRETCH_SCORE:  # no permutation test would find it: the rare rest is worth one
+        # most windows end here without a permutation test, because it would find nothing
+        if statistic < _STRETCH_SCORE:
             continue
         maxima = (np.abs(_rises(_orders(residual), first, last)) / plain).max(axis=1)
         p = min(_tail(maxima, statistic) * len(starts), 1.0)
@@ -192,7 +193,7 @@ def _judge(values: Floats, inside: NDArray[np.bool_]) -> tuple[Floats, Floats, f
 
 
 def _fenced(values: Floats) -> Floats:
-    """Clipped at 3 robust standard deviations; where more than half are equal, that tells no spread."""
+    """Clipped at 3 robust standard deviations; if more than half are equal, there is no measure of spread."""
     centre, spread = robust(values)
     if not spread[0]:
         return values
@@ -226,7 +227,7 @@ def _tail(maxima: Floats, observed: float) -> float:
 
 
 def _line(values: Floats, squares_of_step: float) -> _Line | None:
-    """The least-squares line where it leaves less than the step does; a step has one more parameter."""
+    """The least-squares line, if its residuals are smaller than the step's; a step has one more parameter."""
     n = values.size
     if n < _LEAST_DRIFT:
         return None

@@ -10,15 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-_EVERY = 20.0  # s between plain lines about what is going on
-_PACE = 3.0  # s between lines about blocks: sixty of the floor take half a minute, and would push all else away
-_REFRESH = 4  # a second; tox passes on what has no line end only after a tenth of a second of silence
+_EVERY = 20.0  # s between plain lines about the present work
+# s between lines about blocks: sixty blocks of the floor take half a minute and would push everything else away
+_PACE = 3.0
+_REFRESH = 4  # per second; tox passes on text without a line end only after a tenth of a second of silence
 _BAR = 20  # characters of the bar of the whole run
-_SILENCE = 0.2  # s after the living line is erased, so that tox passes that on before what others write
+_SILENCE = 0.2  # s after the living line is erased, so that tox passes the erasure on before other programs write
 
 
 class Display:
-    """`say` prints a line that stays; `now` shows what is being done and the time left."""
+    """`say` prints a line that stays; `now` shows the present work and the time left."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
@@ -32,7 +33,8 @@ class Display:
 
     def now(self, what: str, left: float | None = None, *, share: float | None = None, apps: str = "") -> None:
         """`left` is the seconds the run is still expected to take, `share` how much of the whole run is done (0…1), and
-        `apps` how many apps are done and to go."""
+        `apps` how many apps are done and how many remain.
+        """
         line = self._with_times(what, left)
         if share is not None:
             line = f"{self._bar(share)} {apps + ': ' if apps else ''}{line}"
@@ -47,7 +49,7 @@ class Display:
             self.say(line)
 
     def block(self, what: str, left: float) -> None:
-        """A block is done: worth a line that stays, unless another one stands there that is hardly older."""
+        """A block is done: print a line that stays, unless another such line is hardly older."""
         if time.monotonic() - self._block < _PACE:
             self.now(what, left)
             return

@@ -16,7 +16,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'s' * (number != 1)}"
 
 
-SYMBOLS: Mapping[Unit, Mapping[str, float]] = {  # what people may write behind a number, and its factor
+SYMBOLS: Mapping[Unit, Mapping[str, float]] = {  # units that people may write after a number, and their factors
     Unit.BYTES: {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
     Unit.SECONDS: {"s": 1, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "min": 60},
     Unit.COUNT: {},
@@ -62,7 +62,7 @@ class Scale:
 
     @property
     def suffix(self) -> str:
-        """What follows a number: the unit. Nothing follows a count, a yes or a no."""
+        """The unit that follows a number; "" for a count, a yes or a no."""
         return "" if self.unit in ("count", "yes/no") else f" {self.unit}"
 
     def amount(self, value: float) -> str:
@@ -76,7 +76,7 @@ class Scale:
 
 
 def scale(metric: Metric, values: Iterable[float]) -> Scale:
-    """Three digits for the smallest value, two where a measured column spans decades. MB is 10⁶ bytes."""
+    """Three digits for the smallest value, two if a measured column spans decades. MB is 10⁶ bytes."""
     sizes = [abs(value) for value in values if value]
     small, large = min(sizes, default=1.0), max(sizes, default=1.0)
     unit, factor = "", 1.0
@@ -99,7 +99,7 @@ def scale(metric: Metric, values: Iterable[float]) -> Scale:
 
 
 def interval_text(summary: Summary, scale: Scale) -> str:
-    """`±1.2` where the interval lies about evenly round the median, else `[72.0–79.9]`; "" if there is none."""
+    """`±1.2` if the interval is about symmetric to the median, otherwise `[72.0–79.9]`; "" if there is no interval."""
     if summary.low is None or summary.high is None or summary.low == summary.high:
         return ""
     below, above = summary.median - summary.low, summary.high - summary.median
@@ -114,7 +114,7 @@ def summary_text(summary: Summary, scale: Scale) -> str:
 
 
 def ratio_text(ratio: Ratio) -> str:
-    """`0.31×`; `≈1.01×` for no practical difference, `1.04×?` where undecided."""
+    """`0.31×`; `≈1.01×` for no practical difference, `1.04×?` if undecided."""
     x = ratio.estimate
     if not x:
         return "0×"

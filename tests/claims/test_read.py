@@ -91,7 +91,7 @@ GOOD = 'metric = "size.transfer"\ncells = ["*"]\n'
     ("interpretation", "line", "what", "fix"),
     [
         (GOOD, 4, "the test is missing", "Add one of about, "),
-        (GOOD + "same = 0\nequals = 1", 8, "equals and same together", "an interpretation of each"),
+        (GOOD + "same = 0\nequals = 1", 8, "equals and same together", "a separate interpretation of each"),
         (GOOD + 'about = "400 MB"', 4, "tolerance is missing", "Add tolerance = "),
         (GOOD + 'about = "400 elephants"\ntolerance = 0.1', 8, "elephants", "a number and a unit (B, kB, KB, MB"),
         (GOOD + 'about = "80 ms"\ntolerance = 0.1', 8, "size.transfer is in B", 'Write "400 MB"'),

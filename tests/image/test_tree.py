@@ -414,7 +414,7 @@ def test_mistakes_of_an_archive_say_what_is_wrong() -> None:
     other = json.dumps({"rootfs": {"diff_ids": [digest(b"")]}}).encode()
     assert "as the config says" in fault([*without(members, "config.json"), ("config.json", other)], digests=True)
     circle: list[tuple[str, bytes | str]] = [(layer_name, f"../{layer_name}")]
-    assert "no layer" in fault([*without(members, layer_name), *circle])
+    assert "not a layer" in fault([*without(members, layer_name), *circle])
 
 
 def test_the_error_of_the_stream_itself_passes_through() -> None:
