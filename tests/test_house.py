@@ -31,6 +31,9 @@ INPUT_AND_OUTPUT = frozenset(
 NAMESAKES: Mapping[str, str] = {}
 # What a pure module may not call, although it may import the module it comes from.
 CALLS = frozenset(("open", "print", "input", "time.time", "time.monotonic", "time.sleep", "random.random"))
+# Modules that may take the name of a metric apart, and why.
+SPLITS_NAMES = {"store/format": "the migration of manifests from before a metric carried its probe and state"}
+TAKES_APART = ("split", "rsplit", "partition", "rpartition", "startswith", "endswith", "removeprefix", "removesuffix")
 # A path that is handed through as a value is no input or output.
 HOLDS_PATHS = frozenset(("model",))
 
@@ -123,6 +126,20 @@ def test_pure_modules_do_no_input_or_output(pattern: str) -> None:
         assert not heads & INPUT_AND_OUTPUT, f"{path} imports {', '.join(sorted(heads & INPUT_AND_OUTPUT))}"
         calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
         assert not calls & CALLS, f"{path} calls {', '.join(sorted(calls & CALLS))}"
+
+
+def test_a_metric_says_its_probe_and_state_and_nothing_takes_its_name_apart() -> None:
+    found = [
+        f"harness/{name}.py:{node.lineno}: {ast.unparse(node)}"
+        for name, tree in modules()
+        if name not in SPLITS_NAMES
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in TAKES_APART
+        and "metric" in ast.unparse(node.func.value)
+    ]
+    assert not found, f"ask the metric for its probe, group or state: {found}"
 
 
 def has_subject(path: Path) -> bool:

@@ -40,7 +40,7 @@ START, COLD, PEAK = "start.warm.total", "build.cold", "memory.ready"
 class Recovery(StrEnum):
     """How an effect came back."""
 
-    KEPT = "yes"
+    RECOVERED = "yes"
     UNSURE = "not known yet"  # off, but there is no interval, or it reaches into the tolerance
     MISSED = "no"
     ABSENT = "not measured"
@@ -69,7 +69,7 @@ class Effect:
         if self.measured is None:
             return Recovery.ABSENT
         if abs(self.measured - self.expected) <= self.tolerance:
-            return Recovery.KEPT
+            return Recovery.RECOVERED
         if self.low is None or self.high is None:
             return Recovery.MISSED if self.exact else Recovery.UNSURE
         reaches = self.low <= self.expected + self.tolerance and self.high >= self.expected - self.tolerance
@@ -319,8 +319,8 @@ def _load(run: Run) -> str:
 def summary(found: Sequence[Effect]) -> str:
     """One line for reports: how many of the known effects came back."""
     outcomes = [item.outcome for item in found]
-    kept, known = outcomes.count(Recovery.KEPT), len(outcomes) - outcomes.count(Recovery.ABSENT)
-    return f"{kept} of {known} known effects came back within their tolerance"
+    recovered, known = outcomes.count(Recovery.RECOVERED), len(outcomes) - outcomes.count(Recovery.ABSENT)
+    return f"{recovered} of {known} known effects came back within their tolerance"
 
 
 def sentence(run: Run) -> str:

@@ -250,9 +250,9 @@ def open_lab(
 
 def _keep(roots: KeptRoots, engine: Engine, state: RunState, say: Callable[[str], None]) -> None:
     """Keep the images of our own engine if a later run may use them; otherwise they are removed with the engine."""
-    if state.lasting and engine.info.origin == "private":
+    if state.kept_images and engine.info.origin == "private":
         say("keeping the images of this run's engine for the next run")
-        if not roots.keep(engine, state.lasting):
+        if not roots.keep(engine, state.kept_images):
             say("the images could not be kept: the next run unpacks them again")
 
 

@@ -19,7 +19,7 @@ class RunState:
         # before.
         self._edits = itertools.count(int(time.time() * 1000))
         self._guard = threading.Lock()
-        self._lasting: set[str] = set()
+        self._kept: set[str] = set()
         self._answering: dict[str, str] = {}
         self._profiles: dict[str, PullProfile] = {}
         self._inspections: dict[str, Inspection] = {}
@@ -34,15 +34,15 @@ class RunState:
     # ── images ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def keep_images(self, *names: str) -> None:
-        """A later run may have use for the images of these names."""
+        """Keep the images of these names for later runs."""
         with self._guard:
-            self._lasting.update(names)
+            self._kept.update(names)
 
     @property
-    def lasting(self) -> frozenset[str]:
-        """The names of the images that a later run may have use for."""
+    def kept_images(self) -> frozenset[str]:
+        """The names of the images that are kept for later runs."""
         with self._guard:
-            return frozenset(self._lasting)
+            return frozenset(self._kept)
 
     def claim_change(self, app: str, cell: str) -> bool:
         """Whether this cell has to show that the changed image answers: one cell of each app does it for all."""

@@ -11,7 +11,7 @@ from harness.lab.lab import Lab
 from harness.lab.state import RunState
 from harness.model import Direction, Metric, Unit
 from harness.probes.base import ImageProbe, Probe, Reading, Visit
-from harness.scenarios.layer_sizes import FILE as PARTS
+from harness.scenarios.layer_sizes import FILE as LAYERS
 from harness.scenarios.layer_sizes import CellLayers, ImageLayers
 
 
@@ -99,7 +99,7 @@ class SizeProbe(ImageProbe):
                 "size.files": float(tree.files),
                 "size.waste": float(tree.wasted),
             },
-            artefacts={PARTS: CellLayers(current=current, changed=changed).to_json()},
+            artefacts={LAYERS: CellLayers(current=current, changed=changed).to_json()},
         )
 
 

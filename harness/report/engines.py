@@ -8,6 +8,7 @@ import numpy as np
 
 from harness.decision.engines import engine_of
 from harness.decision.figures import FLOOR
+from harness.probes.pull import PullProbe
 from harness.report.markdown.view import markdown
 from harness.store.run import Run
 from harness.text.units import counted
@@ -89,12 +90,12 @@ def _missing(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     for run, name in zip(runs, names, strict=True):
         series = run.series()
         measured = {metric for _, metric in series}
-        absent = [m.name for m in run.manifest.metrics if m.name not in measured and m.probe != FLOOR]
+        absent = {m.name: m.group for m in run.manifest.metrics if m.name not in measured and m.probe != FLOOR}
         reasons = {f"{try_.cell}: {try_.probe}: {try_.reason.splitlines()[0]}": None for try_ in run.failures}
         lines += [f"- {name}: {reason}" for reason in reasons]
         reasons_of = run.manifest.environment.notes
         looks = run.manifest.environment.facts.get("image store") == "containerd" and "pull.empty.total" in measured
-        polled = [metric for metric in absent if looks and metric.startswith("pull.")]
+        polled = [metric for metric in absent if looks and absent[metric] == PullProbe.name]
         if polled:
             listed = ", ".join(f"`{metric}`" for metric in polled)
             lines.append(f"- {name}: {listed}: the engine looks at a pull only every 0.1 s")

@@ -155,7 +155,7 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
             display.say(f"time: {ledger.line()}")
             if lab.depot:
                 display.say(f"depot: {lab.depot.stats()}")
-            if lab.engine.info.origin == "private" and not state.lasting:
+            if lab.engine.info.origin == "private" and not state.kept_images:
                 display.say("removing the engine of this run, with its images")  # this takes a while
             return writer.folder
 

@@ -18,7 +18,7 @@ from harness.surface.listed import latent, listed
 SMALL = 1 << 20  # B; a file up to this size is read whole, and looked through for secrets if it is text
 LARGE = 192 << 20  # B; no program, jar or database above this size is read …
 DOCUMENT = 8 << 20  # B; … and no document above this
-KEPT = 32 << 20  # B of documents and packages that are kept of an image
+MOST_BYTES = 32 << 20  # B of documents and packages that are kept of an image
 _PACKAGE_BYTES = 400  # memory of a Package, about
 _PATH_BYTES = 120  # memory of a path of a database, about
 
@@ -41,7 +41,7 @@ class Examiner:
     """`harness.image.read.Examine` for one image. Its limits hold for the whole image, not for a layer."""
 
     def __init__(self) -> None:
-        self._room = KEPT
+        self._room = MOST_BYTES
         self._jars = jars.Jars()
 
     def __call__(self, entry: Entry, stored: int, source: Source) -> Finding | None:
@@ -102,7 +102,7 @@ class Examiner:
         need = len(finding.text) + _PACKAGE_BYTES * (len(finding.packages) + len(finding.latent[1]))
         need += sum(_PACKAGE_BYTES + _PATH_BYTES * len(listing.paths) for listing in finding.listings)
         if need > self._room:
-            unread = f"more than {KEPT >> 20} MiB of package lists"
+            unread = f"more than {MOST_BYTES >> 20} MiB of package lists"
             return replace(finding, packages=(), listings=(), latent=("", ()), text=b"", unread=unread)
         self._room -= need
         return finding

@@ -81,7 +81,7 @@ def stored(
 
 def test_effects_that_come_back_do(tmp_path):
     found = effects(read_run(stored(tmp_path)))
-    assert {item.outcome for item in found} == {Recovery.KEPT}
+    assert {item.outcome for item in found} == {Recovery.RECOVERED}
     assert len(found) == 8
     late = found[0]
     assert (late.measured, late.low, late.n) == (pytest.approx(100.0), pytest.approx(100.0), 10)
@@ -106,7 +106,7 @@ def test_a_shift_never_found_is_no_number_before_all_blocks_were_looked_at(tmp_p
 
 def test_noise_is_no_failure_and_no_success():
     known = {"name": "", "how": "", "unit": "ms", "expected": 100.0, "tolerance": 2.0, "n": 8}
-    assert Effect(**known, measured=101.9).outcome is Recovery.KEPT
+    assert Effect(**known, measured=101.9).outcome is Recovery.RECOVERED
     assert Effect(**known, measured=103.0, low=101.0, high=105.0).outcome is Recovery.UNSURE
     assert Effect(**known, measured=103.0, low=102.5, high=105.0).outcome is Recovery.MISSED
     assert Effect(**known, measured=103.0).outcome is Recovery.UNSURE, "no interval: too few blocks"
@@ -163,7 +163,7 @@ def test_known_effects_come_back_in_the_short_form(tmp_path):
     found = effects(read_run(latest(tmp_path / calibration.FOLDER)))
     report = "\n".join(" | ".join(row) for row in rows(found)) + done.stdout + done.stderr
     exact = [item for item in found if item.unit == "B"]
-    assert [item.outcome for item in exact] == [Recovery.KEPT] * 3, report
+    assert [item.outcome for item in exact] == [Recovery.RECOVERED] * 3, report
     assert not [item.name for item in found if item.outcome is Recovery.MISSED], report
     absent = [item.name for item in found if item.outcome is Recovery.ABSENT]
     assert len(absent) == 1, report  # the 5 % shift

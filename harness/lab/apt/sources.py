@@ -17,7 +17,7 @@ from harness.errors import BaseUnavailable
 
 _ALIASES = ("oldstable", "stable", "testing", "unstable", "sid")
 _POCKETS = ("", "-updates", "-security", "/updates")  # /updates: security before bullseye
-_KEPT = ("signed-by", "trusted", "check-valid-until", "check-date", "allow-insecure", "allow-weak")
+_OPTIONS = ("signed-by", "trusted", "check-valid-until", "check-date", "allow-insecure", "allow-weak")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def parse_list(text: str) -> Iterator[AptSource]:
         if uri.startswith("cdrom:") or suite.endswith("/") or not suite:
             continue
         pairs = (option.partition("=") for option in shlex.split(match["options"] or ""))
-        options = {name.lower(): value for name, _, value in pairs if name.lower() in _KEPT}
+        options = {name.lower(): value for name, _, value in pairs if name.lower() in _OPTIONS}
         yield AptSource(uris=(uri,), suites=(suite,), components=tuple(filter(None, components)), options=options)
 
 
@@ -95,7 +95,7 @@ def parse_deb822(text: str) -> Iterator[AptSource]:
                 uris=tuple(fields.get("uris", "").split()),
                 suites=suites,
                 components=tuple(fields.get("components", "").split()),
-                options={key: value for key, value in fields.items() if key in _KEPT},
+                options={key: value for key, value in fields.items() if key in _OPTIONS},
             )
 
 

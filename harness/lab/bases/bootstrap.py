@@ -41,7 +41,7 @@ _TWEAKS = {
     "usr/sbin/policy-rc.d": "#!/bin/sh\nexit 101\n",
 }
 _SLIM_EXCLUDED = ("doc", "info", "linda", "lintian/overrides", "locale", "man")
-_SLIM_KEPT = (
+_SLIM_INCLUDED = (
     "doc/*/copyright",
     "locale/all_languages",
     "locale/currency/*",
@@ -119,15 +119,15 @@ def slim(root: Path) -> None:
     """Take from a full system what the official slim images leave out, and have dpkg leave it out from then on."""
     share = root / "usr/share"
     lines = [f"path-exclude /usr/share/{path}/*\n" for path in _SLIM_EXCLUDED]
-    lines += [f"path-include /usr/share/{path}\n" for path in _SLIM_KEPT]
+    lines += [f"path-include /usr/share/{path}\n" for path in _SLIM_INCLUDED]
     _write(root, "etc/dpkg/dpkg.cfg.d/docker", "".join(lines))
-    kept = {path for pattern in _SLIM_KEPT for path in share.glob(pattern)}
+    included = {path for pattern in _SLIM_INCLUDED for path in share.glob(pattern)}
     for name in _SLIM_EXCLUDED:
         for path in sorted((share / name).rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
                 if not any(path.iterdir()):
                     path.rmdir()
-            elif path not in kept:
+            elif path not in included:
                 path.unlink()
     for section in range(1, 10):  # update-alternatives fails if a manual page's folder is missing
         (share / f"man/man{section}").mkdir(parents=True, exist_ok=True)

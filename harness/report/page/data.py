@@ -25,7 +25,7 @@ from harness.store.documents import STEPS, SURFACE, newest
 from harness.store.run import CellInfo, Run, Series
 
 MOST_SAMPLES = 120_000
-_LEAST_KEPT = 12  # of a series, however many there are
+_LEAST_SHOWN = 12  # of a series, however many there are
 _MOST_STEPS = 60  # of a build: the longest are drawn
 
 Json = dict[str, object]
@@ -122,24 +122,24 @@ def _pairs(run: Run, metrics: Sequence[Metric]) -> Json:
 
 
 def _series(run: Run) -> Json:
-    """By cell ("" is the engine) and metric: how many there are, and value, block and order of those kept."""
+    """By cell ("" is the engine) and metric: how many there are, and value, block and order of those shown."""
     found = run.series()
-    most = max(_LEAST_KEPT, MOST_SAMPLES // max(len(found), 1))
+    most = max(_LEAST_SHOWN, MOST_SAMPLES // max(len(found), 1))
     known = {metric.name for metric in run.manifest.metrics}
     table: dict[str, dict[str, object]] = {}
     for (cell, name), series in found.items():
         if name in known:
-            keep = kept(series, most)
+            shown = positions_shown(series, most)
             table.setdefault(cell, {})[name] = {
                 "n": int(series.value.size),
-                "v": [_short(value) for value in series.value[keep].tolist()],
-                "b": series.block[keep].tolist(),
-                "o": series.order[keep].tolist(),
+                "v": [_short(value) for value in series.value[shown].tolist()],
+                "b": series.block[shown].tolist(),
+                "o": series.order[shown].tolist(),
             }
     return dict(table)
 
 
-def kept(series: Series, most: int) -> NDArray[np.intp]:
+def positions_shown(series: Series, most: int) -> NDArray[np.intp]:
     """Positions to show, ascending: all where there are no more than `most`; else extremes and every nth by order."""
     n = series.value.size
     if n <= most:

@@ -20,7 +20,7 @@ from PIL import Image
 import harness.report.page
 from harness.decision.decide import decide
 from harness.report.documents import write_documents
-from harness.report.page.data import kept, page_data
+from harness.report.page.data import page_data, positions_shown
 from harness.report.page.page import render
 from harness.scenarios.layer_sizes import FILE as LAYERS
 from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize
@@ -135,11 +135,11 @@ def test_what_cannot_be_written_is_told_in_a_line(tmp_path: Path, capsys: pytest
 def test_thinning_keeps_extremes_and_order(n: int, most: int, seed: int) -> None:
     values = np.random.default_rng(seed).lognormal(size=n)
     index = np.arange(n, dtype=np.int32)
-    keep = kept(Series(values, index, index, index.astype(float)), most)
-    assert len(keep) <= max(most, n if n <= most else 0)
-    assert (np.diff(keep) > 0).all() if len(keep) > 1 else True
-    assert values[keep].min() == values.min()
-    assert values[keep].max() == values.max()
+    shown = positions_shown(Series(values, index, index, index.astype(float)), most)
+    assert len(shown) <= max(most, n if n <= most else 0)
+    assert (np.diff(shown) > 0).all() if len(shown) > 1 else True
+    assert values[shown].min() == values.min()
+    assert values[shown].max() == values.max()
 
 
 def test_the_data_are_plain(page: Path) -> None:
