@@ -10,10 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
+from typing import TypeAlias
 
 
 class Unit(StrEnum):
@@ -123,6 +120,38 @@ class Request:
     then: Request | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return "the first valid answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An app that works once its port accepts a connection: a service that does not speak HTTP."""
+
+    def __str__(self) -> str:
+        return "the first accepted connection"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An app that works once it has written a line that contains `text`."""
+
+    text: str
+
+    def __str__(self) -> str:
+        return f"the first log line with {self.text!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """A job: it has worked once it has ended with exit code 0."""
+
+    def __str__(self) -> str:
+        return "the end with exit code 0"
+
+
+Readiness: TypeAlias = Request | Connection | LogLine | Exit
+
 
 @dataclass(frozen=True, slots=True)
 class Edit:
@@ -166,8 +195,8 @@ class App:
     title: str
     language: str
     path: Path
-    port: int
-    ready: Request  # polled for the first valid answer
+    port: int  # 0: none, and `ready` needs none
+    ready: Readiness  # waited for after the start call; a request is polled for its first valid answer
     verify: tuple[Request, ...]  # all must answer as expected before anything is timed
     source_change: Edit
     dependency_change: Edit
@@ -216,7 +245,8 @@ class Base:
 class Cell:
     """App × strategy. `bases` are the roles its Dockerfile names; `base` the role its last stage stands on.
 
-    With an `archive` its image is not built but loaded from this file, kept from an earlier night.
+    Without an `archive` and a `reference` its image is built. An `archive` is loaded: an image kept from an earlier
+    night, or any docker archive or OCI layout. A `reference` is the name of an image that an engine or a registry has.
     """
 
     app: App
@@ -225,6 +255,12 @@ class Cell:
     bases: tuple[str, ...] = ()
     base: str = ""  # "" for scratch
     archive: Path | None = None
+    reference: str = ""
+
+    @property
+    def is_built(self) -> bool:
+        """Whether its image is built from its Dockerfile."""
+        return self.archive is None and not self.reference
 
     @property
     def id(self) -> str:

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from harness.errors import TareError, TryFailed
-from harness.model import Request, Status
+from harness.model import Connection, Request, Status
 
 POLL_INTERVAL = 0.0005  # s
 _ALIVE_AFTER = 0.5  # s without an answer before the container is first asked whether it still runs
 _ALIVE_EVERY = 0.25  # s
+_CLOSED_WITHIN = 0.05  # s
 _ANSWER_LIMIT = 4 << 20  # B; no answer that proves an app works is larger
 
 
@@ -48,6 +49,23 @@ def ask(address: str, port: int, request: Request, *, timeout: float = 5.0) -> H
             if _read(received, request.method)[1]:
                 break
     return _read(received, request.method)[0]
+
+
+def connect(address: str, port: int) -> float:
+    """Open a connection; returns the monotonic time (s) at which it was accepted. Raises OSError if nobody listens.
+
+    A connection that is closed at once without a byte does not count: a port proxy closes it if no app listens
+    behind it.
+    """
+    with socket.create_connection((address, port), timeout=2.0) as connection:
+        at = time.monotonic()
+        connection.settimeout(_CLOSED_WITHIN)
+        try:
+            if not connection.recv(1):
+                raise ConnectionResetError("the connection was closed at once")
+        except TimeoutError:
+            pass  # it waits for the client to speak
+    return at
 
 
 def _message(request: Request, host: str) -> bytes:
@@ -157,7 +175,9 @@ class Poller:
     silence, so that it never disturbs a fast start.
     """
 
-    def __init__(self, address: str, port: int, request: Request, *, timeout: float, alive: Callable[[], str]) -> None:
+    def __init__(
+        self, address: str, port: int, request: Request | Connection, *, timeout: float, alive: Callable[[], str]
+    ) -> None:
         self._where = (address, port)
         self._request = request
         self._timeout = timeout
@@ -188,16 +208,22 @@ class Poller:
         assert self._ready is not None
         return self._ready
 
+    def _ask(self) -> tuple[str, float]:
+        """Why the answer is not the expected one ("" if it is), and when it came. Raises OSError if nobody listens."""
+        if isinstance(self._request, Connection):
+            return "", connect(*self._where)
+        wrong = mismatch(self._request, ask(*self._where, self._request, timeout=2.0))
+        return wrong, time.monotonic()
+
     def _poll(self) -> None:
         began: float | None = None
         next_look = 0.0
         wrong = ""
         while not self._stop.is_set():
             try:
-                answer = ask(*self._where, self._request, timeout=2.0)
-                wrong = mismatch(self._request, answer)
+                wrong, at = self._ask()
                 if not wrong:
-                    self._ready = time.monotonic()
+                    self._ready = at
                     return
             except OSError:
                 pass
@@ -221,7 +247,7 @@ class Poller:
             if now - began > self._timeout:
                 self._failure = (
                     TryFailed(Status.WRONG_ANSWER, f"{self._request.path} answered {wrong}")
-                    if wrong
+                    if wrong and isinstance(self._request, Request)
                     else TryFailed(
                         Status.TIMEOUT, f"no answer on port {self._where[1]} within {self._timeout:g} s of the start"
                     )

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from harness.cell import ask
+from harness.cell.foreign import bring
 from harness.cell.start import LOG_TAIL, Door, start_and_ask
 from harness.engine.contract import BuildResult, ContainerSpec
 from harness.errors import BaseUnavailable, BuildFailed, EngineError, LabError, TryFailed, UsageError
@@ -42,7 +42,7 @@ class Prepared:
     repository: str
     manifest: ImageManifest
     changed_manifest: ImageManifest
-    base_manifest: ImageManifest | None  # None for scratch, and for an archive
+    base_manifest: ImageManifest | None  # None for scratch, and for an image that is not built
     log: str  # trace of its build
     diff_ids: tuple[str, ...]
     started: float  # s from the create call to the first valid answer, on a machine that may have been busy
@@ -117,7 +117,7 @@ class Workshop:
         key = self._key(cell)
         if key and (prepared := self._kept(cell, key)):
             return prepared
-        prepared = self._loaded(cell, cell.archive) if cell.archive else self._made(cell)
+        prepared = self._made(cell) if cell.is_built else self._fetched(cell)
         if key and self._lab.shelf:
             kept = Kept(image=prepared.id, diff_ids=prepared.diff_ids, log=prepared.log, at=began)
             if self._lab.shelf.put(key, prepared.repository, kept):
@@ -133,7 +133,7 @@ class Workshop:
     def _key(self, cell: Cell) -> str:
         """A key for all inputs of a cell's images; "" if the images must not be kept."""
         lab = self._lab
-        if lab.shelf is None or cell.archive:
+        if lab.shelf is None or not cell.is_built:
             return ""
         bases = [base for role in cell.bases if isinstance(base := lab.bases[role], BaseImage)]
         if len(bases) < len(cell.bases):
@@ -225,7 +225,7 @@ class Workshop:
         )
 
     @contextmanager
-    def _building(self, position: int = 0) -> Iterator[None]:
+    def _building(self, position: int = 0, *, verb: str = "built") -> Iterator[None]:
         """Raise TryFailed with the reason if a build fails; `position` is where the depot's log was before it."""
         depot = self._lab.depot
         try:
@@ -236,8 +236,8 @@ class Workshop:
             if depot and (hosts := depot.unreachable(position)):
                 reason = f"{', '.join(hosts)} could not be reached for packages: {reason}"
             raise TryFailed(Status.ERROR, reason, log=error.log) from error
-        except (BaseUnavailable, EngineError, UsageError, OSError) as error:
-            raise TryFailed(Status.ERROR, f"cannot be built: {error}") from error
+        except (LabError, EngineError, UsageError, OSError) as error:
+            raise TryFailed(Status.ERROR, f"cannot be {verb}: {error}") from error
 
     @contextmanager
     def _own_names(self, cell: Cell) -> Iterator[Mapping[str, str]]:
@@ -256,19 +256,19 @@ class Workshop:
             for name in names.values():
                 engine.remove_image(name)
 
-    def _loaded(self, cell: Cell, archive: Path) -> Prepared:
-        """A kept image, which also stands for its changed image: because the image after the source
-        change was not kept. It may be built on a base of another day, so no base goes with it."""
+    def _fetched(self, cell: Cell) -> Prepared:
+        """An image that is not built. It also stands for its changed image, because there is no image after a source
+        change. It may be built on a base of another day, so no base goes with it."""
         engine, repository = self._lab.engine, _repository(cell)
         image, changed = _name(cell, "current"), _name(cell, "changed")
-        with self._building(), self.ledger.spend("builds"):
-            id_ = engine.load(archive, tag=image)
+        with self._building(verb="fetched"), self.ledger.spend("builds"):
+            id_, origin = bring(self._lab, cell, image=image, repository=repository)
             engine.tag(image, changed)
         with self.ledger.spend("starts"):
-            started = max(self.verify(cell, image), self._verify_changed(cell, changed))
+            started = self.verify(cell, image)
         with self.ledger.spend("push"):
             manifests = [self._push_as(each, repository, each.rpartition(":")[2]) for each in (image, changed)]
-        result = BuildResult(image=id_, seconds=0.0, steps=(), log=f"loaded from {archive.name}\n")
+        result = BuildResult(image=id_, seconds=0.0, steps=(), log=f"{origin}\n")
         return self._described(cell, result, started, manifest=manifests[0], changed_manifest=manifests[1])
 
     def verify(self, cell: Cell, image: str) -> float:

@@ -102,6 +102,7 @@ class ContainerSpec:
 
     image: str
     command: Sequence[str] | None = None  # None: the command of the image
+    entrypoint: Sequence[str] | None = None  # None: the image's own
     env: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
     pid: str = ""  # "container:<id>" shares that container's process namespace
@@ -234,6 +235,11 @@ class Engine(Protocol):
         ...
 
     def logs(self, container: str, *, tail: int = 40) -> str: ...
+
+    def log_since(self, container: str, since: float = 0.0) -> Sequence[tuple[float, str]]:
+        """Lines of its log from the Unix time `since` on, each with the time at which the engine received it (s, by
+        this machine's clock)."""
+        ...
 
     def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
         """Run a command in a running container (exec); a command that does not exist is a result, not an error."""

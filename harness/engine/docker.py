@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ __all__ = ["DockerEngine", "answering", "find_endpoint"]
 _LABELS = {LABEL: "1"}
 _LOG_TAIL = 40  # last lines of a failed build's log
 _CHUNK = 1 << 20  # B
+_NANOSECONDS = re.compile(r"(\.\d{6})\d+")  # Python reads microseconds
 # With containerd's image store the build unpacks the layers too, as `docker build` requests, so that a first start does
 # not have to.
 _CONTAINERD_EXPORT = {"unpack": "true"}
@@ -291,6 +293,14 @@ class DockerEngine:
         with self._http.open("GET", f"/containers/{container}/logs", params=parameters) as response:
             return _text(response.content)
 
+    def log_since(self, container: str, since: float = 0.0) -> Sequence[tuple[float, str]]:
+        asked = max(since + self._skew, 0.0) if since else 0.0
+        parameters = {"stdout": "1", "stderr": "1", "timestamps": "1", "since": f"{asked:.9f}"}
+        with self._http.open("GET", f"/containers/{container}/logs", params=parameters) as response:
+            said = _text(response.content).splitlines()
+        lines = (line.partition(" ") for line in said)
+        return [(unix_time(stamp) - self._skew, text) for stamp, _, text in lines if stamp]
+
     def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
         call = self._http.ask(
             "POST",
@@ -407,6 +417,11 @@ def _failing_as(kind: type[EngineError], where: str) -> Iterator[None]:
         raise kind(error.what, where=where, fix=error.fix) from error
 
 
+def unix_time(stamp: str) -> float:
+    """The Unix time (s) of a time stamp as engines write it: RFC 3339 with nanoseconds."""
+    return datetime.fromisoformat(_NANOSECONDS.sub(r"\1", stamp)).timestamp()
+
+
 def _text(data: bytes) -> str:
     """Text of a multiplexed stream: frames of stream number, three zeros, length (big-endian) and payload."""
     at, payloads = 0, []
@@ -422,6 +437,7 @@ def _container(spec: ContainerSpec) -> dict[str, object]:
     return {
         "Image": spec.image,
         "Cmd": None if spec.command is None else list(spec.command),
+        **({} if spec.entrypoint is None else {"Entrypoint": list(spec.entrypoint)}),
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "User": spec.user,
         "Labels": {**spec.labels, **_LABELS},

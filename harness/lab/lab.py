@@ -187,7 +187,7 @@ def open_lab(
             if settings.node == "dind" or (settings.node == "auto" and network is None):
                 wanted.add(_DIND_BASE)
             # an A/B of kept images uses the bases of its night: only its services still need one
-            anew = track == "floating" and not all(cell.archive for cell in cells)
+            anew = track == "floating" and any(cell.is_built for cell in cells)
             # bases that are made anew on one day must be made together, so that they fit together
             if anew or not lazily:
                 wanted |= _roles(cells)
@@ -207,7 +207,7 @@ def open_lab(
                 store.pull_from(registry.push, engine)
                 store.load(engine, _had(bases, _DIND_BASE))
             depot = _depot(settings, reaper, bind, engine, stack, notes, say)
-            test_bed = TestBed(engine, (cell.app.port for cell in cells), holder)
+            test_bed = TestBed(engine, (cell.app.port for cell in cells if cell.app.port), holder)
             stack.callback(test_bed.close)
             services = Services(engine, store, bases, reaper, bind)
             stack.callback(services.close)

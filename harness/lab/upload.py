@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from harness.errors import LabError
+from harness.image.layout import LayoutImage
 from harness.image.manifest import Blob, ImageManifest
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"  # a format that every engine since 1.10 reads
@@ -88,6 +89,13 @@ class Uploader:
             tuple(Blob(layer.digest, layer.size, _LAYER) for layer in layers),
         )
         return self._manifest(repository, tag, manifest)
+
+    def layout(self, repository: str, tag: str, image: LayoutImage) -> None:
+        """Have the registry hold an image of an OCI layout, with the bytes that it has there."""
+        for digest, path in image.blobs:
+            self._blob(repository, Packed(path, digest, path.stat().st_size), _pieces(path))
+        path_of = f"/v2/{repository}/manifests/{tag}"
+        self._ask("PUT", path_of, [image.manifest], length=len(image.manifest), kind=image.media_type)
 
     def also(self, manifest: ImageManifest, source: str, repository: str, tag: str) -> ImageManifest:
         """Have the registry hold an image of the repository `source` under `repository:tag` too; nothing is sent."""

@@ -60,7 +60,7 @@ class CareProbe(ImageProbe):
         there = {**found.furnished, "shell": bool(found.tools["shells"])}
         values = {f"care.{name}": float(has) for name, has in there.items()}
         values["care.missing"] = float(sum(not has for has in there.values()))
-        if not cell.cell.archive:  # a finished image that is measured has no Dockerfile
+        if cell.cell.is_built:  # an image that is measured as it is has no Dockerfile
             values["care.lines"] = float(lines(cell.cell.dockerfile.read_text(encoding="utf-8")))
         return Reading(values)
 

@@ -16,12 +16,13 @@ from typing import ClassVar
 
 from harness.cell.prepare import Prepared
 from harness.cell.start import Door, Started, start_and_ask
+from harness.cell.trial import with_program
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
 from harness.lab.lab import Lab
 from harness.lab.state import RunState
-from harness.lab.test_bed import FLOOR_PORT, TOOL_IMAGE
-from harness.model import Metric, Phase, Request, Status, Unit
+from harness.lab.test_bed import FLOOR_PORT, PROGRAM, TOOL_IMAGE, tool_program
+from harness.model import Exit, Metric, Phase, Request, Status, Unit
 from harness.probes.base import CellProbe, EngineProbe, Probe, Reading, Visit
 
 # Warm starts in a visit to a cell that starts fast; their median is stored. The engine alone varies by about 8 ms, a
@@ -38,6 +39,7 @@ _QUANTITIES = {
     "total": "from the create call to the first valid answer",
 }
 _REPEATED = f"; the median of {STARTS} starts if the app started within {1e3 * FAST:.0f} ms when it was prepared"
+_PEAK = "tare-peak "  # how our program begins the line with a job's peak memory
 FLOOR_READY = Request(path="/", equals="ok")
 
 
@@ -91,6 +93,10 @@ class StartProbe(CellProbe):
         app = cell.cell.app
         spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
         door = Door.of(app, lab.test_bed.address, lab.test_bed.port(app.port))
+        if isinstance(app.ready, Exit):
+            yield from _visit(lab, self.name, spec, door, starts=1)
+            yield "memory", lambda: _job_memory(lab, cell, spec, door)
+            return
         peaks: list[str] = []
         reader = None if lab.no_tool else lambda container: peaks.append(_peak(lab, container))
         starts = STARTS if cell.started <= FAST else 1
@@ -164,6 +170,28 @@ def _peak(lab: Lab, container: str) -> str:
     finally:
         if reader:
             engine.remove(reader)
+
+
+def _job_memory(lab: Lab, cell: Prepared, spec: ContainerSpec, door: Door) -> Reading:
+    """Peak memory of a job's largest process: the job is run once more, by a program of ours that waits for it."""
+    info = lab.engine.inspect(cell.image)
+    config = info.config if info else {}
+    command = [*_words(config.get("Entrypoint")), *_words(config.get("Cmd"))]
+    if lab.no_tool or lab.unseen or not lab.engine.info.local:
+        raise TryFailed(
+            Status.ERROR, "peak memory cannot be read: no program of ours can be brought into the container"
+        )
+    spec = with_program(spec, tool_program(lab.engine, lab.settings.cache))
+    ended = start_and_ask(lab.engine, replace(spec, entrypoint=[PROGRAM, "run", *command], command=[]), door)
+    try:
+        log = lab.engine.logs(ended.container)
+    finally:
+        lab.engine.remove(ended.container)
+    return _memory(next((line.split()[1] for line in reversed(log.splitlines()) if line.startswith(_PEAK)), log))
+
+
+def _words(value: object) -> list[str]:
+    return [str(word) for word in value] if isinstance(value, list | tuple) else []
 
 
 def _memory(said: str) -> Reading:

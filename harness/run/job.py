@@ -29,6 +29,7 @@ from harness.store.run import CellInfo, Manifest, Run, RunWriter, list_runs
 from harness.text.display import Display, clock
 
 DEFAULT_BUDGET = 45 * 60.0  # s
+ANSWER = "the first valid answer"  # in the help texts of metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +64,7 @@ class Job:
     after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
     first: Sequence[str] = ()  # apps that are measured before the others, in this order
     reporter: Reporter = field(default_factory=lambda: Reporter())
+    ready: str = ANSWER  # what a start is measured until, as the metrics say it
 
 
 class Reporter:
@@ -112,7 +114,11 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
         with _writer(job, Manifest(
             environment=where,
             seed=plan.seed,
-            metrics=tuple(metric for probe in job.probes for metric in probe.metrics),
+            metrics=tuple(
+                replace(metric, help=metric.help.replace(ANSWER, job.ready))
+                for probe in job.probes
+                for metric in probe.metrics
+            ),
             cells=tuple(CellInfo.of(cell) for cell in job.cells),
             plan={**asdict(plan), **({"track": job.track} if job.track else {}), **job.note},
             versions=versions(),

@@ -16,6 +16,7 @@ import itertools
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -351,6 +352,9 @@ class FakeEngine:
         found = self._container(container)
         lines = found.program.output.splitlines(keepends=True) if found.started else []
         return "".join(lines[max(0, len(lines) - tail) :])
+
+    def log_since(self, container: str, since: float = 0.0) -> Sequence[tuple[float, str]]:
+        return [(max(since, time.time()), line) for line in self.logs(container, tail=1 << 30).splitlines()]
 
     def run_in(self, container: str, command: Sequence[str]) -> ExecResult:
         self._log("run_in", f"{container} {' '.join(command)}")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -29,12 +30,14 @@ func main() {
 		pause()
 	case "peak":
 		peak()
+	case "run":
+		run(os.Args[2:])
 	case "boot":
 		boot()
 	case "relay":
 		relay(argument("127.0.0.1:8080"))
 	default:
-		fmt.Fprintln(os.Stderr, "usage: tool serve [PORT] | pause | peak | boot | relay ADDRESS")
+		fmt.Fprintln(os.Stderr, "usage: tool serve [PORT] | pause | peak | run COMMAND… | boot | relay ADDRESS")
 		os.Exit(2)
 	}
 }
@@ -148,6 +151,31 @@ func peak() {
 		}
 	}
 	fmt.Println(sum)
+}
+
+// run runs a command to its end and then writes the peak resident memory of its largest process (ru_maxrss, which
+// getrusage(2) gives in KiB) to standard error, in bytes. It ends with the exit code of the command.
+func run(command []string) {
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(127)
+	}
+	files := []*os.File{os.Stdin, os.Stdout, os.Stderr}
+	process, err := os.StartProcess(path, command, &os.ProcAttr{Files: files})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(126)
+	}
+	state, err := process.Wait()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		fmt.Fprintf(os.Stderr, "tare-peak %d\n", int64(usage.Maxrss)*1024)
+	}
+	os.Exit(state.ExitCode())
 }
 
 func high(file string) int64 {

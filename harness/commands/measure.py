@@ -1,0 +1,130 @@
+"""`tare measure`: measure images that exist already, side by side, without an app folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands import Group
+from harness.commands._runs import add_results, find_run
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.run.images import Images
+    from harness.text.display import Display
+
+HELP = "measure any images side by side, such as two versions: size, layers, surface, pull, start, memory"
+GROUP = Group.MEASURE
+PLACE = 2
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "image",
+        nargs="*",
+        help="name in the engine, reference in a registry, docker archive, or OCI layout (tar or folder); "
+        "the first is what the others are compared with",
+    )
+    ready = parser.add_argument_group("how a container shows that it works")
+    ready.add_argument("--port", type=int, default=0, help="port it listens on (default: what the image exposes)")
+    ready.add_argument("--ready", metavar="PATH", default="", help="this path answers 200 (default: the port accepts)")
+    ready.add_argument("--ready-log", metavar="TEXT", default="", help="a line of the log contains this text")
+    ready.add_argument("--until", choices=["exit"], help="it is a job: it is measured until it ends with exit code 0")
+    ready.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="variable of the containers")
+    ready.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds it may take (default: 60)")
+    how = parser.add_argument_group("how much is measured")
+    how.add_argument("-m", metavar="NAMES", default="", help="only these metrics, such as size,start")
+    how.add_argument("--budget", help="time limit (default: 10m)")
+    how.add_argument("--blocks", type=int, help="exactly this many blocks of every timed metric")
+    how.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
+    how.add_argument(
+        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
+    add_results(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.decision.figures import Analysis
+    from harness.report.documents import write_documents
+    from harness.report.numbers import numbers
+    from harness.report.table import render
+    from harness.store.run import read_run
+    from harness.text.display import Display
+
+    display = Display(sys.stderr) if options.json else Display()
+    try:
+        folder = _measure(options, display)
+    finally:
+        display.close()
+    stored = read_run(folder)
+    analysis = Analysis(stored)
+    written = write_documents(folder, analysis)
+    if options.json:
+        print(json.dumps(numbers(stored, analysis=analysis), indent=1))
+    else:
+        width = shutil.get_terminal_size((100, 40)).columns
+        print("\n" + render(stored, width=width, analysis=analysis).rstrip("\n"))
+        for path in written:
+            print(f"written: {path}")
+    return 1 if stored.failures else 0
+
+
+def _measure(options: argparse.Namespace, display: Display) -> Path:
+    from harness.catalogue.read import read
+    from harness.commands._checkout import checkout
+    from harness.run.images import Images, measure_images
+    from harness.run.plan import parse_budget
+    from harness.settings import Settings
+    from harness.store.run import read_run
+
+    resume = None
+    if options.resume:
+        resume = read_run(find_run(None if options.resume == "latest" else options.resume, options.results))
+        images = Images.of(resume)
+    else:
+        images = _images(options)
+    budget = parse_budget(options.budget) if options.budget else None if options.blocks else parse_budget("10m")
+    root = checkout()
+    return measure_images(
+        root,
+        options.results,
+        read(root),
+        Settings.from_environ(),
+        display,
+        images=images,
+        groups=[name.strip() for name in options.m.split(",") if name.strip()],
+        budget=budget,
+        blocks=options.blocks,
+        seed=options.seed,
+        resume=resume,
+    )
+
+
+def _images(options: argparse.Namespace) -> Images:
+    from harness.run.exposed import exposed
+    from harness.run.images import Images
+
+    port = options.port
+    if not port and not options.ready_log and not options.until and options.image:
+        port = exposed(options.image[0])
+    return Images(
+        names=tuple(options.image),
+        port=port,
+        path=options.ready,
+        log=options.ready_log,
+        until_exit=options.until == "exit",
+        env=dict(_variable(text) for text in options.env),
+        timeout=options.timeout,
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise UsageError("not NAME=VALUE", where=f"--env {text}", fix="Write it as --env MODE=test.")
+    return name, value
