@@ -212,7 +212,7 @@ class Runner:
         how = (
             f"kept from {time.strftime('%H:%M', time.localtime(prepared.kept))}, verified"
             if prepared.kept
-            else "built, verified and pushed"
+            else f"{'built' if cell.is_built else 'fetched'}, verified and pushed"
         )
         self._display.say(f"{cell.id}: {how} in {done.made.try_.seconds:.0f} s")
 
