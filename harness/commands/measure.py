@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = "measure any images side by side, such as two versions: size, layers, surface, pull, start, memory"
 GROUP = Group.MEASURE
-PLACE = 2
+PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

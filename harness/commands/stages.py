@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 HELP = "build images of 1 to 64 stages and show what a stage costs and whether the image grows"
 GROUP = Group.MEASURE
-PLACE = 1
+PLACE = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
