@@ -17,7 +17,8 @@ from harness.model import Environment, Metric, Status, Try, Unit
 from harness.nights.history import History, stamp_of
 from harness.nights.records import Key
 from harness.stats.changepoints import changes
-from harness.store.run import CellInfo, Manifest, Run, RunWriter, Series
+from harness.store.run import CellInfo, Manifest, Run, Series
+from harness.store.writer import RunWriter
 
 NIGHTS, CELLS, METRICS, SAMPLES = 1095, 35, 30, 10
 FIRST, DAY = 1.7e9, 86400.0

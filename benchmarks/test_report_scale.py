@@ -14,7 +14,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from harness.model import Environment, Metric, Unit
 from harness.report.documents import write_documents
 from harness.report.table import render
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, read_run
+from harness.store.writer import RunWriter
 
 SAMPLES = 1_000_000
 APPS = ("go", "python", "java", "spring", "node", "rust", "shop")

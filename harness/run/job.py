@@ -25,7 +25,8 @@ from harness.run.progress import Progress
 from harness.run.runner import PREPARE_GUESS, RUN, Runner
 from harness.settings import Settings
 from harness.store.format import read_manifest, read_sessions
-from harness.store.run import CellInfo, Manifest, Run, RunWriter, list_runs
+from harness.store.run import CellInfo, Manifest, Run, list_runs
+from harness.store.writer import RunWriter
 from harness.text.display import Display, clock
 
 DEFAULT_BUDGET = 45 * 60.0  # s

@@ -25,7 +25,7 @@ from harness.run.provenance import bases_record, source_record
 from harness.run.visit import Attempt, Bench, visit
 from harness.run.workers import PREPARE, Crew, Done
 from harness.store.documents import BASES, SOURCE
-from harness.store.run import RunWriter
+from harness.store.writer import RunWriter
 from harness.text.display import Display, clock
 
 PREPARE_GUESS = 20.0  # s to build, verify, push and examine a cell of effort 1, before any cell has been prepared

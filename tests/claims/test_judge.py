@@ -11,7 +11,8 @@ from harness.claims.judge import judge
 from harness.claims.read import Answer, Claim, EndsAs, Follows, Interpretation, Less, Same, Within
 from harness.model import App, Base, Cell, Edit, Environment, Metric, Request, Status, Strategy, Try, Unit
 from harness.report.claims import command, render
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, read_run
+from harness.store.writer import RunWriter
 
 MB = 1e6
 SIZE = Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, help="")

@@ -108,7 +108,8 @@ def test_what_depends_on_the_weights_is_said(twelve: Run) -> None:
 
 def test_failed_cells_are_said(tmp_path: Path) -> None:
     from harness.model import Status, Try
-    from harness.store.run import RunWriter, read_run
+    from harness.store.run import read_run
+    from harness.store.writer import RunWriter
 
     folder = write(tmp_path, apps=FEW, blocks=1)
     with RunWriter.resume(folder) as writer:

@@ -15,7 +15,8 @@ from harness.experiments.effects import Effect, Recovery, document, effects, new
 from harness.model import Environment, Metric, Phase, Status, Try, Unit
 from harness.probes.link import MEASURED
 from harness.report.table import render
-from harness.store.run import CellInfo, Manifest, RunWriter, latest, read_run
+from harness.store.run import CellInfo, Manifest, latest, read_run
+from harness.store.writer import RunWriter
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("plain", "late", "shift", "memory", "layer", "sleep")

@@ -14,7 +14,8 @@ from harness.experiments.stages import BASE, COUNTS, METRICS, SHAPES, StagesProb
 from harness.image.dockerfile import instructions, stages
 from harness.model import Environment, Status, Try
 from harness.report.stages import chart, documents, render, slope
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, read_run
+from harness.store.writer import RunWriter
 from support.fake_lab import Apps, FakeRun, fake_lab
 
 

@@ -13,7 +13,8 @@ from harness.model import Environment, Metric, Status, Try, Unit
 from harness.nights.history import History
 from harness.nights.records import CONFIRM, FLOATING, GOOD, NEW, PINNED, Key
 from harness.stats.intervals import Verdict, summarise
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, read_run
+from harness.store.writer import RunWriter
 
 WARM = Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="To the first answer.")
 SIZE = Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="Bytes.")

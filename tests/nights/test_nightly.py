@@ -36,7 +36,8 @@ from harness.report.trends import render
 from harness.run.job import Job
 from harness.settings import Settings
 from harness.store.format import CellInfo, Manifest
-from harness.store.run import RunWriter, list_runs
+from harness.store.run import list_runs
+from harness.store.writer import RunWriter
 from harness.text.display import Display
 from support.checkouts import checkout
 from support.nights import FLOATING, PINNED, World
@@ -104,7 +105,7 @@ class Fleet:
         )
         at = START + self.night * DAY + next(self._clock)
         with (
-            mock.patch("harness.store.run.time.time", lambda: at),
+            mock.patch("harness.store.writer.time.time", lambda: at),
             RunWriter.create(job.results, manifest) as writer,
         ):
             images = {cell.id: self._image(cell.id, cell.archive) for cell in job.cells}

@@ -20,7 +20,7 @@ from harness.report.revisions import MARK, render
 from harness.run.job import Job
 from harness.settings import Settings
 from harness.store.format import CellInfo, Manifest
-from harness.store.run import RunWriter
+from harness.store.writer import RunWriter
 from harness.text.display import Display
 from support.checkouts import checkout
 

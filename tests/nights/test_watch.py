@@ -19,7 +19,8 @@ from harness.nights.stale import Stale
 from harness.nights.watch import Watch, watch
 from harness.stats.changepoints import ChangeKind
 from harness.stats.intervals import Ratio, Verdict
-from harness.store.run import Manifest, RunWriter
+from harness.store.run import Manifest
+from harness.store.writer import RunWriter
 from support.nights import CELLS, DAY, EFFECTS, FACTS, FIRST, FLOATING, METRICS, NEWER, PINNED, UPGRADED, World
 
 WARM = next(metric for metric in METRICS if metric.name == "start.warm.total")
@@ -309,7 +310,7 @@ def write(
 
     manifest = Manifest(environment=environment, seed=1, metrics=(metric,), cells=CELLS[:1], plan=plan)
     with (
-        mock.patch("harness.store.run.time.time", lambda: FIRST + number * DAY),
+        mock.patch("harness.store.writer.time.time", lambda: FIRST + number * DAY),
         RunWriter.create(results, manifest) as writer,
     ):
         for cell, values in times.items():

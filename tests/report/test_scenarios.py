@@ -10,7 +10,8 @@ from harness.scenarios.break_even import Crossing, break_even
 from harness.scenarios.formulas import LinkSpeed, Parts, Question, Typical, first_deploy, of_samples
 from harness.scenarios.measured import measured_parts
 from harness.scenarios.pull_model import LayerCost, PullProfile
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, read_run
+from harness.store.writer import RunWriter
 
 QUESTION = Question(wire=LinkSpeed(bits_per_second=1e8, rtt=0.005), nodes=3, versions=5)
 

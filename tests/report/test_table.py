@@ -13,7 +13,8 @@ from harness.errors import UsageError
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.report.table import render
 from harness.stats.intervals import Ratio, Verdict, summarise
-from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, Run, read_run
+from harness.store.writer import RunWriter
 from harness.text.units import Scale, interval_text, ratio_text, scale
 from support.metrics import placed
 

@@ -9,7 +9,8 @@ from harness.model import Environment, Phase, Status, Try
 from harness.scenarios.formulas import SCENARIOS, LinkSpeed, Question, storage
 from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize
 from harness.scenarios.measured import measured_parts
-from harness.store.run import CellInfo, Manifest, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, read_run
+from harness.store.writer import RunWriter
 
 CELL = CellInfo(id="go-slim", app="go", app_title="Go", strategy="slim", strategy_title="Slim", rank=20)
 

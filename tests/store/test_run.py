@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,42 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import StoreError
-from harness.model import Direction, Environment, Metric, Phase, Status, Try, Unit
+from harness.model import Phase, Status, Try
 from harness.probes import all_probes
 from harness.store import format as records
-from harness.store.documents import newest
-from harness.store.run import CellInfo, Manifest, RunWriter, latest, list_runs, read_run, refreshed
+from harness.store.run import latest, list_runs, read_run, refreshed
+from harness.store.writer import RunWriter
+from support.stored import MANIFEST, a_try
 
 SCHEMA_1 = Path(__file__).parents[1] / "data" / "schema-1" / "20261128-011030-3ceb"
-MANIFEST = Manifest(
-    environment=Environment(facts={"cpu": "one", "kernel": "6.1"}, notes={"load": "0.1"}),
-    seed=7,
-    metrics=(
-        Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="To the first answer."),
-        Metric(name="size.layers", unit=Unit.COUNT, direction=Direction.NEITHER, deterministic=True, help="Layers."),
-    ),
-    cells=(CellInfo(id="go-full", app="go", app_title="Go", strategy="full", strategy_title="Full", rank=0),),
-    plan={"budget": 1200, "probes": ["start"]},
-    versions={"tare": "0.1.0"},
-    git="753f2c6",
-)
-
-
-def a_try(order: int = 0, **changes: object) -> Try:
-    base = Try(
-        cell="go-full",
-        probe="start",
-        state="warm",
-        block=order,
-        order=order,
-        at=1.8e9 + order,
-        seconds=0.5,
-        status=Status.OK,
-        values={"start.warm.total": 0.25 + order / 1000},
-    )
-    return replace(base, **changes)  # type: ignore[arg-type]
-
-
 finite = st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 tries = st.builds(
@@ -75,12 +42,6 @@ tries = st.builds(
     waited=finite,
     notes=st.dictionaries(text, text, max_size=2),
 )
-
-
-@pytest.fixture
-def writer(tmp_path: Path) -> Iterator[RunWriter]:
-    with RunWriter.create(tmp_path / "results", MANIFEST, argv=["tare", "bench"]) as writer:
-        yield writer
 
 
 @settings(max_examples=40, deadline=None)
@@ -118,17 +79,6 @@ def test_a_file_cut_at_any_byte_loses_at_most_the_last_record(writer: RunWriter)
         assert path.read_bytes().startswith(whole[: cut - len(kept)]), "nothing before the tear may change"
         assert whole[:cut].endswith(kept), "what was torn is kept"
         assert [try_.order for try_ in read_run(writer.folder).tries()] == [*range(lines), 99]
-
-
-def test_torn_tails_are_never_overwritten(writer: RunWriter) -> None:
-    writer.close()
-    for tail in (b'{"cell": "a', b"\0\0\0\0"):
-        with (writer.folder / "samples.jsonl").open("ab") as file:
-            file.write(tail)
-        with RunWriter.resume(writer.folder) as again:
-            assert "kept in samples.jsonl.torn-" in again.warnings[0]
-    kept = [path.read_bytes() for path in sorted(writer.folder.glob("*.torn-*"))]
-    assert kept == [b'{"cell": "a', b"\0\0\0\0"]
 
 
 @pytest.mark.parametrize("line", [b"{", b"5", b"{}", b'{"status": "ok", "cell": "a", "values": {"x": null}}'])
@@ -205,26 +155,6 @@ def test_a_stored_run_of_schema_1_is_read_and_resumed(tmp_path: Path) -> None:
     assert after.manifest == before.manifest
 
 
-def test_two_writers_are_one_too_many(writer: RunWriter) -> None:
-    with pytest.raises(StoreError, match=f"process {os.getpid()} is writing this run"):
-        RunWriter.resume(writer.folder)
-    writer.append(a_try())
-    writer.close()
-    RunWriter.resume(writer.folder).close()
-
-
-def test_sessions_tell_who_wrote_what(writer: RunWriter) -> None:
-    writer.images({"go-full": "sha256:1"})
-    writer.append(a_try(0))
-    writer.close("interrupted")
-    with RunWriter.resume(writer.folder, argv=["tare", "resume"]) as again:
-        again.append(a_try(1))
-    first, second = read_run(writer.folder).sessions
-    assert (first.argv, first.outcome, first.images) == (("tare", "bench"), "interrupted", {"go-full": "sha256:1"})
-    assert (second.number, second.outcome, second.argv) == (1, "complete", ("tare", "resume"))
-    assert [try_.session for try_ in read_run(writer.folder).tries()] == [0, 1]
-
-
 def test_series_are_in_order_however_their_tries_were_shaped(writer: RunWriter) -> None:
     for order in range(6):
         extra = {"start.warm.ready": 1.0} if order % 2 else {}
@@ -256,43 +186,6 @@ def test_tries_are_left_out_by_their_metrics(writer: RunWriter) -> None:
     assert [try_.order for try_ in run.tries(having=["size.layers", "none"])] == [3]
 
 
-@pytest.mark.parametrize(
-    "changes", [{"values": {"x": float("nan")}}, {"seconds": float("inf")}, {"phases": (Phase("pull", 0, -np.inf),)}]
-)
-def test_what_is_no_number_is_refused_and_leaves_no_trace(writer: RunWriter, changes: dict[str, object]) -> None:
-    with pytest.raises(StoreError, match="not a valid sample"):
-        writer.append(a_try(**changes))
-    assert not (writer.folder / "samples.jsonl").read_bytes()
-
-
-def test_a_log_that_is_not_unicode_is_kept_escaped(writer: RunWriter) -> None:
-    writer.append(a_try(log=b"caf\xe9".decode(errors="surrogateescape")))
-    assert next(read_run(writer.folder).tries()).log == "caf\\udce9"
-
-
-def test_a_full_disk_leaves_whole_lines(writer: RunWriter, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer.append(a_try(0))
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:10]))
-    with pytest.raises(StoreError, match="cannot be written"):
-        writer.append(a_try(1))
-    monkeypatch.undo()
-    writer.append(a_try(2))
-    assert [try_.order for try_ in read_run(writer.folder).tries()] == [0, 2]
-
-
-def test_artefacts_are_kept_side_by_side(writer: RunWriter) -> None:
-    """The newest is always the last one given, also if it is what an older one was."""
-    given = ("FROM a", "FROM a", "FROM b", b"FROM b", "FROM a")
-    paths = [writer.artefact("go-full", "Dockerfile", text) for text in given]
-    assert [path.name for path in paths] == ["Dockerfile", "Dockerfile", "Dockerfile.1", "Dockerfile.1", "Dockerfile.2"]
-    assert newest(writer.folder, "go-full", "Dockerfile") == paths[-1]
-    assert paths[0].read_text() == "FROM a"
-    for cell, name in (("..", "x"), ("go-full", "a/b"), ("go-full", "..")):
-        with pytest.raises(StoreError, match="artefact"):
-            writer.artefact(cell, name, b"")
-
-
 def test_runs_are_listed_by_time(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no run is stored here"):
         latest(tmp_path)
@@ -304,33 +197,6 @@ def test_runs_are_listed_by_time(tmp_path: Path) -> None:
     assert latest(tmp_path).name == "20261123-184501-3f9a"
     with pytest.raises(StoreError, match="this folder has no run"):
         read_run(tmp_path / "nowhere")
-
-
-ENDLESS = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_run import MANIFEST, RunWriter, a_try
-writer = RunWriter.create(Path(sys.argv[2]), MANIFEST)
-for order in range(10**9):
-    writer.append(a_try(order, log="x" * 5000))
-    print(order, flush=True)
-"""
-
-
-def test_a_killed_writer_loses_nothing_it_reported(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", ENDLESS, str(Path(__file__).parent), str(tmp_path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        reported = [int(process.stdout.readline()) for _ in range(20)]
-        process.send_signal(signal.SIGKILL)
-    with RunWriter.resume(latest(tmp_path)) as writer:
-        writer.append(a_try(10**6))
-    run = read_run(writer.folder)
-    orders = [try_.order for try_ in run.tries()]
-    assert orders[: len(reported)] == reported
-    assert orders == [*range(len(orders) - 1), 10**6]
-    assert [session.outcome for session in run.sessions] == ["", "complete"]
 
 
 def test_a_line_that_is_there_twice_counts_once_and_is_reported(tmp_path):

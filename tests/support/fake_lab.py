@@ -33,7 +33,8 @@ from harness.run.plan import Plan, ProbePlan
 from harness.run.progress import Progress
 from harness.run.runner import Runner
 from harness.settings import Settings
-from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, Run, read_run
+from harness.store.writer import RunWriter
 from harness.text.display import Display
 
 REGISTRY = "registry.test:5000"

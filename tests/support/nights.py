@@ -29,7 +29,8 @@ import orjson
 
 from harness.model import Direction, Environment, Metric, Status, Try, Unit
 from harness.nights.records import FLOATING, NIGHTLY, PINNED
-from harness.store.run import CellInfo, Manifest, RunWriter
+from harness.store.run import CellInfo, Manifest
+from harness.store.writer import RunWriter
 
 FIRST = 1_735_696_800.0  # 2025-01-01 02:00 UTC
 DAY = 86400.0
@@ -143,8 +144,8 @@ class World:
         random = np.random.default_rng([self.seed, night, track == FLOATING])
         # the store's clock tells the night; waiting for the disk 40 000 times would show nothing more
         with (
-            mock.patch("harness.store.run.time.time", lambda: at),
-            mock.patch("harness.store.run.os.fsync", lambda _: None),
+            mock.patch("harness.store.writer.time.time", lambda: at),
+            mock.patch("harness.store.writer.os.fsync", lambda _: None),
         ):
             writer = RunWriter.create(self.results, manifest)
             self.runs[night, track] = writer.folder.name

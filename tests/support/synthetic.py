@@ -14,7 +14,8 @@ from harness.model import Direction, Environment, Metric, Phase, Status, Try, Un
 from harness.probes import all_probes
 from harness.scenarios.layer_sizes import FILE, CellLayers, ImageLayers, LayerSize
 from harness.store.format import encode, from_try
-from harness.store.run import CellInfo, Manifest, Run, RunWriter, read_run
+from harness.store.run import CellInfo, Manifest, Run, read_run
+from harness.store.writer import RunWriter
 from support.metrics import placed
 
 MB = 1e6

@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli import main
 from harness.store.documents import CYCLONEDX, SPDX
-from harness.store.run import RunWriter
+from harness.store.writer import RunWriter
 from harness.surface import scanners
 from harness.surface.scanners import Scan, ScannerError, Vulnerability, installed, scan
 from support.synthetic import write

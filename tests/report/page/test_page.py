@@ -25,7 +25,8 @@ from harness.report.page.page import render
 from harness.scenarios.layer_sizes import FILE as LAYERS
 from harness.scenarios.layer_sizes import CellLayers, ImageLayers, LayerSize
 from harness.store.documents import STEPS, SURFACE
-from harness.store.run import RunWriter, Series, read_run
+from harness.store.run import Series, read_run
+from harness.store.writer import RunWriter
 from support.browser import Browser
 from support.synthetic import APPS, STRATEGIES, write
 
