@@ -3,8 +3,8 @@
     python tests/support/agreement.py --cache CACHE [--syft PATH] NAME=LAYER.tar[,LAYER.tar…] NAME=KEPT …
 
 An image is the layers of a made base (CACHE/bases/layers) or a kept image (CACHE/shelf/KEY). Layers are unpacked as an
-engine does and read by programs that share nothing with harness/surface: dpkg-query, Python's importlib.metadata, find
-with a JSON parser for package.json, `go version -m`, and syft if it is there.
+engine does and read by programs that share nothing with harness/surface: dpkg-query, rpm, pacman, Python's
+importlib.metadata, find with a JSON parser for package.json, `go version -m`, and syft if it is there.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from harness.surface.examine import Examiner
 from harness.surface.inspection import inspection_of
 from harness.surface.inventory import Inventory
 from harness.surface.origins import Wanted
+from support.foreign_images import pacman_list, rpm_list
 from support.gnu_tools import _debian, _python, layers_of, unpack
 
 _SYFT = {"deb": "deb", "python": "pypi", "npm": "npm", "go-module": "golang", "java-archive": "maven", "rpm": "rpm"}
-_SYFT |= {"rust-crate": "cargo", "apk": "apk"}
-_ECOSYSTEMS = ("deb", "rpm", "pypi", "npm", "maven", "golang", "cargo")
+_SYFT |= {"rust-crate": "cargo", "apk": "apk", "alpm": "alpm"}
+_ECOSYSTEMS = ("deb", "rpm", "apk", "alpm", "pypi", "npm", "maven", "golang", "cargo")
 _NAMED = 4  # differences that are told by name
 
 
@@ -126,6 +127,8 @@ READERS: Mapping[str, tuple[str, Callable[[Path], frozenset[str]]]] = {
     "pypi": ("importlib.metadata", _python),
     "npm": ("find, JSON", node_packages),
     "golang": ("go version -m", go_modules),
+    "rpm": ("rpm -qa", rpm_list),
+    "alpm": ("pacman -Q", pacman_list),
 }
 
 
@@ -180,6 +183,7 @@ def _named(found: Inventory, kind: str) -> Iterator[str]:
 def _normal(kind: str, name: str, version: str) -> str:
     if kind == "pypi":
         name = re.sub(r"[-_.]+", "-", name).lower()
+    version = "" if version == "UNKNOWN" else version  # in syft: the jar states no version
     return f"{name} {version.removeprefix('go') if name == 'stdlib' else version}"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import struct
+import lzma
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import zstandard
 from harness.surface import rpm
 from harness.surface.finding import Ecosystem, Unreadable
 from harness.surface.inspection import Inspection, inspect
+from support import foreign_images
 from support.images import KEY, File, Layer, elf, go_program, jar, layer, pieces, pom, saved
 
 DATA = Path(__file__).parents[1] / "data" / "rpm"
@@ -72,23 +74,59 @@ def test_rpm_databases_that_rpm_and_berkeley_db_wrote(name: str) -> None:
     assert found.counts()["packages"] == 2
 
 
-def ndb(headers: list[bytes]) -> bytes:
-    """An NDB file as lib/backend/ndb/rpmpkg.c writes it: a page of slots, then blobs in blocks of 16 bytes."""
-    slots, blobs = b"", b""
-    for number, header in enumerate(headers, 1):
-        blob = struct.pack("<4sIII", b"BlbS", number, 1, len(header)) + header
-        blob += bytes(-len(blob) % 16)
-        slots += struct.pack("<4sIII", b"Slot", number, (4096 + len(blobs)) // 16, len(blob) // 16)
-        blobs += blob
-    head = struct.pack("<4sIII", b"RpmP", 0, 1, 1) + struct.pack("<I", len(headers) + 1) + bytes(12)
-    return (head + slots).ljust(4096, b"\0") + blobs
-
-
 def test_rpm_in_a_file_of_suse() -> None:
-    data = gzip.decompress((DATA / "Packages-512.gz").read_bytes())
-    headers = list(rpm._of_bdb(data))
-    found = {listing.package.name for listing in rpm.installed(ndb(headers))}
-    assert found == {"openssl-libs", "bash"}
+    """The list is what rpm -qa says in that image; rpm of Debian cannot read NDB."""
+    data = lzma.decompress((DATA / "suse-15.Packages.db.xz").read_bytes())
+    found = inspection({"usr/lib/sysimage/rpm/Packages.db": data, "bin/bash": b"bash"}).inventory
+    expected = (DATA / "suse-15.txt").read_text().splitlines()
+    assert sorted(f"{one.package.name} {one.package.version}" for one in found.packages) == expected
+    assert [(one.package.name, one.files) for one in found.packages if one.files] == [("bash", 1)]
+    assert found.counts()["packages"] == len(expected) == 35
+
+
+def test_rpm_in_a_file_of_red_hat_8() -> None:
+    data = gzip.decompress((DATA / "rhel-8.Packages.gz").read_bytes())
+    assert listed({"var/lib/rpm/Packages": data}) == {"libuuid": "2.32.1-42.el8_8"}
+
+
+@pytest.mark.parametrize("place", ["lib", "usr/lib"])
+def test_alpine_lists_its_packages_in_either_place(place: str) -> None:
+    """The list is what apk info -v says."""
+    data = (DATA.parent / "apk" / "installed").read_bytes()
+    found = inspection({f"{place}/apk/db/installed": data, "lib/ld-musl-x86_64.so.1": b"musl"}).inventory.packages
+    assert sorted(f"{one.package.name}-{one.package.version}" for one in found) == [
+        "alpine-baselayout-3.2.0-r22",
+        "alpine-baselayout-data-3.2.0-r22",
+        "alpine-keys-2.4-r1",
+        "apk-tools-2.12.9-r3",
+        "busybox-1.35.0-r17",
+        "ca-certificates-bundle-20220614-r0",
+        "libc-utils-0.7.2-r3",
+        "libcrypto1.1-1.1.1q-r0",
+        "libssl1.1-1.1.1q-r0",
+        "musl-1.2.3-r0",
+        "musl-utils-1.2.3-r0",
+        "scanelf-1.3.4-r0",
+        "ssl_client-1.35.0-r17",
+        "zlib-1.2.12-r3",
+    ]
+    assert {one.package.name for one in found if one.files} == {"musl"}
+
+
+@pytest.mark.skipif(bool(foreign_images.missing()), reason="rpm, rpmbuild, pacman or makepkg is not on this machine")
+def test_databases_that_rpm_and_pacman_write_here(tmp_path: Path) -> None:
+    """rpm -qa and pacman -Q name the same packages, in the same versions."""
+    layers = foreign_images.make(tmp_path, 10)
+    for name in ("rpm-sqlite", "pacman"):
+        root = tmp_path / name
+        root.mkdir()
+        subprocess.run(["tar", "-xf", layers[name], "-C", root], check=True)
+        files = {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        found = inspection(files).inventory
+        ours = {f"{one.package.name} {one.package.version}" for one in found.packages}
+        theirs = foreign_images.pacman_list(root) if name == "pacman" else foreign_images.rpm_list(root)
+        assert ours == theirs
+        assert found.unread == {}
 
 
 @pytest.mark.parametrize("data", [b"", b"SQLite format 3\0" + bytes(100), b"RpmP" + bytes(60), bytes(5000)])
