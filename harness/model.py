@@ -235,10 +235,16 @@ class Base:
     packages: tuple[str, ...] = ()
     parent: str = ""  # recipe layer: the role whose layers come below
     options: Mapping[str, object] = field(default_factory=dict)  # user, entrypoint, env … of the recipe
+    alias: str = ""  # the role that Dockerfiles and kept layers are named after, if it is not `role`
 
     @property
     def argument(self) -> str:
-        return "BASE_" + self.role.upper().replace("-", "_")
+        return "BASE_" + self.named.upper().replace("-", "_")
+
+    @property
+    def named(self) -> str:
+        """The role as bases.toml has it."""
+        return self.alias or self.role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ class Services:
         self._bases = bases
         self._reaper = reaper
         self._bind = bind
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._running: dict[str, _Running] = {}
         self._guard = threading.Lock()
 
     def env(self, cell: Cell, *, on_node: bool = False) -> dict[str, str]:
@@ -82,11 +82,12 @@ class Services:
 
     def _address(self, app: str, service: Service, *, on_node: bool) -> str:
         with self._guard:
-            running = self._running.get((app, service.name))
+            name = _name(app, service)
+            running = self._running.get(name)
             if running is None or not self._engine.state(running.container).running:
                 if running:
                     self._end(running)
-                running = self._running[app, service.name] = self._start(app, service)
+                running = self._running[name] = self._start(app, service)
             if not on_node or self._bind == _LOOPBACK:
                 return running.address
             # every node reaches this machine's own address, however the firewall treats bridges
@@ -140,3 +141,8 @@ class Services:
                 silence = f"{what} accepts no connection on port {service.port} in {service.start_timeout:g} s"
                 raise TryFailed(Status.TIMEOUT, silence)
             time.sleep(_POLL)
+
+
+def _name(app: str, service: Service) -> str:
+    """Tells services apart: two revisions of an app may each have a service of one name that runs differently."""
+    return repr((app, service.name, service.base, service.port, service.command, sorted(service.env.items())))

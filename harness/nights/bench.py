@@ -157,6 +157,7 @@ class EngineBench:
             **({"continues": continues} if continues else {}),
         }
         job = self._job(track, cells, probes, self._config.confirm_budget, self._config.confirm_pairs, note)
+        job = replace(job, pairs={pairing.cell + NEW: pairing.cell + GOOD for pairing in pairings})
         return self._measuring(job, self._settings, self._display).name
 
     def kept(self, track: str) -> SavedImages:

@@ -95,8 +95,10 @@ def _bases(sides: _Sides) -> Iterator[RunDifference]:
     dockerfile = _text(*sides[1], "Dockerfile") or ""
     for role in sorted(old.keys() & new.keys()):
         named = f"BASE_{role.upper().replace('-', '_')}" in dockerfile
-        if named and _identity(old[role]) != _identity(new[role]):
-            yield RunDifference(kind="base", text=f"base {role}: {_identity(old[role])} → {_identity(new[role])}")
+        # in a gate's run each revision has bases of its own: os-slim of the cell go-slim.base is os-slim.base
+        before = old.get(f"{role}.{sides[0][1].rpartition('.')[2]}", old[role])
+        if named and _identity(before) != _identity(new[role]):
+            yield RunDifference(kind="base", text=f"base {role}: {_identity(before)} → {_identity(new[role])}")
 
 
 def _identity(base: Any) -> str:

@@ -1,8 +1,9 @@
 """Two revisions of a checkout, built and measured side by side until every budgeted metric is decided.
 
-Both revisions are unpacked by `git archive`; the cells that a change affects are measured twice in every block, as
-`go-slim.base` and `go-slim.head`. After each round the open metrics are measured again, until all are decided or the
-time is over. Bases and equipment are those of the head: a changed `variants/bases.toml` applies to both.
+Both revisions are unpacked by `git archive`, and the cells that a change affects are measured twice in every block, as
+`go-slim.base` and `go-slim.head`. Each revision is built once, on the bases of its own `variants/bases.toml`. After a
+round of blocks the open metrics are measured further, until all are decided or the time is over. Budgets and the
+harness are those of the checkout.
 """
 
 from __future__ import annotations
@@ -10,20 +11,22 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
+from harness.catalogue.beside import beside
 from harness.catalogue.read import read
 from harness.errors import TareError, UsageError
+from harness.host.keeper import Keeper
 from harness.model import Cell, Direction, Metric
 from harness.nights.alarms import growth_of, is_broken
 from harness.nights.bench import Measure, renamed
 from harness.nights.budgets import OF_THE_MACHINE, Budget, Severity, budget_for
 from harness.probes.base import Probe
-from harness.run.job import Job, Part, measure
+from harness.run.job import Job, measure
+from harness.run.plan import Further
 from harness.settings import Settings
 from harness.stats.intervals import Ratio, compared
 from harness.store.run import Run, read_run
@@ -32,7 +35,7 @@ from harness.text.display import Display
 GATE = "gate"  # purpose of such a run: it is not a night of the history
 BASE, HEAD = ".base", ".head"
 BLOCKS, ROUNDS = 12, 3  # blocks of each round, and the maximum
-_LEAST = 60.0  # s that must remain for another round
+EXPLAINS = "surface"  # the probe whose documents name layers, steps and packages: what is to blame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +67,7 @@ class Revisions:
     run: Path | None
     rows: tuple[RevisionRow, ...]
     missing: tuple[str, ...]  # metrics that should have been measured and were not
+    failed: tuple[str, ...]  # why tries failed
     gone: tuple[str, ...]  # cells that only one revision has
     same: int  # cells for which nothing changed
 
@@ -94,42 +98,57 @@ def measure_revisions(
     measuring: Measure = measure,
 ) -> Revisions:
     """Measure the cells that differ between two commits. Raises TareError if a revision cannot be read or measured."""
-    began = time.monotonic()
-    with TemporaryDirectory(prefix="tare-gate-") as place:
-        folders = [_unpack(root, commit, Path(place) / name) for commit, name in ((base, "base"), (head, "head"))]
+    with Keeper(settings.cache) as keeper:  # its guardian removes the folder even after kill -9
+        place = keeper.folder(Path(gettempdir()) / f"tare-gate-{keeper.token}")
+        folders = [_unpack(root, commit, place / name) for commit, name in ((base, "base"), (head, "head"))]
         old, new = (read(folder) for folder in folders)
+        pair = beside(new, old, BASE)
         ours, theirs = ({cell.id: cell for cell in one.cells if _is_on(cell)} for one in (old, new))
-        paths = _git(root, "diff", "--name-only", "-z", base, head).split("\0")
+        paths = _git(root, "diff", "--name-only", "--no-renames", "-z", base, head).split("\0")
         both = [name for name in theirs if name in ours]
-        wanted = [name for name in both if _differs(theirs[name], ours[name], folders, paths)]
+        wanted = [
+            name
+            for name in both
+            if pair.moved & set(ours[name].roles) or _differs(theirs[name], ours[name], folders, paths)
+        ]
         known = budgets(both, [metric for probe in probes for metric in probe.metrics])
         judged = [probe for probe in probes if any(_budgets_of(known, wanted, metric) for metric in probe.metrics)]
-        run, rows, missing = None, (), ()  # type: tuple[Path | None, tuple[RevisionRow, ...], tuple[str, ...]]
+        run: Path | None = None
+        rows: tuple[RevisionRow, ...] = ()
+        missing: tuple[str, ...] = ()
+        failed: tuple[str, ...] = ()
         if wanted and judged:
-            cells = [renamed(of[name], suffix) for name in wanted for of, suffix in ((ours, BASE), (theirs, HEAD))]
+            cells = [
+                renamed(cell, suffix)
+                for name in wanted
+                for cell, suffix in ((pair.old(ours[name]), BASE), (theirs[name], HEAD))
+            ]
+            rounds = iter(range(2, ROUNDS + 1))
             job = Job(
                 root=folders[1],
                 results=results,
-                catalogue=new,
+                catalogue=pair.catalogue,
                 cells=cells,
-                probes=judged,
+                probes=[probe for probe in probes if probe in judged or probe.name == EXPLAINS],
                 budget=seconds,
                 blocks=BLOCKS,
                 note={"purpose": GATE, "base": base, "head": head},
+                pairs={name + HEAD: name + BASE for name in wanted},
+                further=lambda folder: _further(judge(read_run(folder), wanted, judged, known)[0], next(rounds, 0)),
             )
-            for number in range(1, ROUNDS + 1):
-                run = measuring(job, settings, display)
-                stored = read_run(run)
-                rows, missing = judge(stored, wanted, judged, known)
-                still = {row.metric.probe for row in rows if row.open}
-                left = seconds - (time.monotonic() - began)
-                if not still or left < _LEAST:
-                    break
-                done = {probe.name: Part(blocks=BLOCKS * number) for probe in judged if probe.name not in still}
-                job = replace(job, resume=stored, blocks=BLOCKS * (number + 1), budget=left, parts=done)
+            run = measuring(job, settings, display)
+            stored = read_run(run)
+            rows, missing = judge(stored, wanted, judged, known)
+            failed = tuple(dict.fromkeys(f"{at.cell}: {at.probe} {at.state}: {at.reason}" for at in stored.failures))
         gone = tuple(sorted(set(ours) ^ set(theirs)))
         same = len(both) - len(wanted)
-        return Revisions(base=base, head=head, run=run, rows=rows, missing=missing, gone=gone, same=same)
+        return Revisions(base=base, head=head, run=run, rows=rows, missing=missing, failed=failed, gone=gone, same=same)
+
+
+def _further(rows: Sequence[RevisionRow], number: int) -> Further | None:
+    """The blocks of round `number` (0: no round is left) for the probes whose metrics are open; None if none is."""
+    still = frozenset(row.metric.probe for row in rows if row.open)
+    return Further(probes=still, blocks=BLOCKS * number) if still and number else None
 
 
 def judge(
@@ -203,14 +222,14 @@ def _is_on(cell: Cell) -> bool:
 
 
 def _differs(new: Cell, old: Cell, folders: Sequence[Path], paths: Sequence[str]) -> bool:
-    """Whether a changed file belongs to the app, to the Dockerfile's folder, or to files that all cells share."""
-    shared = ("variants/bases.toml",)
-    own = [
-        path.resolve().relative_to(folder.resolve()).as_posix() + "/"
-        for cell, folder in ((old, folders[0]), (new, folders[1]))
-        for path in (cell.app.path, cell.strategy.path)
-    ]
-    return any(path in shared or any(path.startswith(one) for one in own) for path in paths)
+    """Whether a changed file belongs to what a cell is built from: the app's folder, or the Dockerfile."""
+    for cell, folder in ((old, folders[0]), (new, folders[1])):
+        app, dockerfile = (
+            path.resolve().relative_to(folder.resolve()).as_posix() for path in (cell.app.path, cell.dockerfile)
+        )
+        if any(path.startswith(f"{app}/") or path in (dockerfile, f"{dockerfile}.dockerignore") for path in paths):
+            return True
+    return False
 
 
 def _unpack(root: Path, commit: str, folder: Path) -> Path:

@@ -12,6 +12,8 @@ from harness.report.trends import amount, percent
 MARK = "<!-- tare-gate -->"  # by which a workflow finds its comment again
 _MOST_BLAMED = 3
 _MOST_ROWS = 40
+_MOST_FAILED = 4
+_LEAST_BLAMED = 0.01  # of what weighs most
 _WORDS = {0: "passed", 1: "failed", 2: "could not decide"}
 
 
@@ -20,7 +22,7 @@ def render(found: Revisions) -> str:
     shown = [row for row in found.rows if row.broken or row.open or _is_changed(row)]
     shown.sort(key=lambda row: (not row.fails, not row.broken, not row.open, row.cell, row.metric.name))
     lines = [MARK, f"**Gate: {_WORDS[found.exit_code]}**: {found.head[:12]} against {found.base[:12]}.", ""]
-    lines.append(f"{len(found.rows)} budgeted metrics were measured in interleaved blocks; {_same(found.same)}.")
+    lines.append(f"{_measured(found)} {_same(found.same)}")
     if shown:
         lines += ["", "| | cell | metric | base | head | change | 95 % interval | budget | because |"]
         lines += ["|---|---|---|--:|--:|--:|---|---|---|"]
@@ -32,7 +34,20 @@ def render(found: Revisions) -> str:
 
 
 def _same(count: int) -> str:
-    return f"nothing changed for {count} {'cell' if count == 1 else 'cells'}, which were not measured"
+    if not count:
+        return "The change affects every cell."
+    return f"The change does not affect {_counted(count, 'cell')}, so nothing of them was measured."
+
+
+def _measured(found: Revisions) -> str:
+    if found.run is None:
+        return "Nothing was measured."
+    pairs = "Change and interval are of the pairs of each block."
+    return f"{_counted(len(found.rows), 'budgeted metric')} measured in interleaved blocks. {pairs}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _notes(found: Revisions) -> Iterator[str]:
@@ -40,6 +55,7 @@ def _notes(found: Revisions) -> Iterator[str]:
         more = max((row.answer.more if row.answer else 0) for row in still)
         need = f"about {more} more blocks" if more else "more blocks"
         yield f"Undecided: {len(still)} metrics. It would take {need}: give a longer --budget."
+    yield from (f"Failed: {_plain(reason)}." for reason in found.failed[:_MOST_FAILED])
     if found.missing:
         yield f"Not measured: {', '.join(found.missing[:8])}{' …' if len(found.missing) > 8 else ''}."
     if found.gone:
@@ -74,7 +90,12 @@ def _line(row: RevisionRow, run: Path | None) -> str:
         ", ".join(allowed),
         "; ".join(_blame(row, run)) or "–",
     )
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;") for cell in cells) + " |"
+    return "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """One line without tags, for Markdown."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def _blame(row: RevisionRow, run: Path | None) -> list[str]:
@@ -82,6 +103,8 @@ def _blame(row: RevisionRow, run: Path | None) -> list[str]:
     if run is None:
         return []
     found = differences(run, run, row.cell + BASE, after_cell=row.cell + HEAD)
-    weighty = sorted((item for item in found if item.bytes), key=lambda item: -abs(item.bytes))
+    most = max((abs(item.bytes) for item in found), default=0)
+    weighty = [item for item in found if item.bytes and abs(item.bytes) >= most * _LEAST_BLAMED]
+    weighty.sort(key=lambda item: -abs(item.bytes))
     plain = [item for item in found if not item.bytes and item.kind != "versions"]
     return [item.text for item in (*weighty, *plain)][:_MOST_BLAMED]

@@ -20,7 +20,7 @@ from harness.probes.base import CellProbe, EngineProbe, Probe
 from harness.run.deadline import Deadline, OutOfTime, closing_time, working_time
 from harness.run.effort import effort, in_order
 from harness.run.environment import environment, git_revision, versions
-from harness.run.plan import Plan, ProbePlan
+from harness.run.plan import Further, Plan, ProbePlan
 from harness.run.progress import Progress
 from harness.run.runner import PREPARE_GUESS, RUN, Runner
 from harness.settings import Settings
@@ -63,6 +63,8 @@ class Job:
     track: str = ""  # track of bases: pinned, floating, or "" for the bases that exist
     note: Mapping[str, object] = field(default_factory=dict)  # kept with the plan
     after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
+    pairs: Mapping[str, str] = field(default_factory=dict)  # cell: the cell it is compared with; else the app's first
+    further: Callable[[Path], Further | None] | None = None  # asked for more once all blocks are done; None: enough
     first: Sequence[str] = ()  # apps that are measured before the others, in this order
     reporter: Reporter = field(default_factory=lambda: Reporter())
     ready: str = ANSWER  # what a start is measured until, as the metrics say it
@@ -143,8 +145,9 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
                 writer=writer,
                 display=display,
                 ledger=ledger,
-                progress=Progress(possible, job.probes, before, efforts=efforts),
+                progress=Progress(possible, job.probes, before, efforts=efforts, pairs=job.pairs),
                 report=lambda app: job.reporter.measured(writer.folder, app),
+                further=lambda: job.further(writer.folder) if job.further else None,
             )
             try:
                 runner.run()

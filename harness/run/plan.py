@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.errors import UsageError
 from harness.stats.intervals import PRACTICAL
@@ -41,6 +41,14 @@ class Row:
 
     probe: str
     app: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Further:
+    """What to measure after all blocks of a plan are done: these probes, until they have so many blocks in all."""
+
+    probes: frozenset[str]
+    blocks: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +110,14 @@ class Plan:
         cells = [cell for cell in self.members(block.row) if block.only is None or cell in block.only]
         random.Random(f"{self.seed}/{block.row.probe}/{block.row.app}/{block.index}").shuffle(cells)
         return tuple(cells)
+
+    def extended(self, further: Further) -> Plan:
+        """The plan with further blocks of some probes. The other probes get no more."""
+        probes = tuple(
+            probe if probe.name in further.probes else replace(probe, blocks=self.limit(Row(probe.name)))
+            for probe in self.probes
+        )
+        return replace(self, probes=probes, blocks=further.blocks)
 
     def limit(self, row: Row) -> int:
         """How many blocks of this row at most."""

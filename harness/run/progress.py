@@ -26,11 +26,13 @@ class Progress:
         tries: Iterable[Try] = (),
         *,
         efforts: Mapping[str, float] | None = None,
+        pairs: Mapping[str, str] | None = None,
     ) -> None:
         """`tries` are those of earlier sessions. `efforts` says how long a cell takes compared with others, by its id;
         without it, all cells count alike.
         """
         self._efforts = efforts or {}
+        self._pairs = pairs or {}
         self._plan = plan
         self._probes = {probe.name: probe for probe in probes}
         self._tries: set[tuple[str, str, int, str]] = set()  # cell, probe, block, state
@@ -110,7 +112,7 @@ class Progress:
         done, before = self._done(row, cells), self._undecided.get(row)
         if before is None or before[0] != done:
             alive = [cell for cell in cells if not self.is_given_up(cell, row.probe)]
-            seen = undecided(self._values, alive, probe.metrics, precision=self._plan.precision)
+            seen = undecided(self._values, alive, probe.metrics, precision=self._plan.precision, pairs=self._pairs)
             before = self._undecided[row] = (done, seen)
         seen = before[1]
         visited = [cell for cell in cells if self._plan.budget is None or cell in seen.open] or cells

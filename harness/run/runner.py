@@ -19,7 +19,7 @@ from harness.ledger import Ledger
 from harness.model import Cell
 from harness.probes.base import CellProbe, EngineProbe, Probe, When
 from harness.run.pace import Pace
-from harness.run.plan import Block, Plan, Row, RowProgress, expected_seconds, next_block
+from harness.run.plan import Block, Further, Plan, Row, RowProgress, expected_seconds, next_block
 from harness.run.progress import Progress
 from harness.run.provenance import bases_record, source_record
 from harness.run.visit import Attempt, Bench, visit
@@ -48,6 +48,7 @@ class Runner:
         ledger: Ledger,
         progress: Progress,
         report: Callable[[str], None] | None = None,
+        further: Callable[[], Further | None] | None = None,
     ) -> None:
         """`progress` knows the run's earlier sessions. `report` is called with the name of an app once its rows are
         measured; for the first app also before the probe that takes longest.
@@ -62,6 +63,7 @@ class Runner:
         self._ledger = ledger
         self._progress = progress
         self._report = report or (lambda _: None)
+        self._further = further or (lambda: None)
         self._workshop = Workshop(lab, state)
         self._bench = Bench(lab=lab, state=state, workshop=self._workshop)
         self._pace = Pace(lab.monitor, ledger)
@@ -102,12 +104,18 @@ class Runner:
             self._finished.add(app)
             self._display.say(f"{clock(self._elapsed)}: the first block of {app or 'every probe'} is done")
             self._report_on(app)
+        while self._run_blocks() and (further := self._further()):
+            self._plan = self._plan.extended(further)
+
+    def _run_blocks(self) -> bool:
+        """Run blocks until the plan is done. False if the time ended before."""
         while block := next_block(self._plan, self._reached(), elapsed=self._elapsed):
             if block.row.app not in self._opened and block.row.app in self._cells_of:
                 self._open(block.row.app)
                 continue  # the report took time
             if not self._run_block(block):
-                break
+                return False
+        return True
 
     def _at(self, when: When) -> list[Probe]:
         """The probes of the plan that are measured at that time."""

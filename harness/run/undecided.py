@@ -35,12 +35,20 @@ class Undecided:
     open: frozenset[str]
 
 
-def undecided(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric], *, precision: float) -> Undecided:
+def undecided(
+    samples: Samples,
+    cells: Sequence[str],
+    metrics: Sequence[Metric],
+    *,
+    precision: float,
+    pairs: Mapping[str, str] | None = None,
+) -> Undecided:
     """The progress of a row by the headline metrics of `metrics`.
 
-    The first of `cells` with samples is the reference, as in the tables. Without a comparison (one cell, or the engine)
+    The first of `cells` with samples is the reference, as in the tables; with `pairs`, each cell named there has a
+    reference of its own, and only these cells are compared. Without a comparison (one cell, or the engine)
     a row is decided once its intervals are known. A comparison whose interval is no wider than `precision` counts as
-    decided. A cell is open while one of its comparisons is undecided, and then the reference is open too; if every
+    decided. A cell is open while one of its comparisons is undecided, and then its reference is open too; if every
     comparison is decided, all cells are open.
     """
     spreads: list[float] = []
@@ -60,8 +68,10 @@ def undecided(samples: Samples, cells: Sequence[str], metrics: Sequence[Metric],
                 widths.append(relative_width(summary))
         if not (metric.has_ratio and found):
             continue
-        reference, *others = found
-        for cell in others:
+        first, *others = found
+        for cell, reference in (pairs or dict.fromkeys(others, first)).items():
+            if not {cell, reference} <= found.keys():
+                continue
             one, two = found[reference], found[cell]
             answer = compared(metric, one, two)
             if answer is None or answer.verdict is not Verdict.UNDECIDED:

@@ -18,6 +18,7 @@ from harness.nights.revisions import BASE, HEAD, Revisions, measure_revisions, r
 from harness.probes.base import CellProbe
 from harness.report.revisions import MARK, render
 from harness.run.job import Job
+from harness.run.plan import Further
 from harness.settings import Settings
 from harness.store.format import CellInfo, Manifest
 from harness.store.writer import RunWriter
@@ -54,37 +55,45 @@ class TwoLabs:
     larger: int = 0
     noise: float = 0.01
     jobs: list[Job] = field(default_factory=list)
+    rounds: list[Further] = field(default_factory=list)
 
     def measure(self, job: Job, settings: Settings, display: Display) -> Path:
         self.jobs.append(job)
         random = np.random.default_rng(len(self.jobs))
         cells = tuple(CellInfo.of(cell) for cell in job.cells)
         manifest = Manifest(environment=Environment(facts={}), seed=1, metrics=(WARM, SIZE), cells=cells, plan=job.note)
-        first = 0 if not job.resume else 12 * (len(self.jobs) - 1)
-        writer = RunWriter.resume(job.resume.folder) if job.resume else RunWriter.create(job.results, manifest)
+        writer = RunWriter.create(job.results, manifest)
+        assert job.further
         with writer:
-            for number, cell in enumerate(job.cells):
-                is_head = cell.id.endswith(HEAD)
-                source = (cell.app.path / "main.go").read_text()
-                assert ("changed" in source) == is_head  # each revision is built from its own files
-                writer.artefact(cell.id, "Dockerfile", f"FROM {'new' if is_head else 'old'}\n")
-                for block in range(first, job.blocks or 12):
-                    level = (self.slower if is_head else 1.0) * float(np.exp(random.normal(0, self.noise)))
-                    values = {WARM.name: level, **({} if block else {SIZE.name: 1e8 + (self.larger if is_head else 0)})}
-                    writer.append(
-                        Try(
-                            cell=cell.id,
-                            probe="start",
-                            state="warm",
-                            block=block,
-                            order=number * 1000 + block,
-                            at=float(block),
-                            seconds=1,
-                            status=Status.OK,
-                            values=values,
-                        )
-                    )
+            self._round(job, writer, random, 0, job.blocks or 0)
+            while further := job.further(writer.folder):
+                self.rounds.append(further)
+                self._round(job, writer, random, further.blocks - 12, further.blocks, only=further.probes)
         return writer.folder
+
+    def _round(self, job, writer, random, first, blocks, only=frozenset({"start", "size"})):
+        for number, cell in enumerate(job.cells):
+            is_head = cell.id.endswith(HEAD)
+            source = (cell.app.path / "main.go").read_text()
+            assert ("changed" in source) == is_head  # each revision is built from its own files
+            writer.artefact(cell.id, "Dockerfile", f"FROM {'new' if is_head else 'old'}\n")
+            for block in range(first, blocks):
+                level = (self.slower if is_head else 1.0) * float(np.exp(random.normal(0, self.noise)))
+                values = {WARM.name: level} if "start" in only else {}
+                values |= {} if block else {SIZE.name: 1e8 + (self.larger if is_head else 0)}
+                writer.append(
+                    Try(
+                        cell=cell.id,
+                        probe="start",
+                        state="warm",
+                        block=block,
+                        order=number * 1000 + block,
+                        at=float(block),
+                        seconds=1,
+                        status=Status.OK,
+                        values=values,
+                    )
+                )
 
 
 def git(folder: Path, *words: str) -> str:
@@ -157,13 +166,12 @@ def test_what_is_open_goes_on_in_rounds_and_says_what_it_would_take(gate):
     lab = TwoLabs(slower=1.02, noise=0.2)
     found = gate(lab)
     assert found.exit_code == 2
-    assert [job.blocks for job in lab.jobs] == [12, 24, 36]
-    assert lab.jobs[1].resume is not None
-    assert lab.jobs[1].parts == {"size": mock.ANY}  # what is decided is not measured again
+    assert len(lab.jobs) == 1  # one session: both revisions are built once
+    assert lab.rounds == [Further(probes=frozenset({"start"}), blocks=blocks) for blocks in (24, 36)]
     text = render(found)
     assert "**Gate: could not decide**" in text
     assert "more blocks: give a longer --budget" in text
-    assert len(gate(TwoLabs(slower=1.02, noise=0.2), seconds=30.0).rows) == 4  # no time for another round
+    assert lab.jobs[0].pairs == {f"go-{name}{HEAD}": f"go-{name}{BASE}" for name in ("full", "slim")}
 
 
 def test_cells_for_which_nothing_changed_are_not_measured(gate, repository):

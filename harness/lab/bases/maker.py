@@ -124,7 +124,7 @@ class Maker:
             "options": {name: base.options[name] for name in _ROOT_OPTIONS if name in base.options},
             "needs": [made.layer.diff_id for need in sorted(needs) for made in layers(need, self._bases, results)],
         }
-        return f"{role}-{hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]}"
+        return f"{base.named}-{hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]}"
 
     def _prepare(self) -> None:
         if os.geteuid() != 0:
