@@ -17,8 +17,9 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from harness.catalogue.beside import beside
+from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
-from harness.errors import TareError, UsageError
+from harness.errors import CatalogueError, TareError, UsageError
 from harness.host.keeper import Keeper
 from harness.model import Cell, Direction, Metric
 from harness.nights.alarms import growth_of, is_broken
@@ -101,7 +102,10 @@ def measure_revisions(
     with Keeper(settings.cache) as keeper:  # its guardian removes the folder even after kill -9
         place = keeper.folder(Path(gettempdir()) / f"tare-gate-{keeper.token}")
         folders = [_unpack(root, commit, place / name) for commit, name in ((base, "base"), (head, "head"))]
-        old, new = (read(folder) for folder in folders)
+        old, new = (_read(folder, commit) for folder, commit in zip(folders, (base, head), strict=True))
+        for problem in new.problems:  # a cell that a mistake breaks must not count as a cell that was removed
+            if str(problem).partition(":")[2] not in {str(known).partition(":")[2] for known in old.problems}:
+                raise problem
         pair = beside(new, old, BASE)
         ours, theirs = ({cell.id: cell for cell in one.cells if _is_on(cell)} for one in (old, new))
         paths = _git(root, "diff", "--name-only", "--no-renames", "-z", base, head).split("\0")
@@ -230,6 +234,20 @@ def _differs(new: Cell, old: Cell, folders: Sequence[Path], paths: Sequence[str]
         if any(path.startswith(f"{app}/") or path in (dockerfile, f"{dockerfile}.dockerignore") for path in paths):
             return True
     return False
+
+
+def _read(folder: Path, commit: str) -> Catalogue:
+    """The catalogue of a revision; its errors name the revision's files as git does. Raises CatalogueError."""
+
+    def named(error: CatalogueError) -> CatalogueError:
+        path = Path(f"{commit[:12]}:{error.path.resolve().relative_to(folder.resolve())}")
+        return CatalogueError(error.what, path=path, line=error.line, fix=error.fix.replace(f"{folder}/", ""))
+
+    try:
+        catalogue = read(folder)
+    except CatalogueError as error:
+        raise named(error) from error
+    return replace(catalogue, problems=tuple(map(named, catalogue.problems)))
 
 
 def _unpack(root: Path, commit: str, folder: Path) -> Path:

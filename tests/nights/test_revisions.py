@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness.cli import main
+from harness.errors import CatalogueError
 from harness.model import Environment, Metric, Status, Try, Unit
 from harness.nights.history import History
 from harness.nights.revisions import BASE, HEAD, Revisions, measure_revisions, resolve
@@ -201,3 +202,58 @@ def test_what_is_neither_a_run_nor_a_revision_is_an_error(repository, monkeypatc
     assert "nonsense" in capsys.readouterr().err
     assert main(["gate", "--base", "HEAD", "--head", "main"]) == 2
     assert "same revision" in capsys.readouterr().err
+
+
+def commit(repository: Path, path: str, find: str, replacement: str) -> None:
+    file = repository / path
+    text = file.read_text()
+    assert find in text
+    file.write_text(text.replace(find, replacement))
+    git(repository, "commit", "-qam", f"change {path}")
+
+
+def test_each_revision_stands_on_its_own_bases(gate, repository):
+    commit(repository, "variants/bases.toml", 'command = ["bash"]\n', 'command = ["sh"]\n')
+    lab = TwoLabs()
+    with pytest.raises(AssertionError):  # both have the changed source; what is asked is what would be built
+        gate(lab)
+    (job,) = lab.jobs
+    bases = {cell.id: cell.base for cell in job.cells}
+    assert bases[f"go-slim{BASE}"] == "os-slim.base"
+    assert bases[f"go-slim{HEAD}"] == "os-slim"
+    commands = {role: job.catalogue.bases[role].options["command"] for role in ("os-slim.base", "os-slim")}
+    assert commands == {"os-slim.base": ["bash"], "os-slim": ["sh"]}
+
+
+def test_a_base_that_no_cell_uses_affects_no_cell(gate, repository):
+    commit(repository, "variants/bases.toml", 'title = "Rust SDK"', 'title = "Rust"')
+    assert (gate(TwoLabs()).exit_code, gate(TwoLabs()).same) == (0, 2)
+    assert "Nothing was measured. The change does not affect 2 cells" in render(gate(TwoLabs()))
+
+
+def test_a_mistake_of_the_head_never_passes_as_a_cell_that_is_gone(gate, repository):
+    commit(repository, "apps/go/app.toml", "port = 8080", 'port = "none"')
+    with pytest.raises(CatalogueError, match="port") as caught:
+        gate(TwoLabs())
+    assert str(caught.value).startswith(f"{git(repository, 'rev-parse', 'HEAD')[:12]}:apps/go/app.toml:")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "the mistake is in both")
+    assert gate(TwoLabs()).rows == ()
+
+
+def test_a_file_that_moves_away_counts(gate, repository):
+    (repository / "apps/go/notes.txt").write_text("some text that git knows again\n" * 20)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "notes")
+    git(repository, "mv", "apps/go/notes.txt", "notes.txt")
+    git(repository, "commit", "-qm", "moved")
+    lab = TwoLabs()
+    with pytest.raises(AssertionError):
+        gate(lab)
+    assert len(lab.jobs) == 1
+
+
+def test_nothing_is_left_in_the_temporary_folder(gate, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    gate(TwoLabs())
+    assert not list((tmp_path / "temporary").iterdir())

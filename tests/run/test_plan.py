@@ -9,6 +9,7 @@ from harness.errors import UsageError
 from harness.run.plan import (
     ENOUGH_BLOCKS,
     Block,
+    Further,
     Plan,
     ProbePlan,
     Row,
@@ -158,6 +159,14 @@ def test_what_cannot_be_decided_in_time_gets_what_is_left():
 def test_enough_is_enough():
     chosen, _ = run(plan(budget=1e9))
     assert Counter(block.row.probe for block in chosen)["start"] == ENOUGH_BLOCKS
+
+
+def test_further_blocks_are_of_the_probes_that_need_them():
+    names = {"floor": Row("floor"), "start": Row("start"), "pull": Row("pull"), "size": Row("size")}
+    more = plan(blocks=12).extended(Further(probes=frozenset({"start", "pull"}), blocks=24))
+    assert {name: more.limit(row) for name, row in names.items()} == {"floor": 12, "start": 24, "pull": 24, "size": 1}
+    last = more.extended(Further(probes=frozenset({"start"}), blocks=36))
+    assert {name: last.limit(row) for name, row in names.items()} == {"floor": 12, "start": 36, "pull": 24, "size": 1}
 
 
 @given(st.floats(1, 1e5), st.integers(0, 5), st.floats(0, 2e5))

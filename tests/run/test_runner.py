@@ -10,6 +10,7 @@ import pytest
 from harness.errors import EngineError, LabError, TryFailed
 from harness.model import Metric, Status, Unit
 from harness.probes.base import CellProbe, EngineProbe, Reading, SourceProbe, When
+from harness.run.plan import Further
 from harness.run.progress import GIVE_UP_AFTER
 from harness.run.visit import EngineLost
 from harness.run.workers import PREPARE
@@ -94,6 +95,13 @@ def test_every_cell_is_visited_once_a_block_and_every_state_stored(bench):
         cells = [t.cell for t in tries if t.block == block and t.state == "first"]
         assert sorted(cells) == ["a-slim", "b-slim", "c-slim"]
     assert bench.probe.closed == 9
+
+
+def test_a_plan_that_is_done_goes_on_if_more_is_asked_for(bench):
+    bench.further = iter([Further(probes=frozenset({"count"}), blocks=4)])
+    run = bench.run(blocks=2)
+    assert list(run.series()["a-slim", "count.first"].block) == [0, 1, 2, 3]
+    assert len(run.sessions) == 1  # nothing is built again
 
 
 @pytest.mark.parametrize("blocks", [1, 3])

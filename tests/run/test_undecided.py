@@ -47,6 +47,18 @@ def test_a_cell_that_is_decided_or_known_well_enough_is_closed():
     assert (enough.more, enough.open) == (0, frozenset(cells)), "where nothing is open, all are"
 
 
+def test_pairs_are_compared_with_each_other_and_not_with_the_first():
+    cells = ("a-full.base", "a-full.head", "a-slim.base", "a-slim.head")
+    centres = (1.0, 2.0, 5.0, 5.0)  # the second pair differs much from the first cell, and not from each other
+    values = {
+        (cell, TIME.name): dict(enumerate(noisy(seed, 8, centre=centre)))
+        for seed, (cell, centre) in enumerate(zip(cells, centres, strict=True))
+    }
+    pairs = {"a-full.head": "a-full.base", "a-slim.head": "a-slim.base"}
+    assert undecided(values, cells, [TIME], precision=0.0).open == frozenset(cells)  # all differ from the first
+    assert undecided(values, cells, [TIME], precision=0.0, pairs=pairs).open == {"a-slim.base", "a-slim.head"}
+
+
 def test_what_is_decided_leaves_the_intervals_of_the_medians():
     found = seen(samples(TIME, noisy(1, 12), noisy(2, 12, centre=3.0)), TIME)
     assert found.more == 0

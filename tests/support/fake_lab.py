@@ -29,7 +29,7 @@ from harness.lab.test_bed import Holder, TestBed
 from harness.ledger import Ledger
 from harness.model import App, Cell, Edit, Environment, Request, Strategy
 from harness.probes.base import EngineProbe, Probe
-from harness.run.plan import Plan, ProbePlan
+from harness.run.plan import Further, Plan, ProbePlan
 from harness.run.progress import Progress
 from harness.run.runner import Runner
 from harness.settings import Settings
@@ -207,6 +207,7 @@ class FakeRun:
         self.display = Display(self.out)
         self.clock = time.monotonic
         self.efforts: dict[str, float] = {}
+        self.further: Iterator[Further] = iter(())  # what is asked for once the plan is done
         self.reported: list[str] = []  # apps, as their tables could be written
 
     def close(self) -> None:
@@ -245,6 +246,7 @@ class FakeRun:
                 ledger=self.ledger,
                 progress=Progress(plan, self.probes, before.tries() if before else (), efforts=self.efforts),
                 report=self.reported.append,
+                further=lambda: next(self.further, None),
             )
             self.runner.run()
         return read_run(writer.folder)
