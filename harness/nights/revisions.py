@@ -20,7 +20,7 @@ from harness.catalogue.beside import beside
 from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
 from harness.errors import CatalogueError, TareError, UsageError
-from harness.host.keeper import Keeper
+from harness.host.reaper import Reaper
 from harness.model import Cell, Direction, Metric
 from harness.nights.alarms import growth_of, is_broken
 from harness.nights.bench import Measure, renamed
@@ -99,8 +99,8 @@ def measure_revisions(
     measuring: Measure = measure,
 ) -> Revisions:
     """Measure the cells that differ between two commits. Raises TareError if a revision cannot be read or measured."""
-    with Keeper(settings.cache) as keeper:  # its guardian removes the folder even after kill -9
-        place = keeper.folder(Path(gettempdir()) / f"tare-gate-{keeper.token}")
+    with Reaper(settings.cache) as reaper:  # its collector removes the folder even after kill -9
+        place = reaper.folder(Path(gettempdir()) / f"tare-gate-{reaper.token}")
         folders = [_unpack(root, commit, place / name) for commit, name in ((base, "base"), (head, "head"))]
         old, new = (_read(folder, commit) for folder, commit in zip(folders, (base, head), strict=True))
         for problem in new.problems:  # a cell that a mistake breaks must not count as a cell that was removed
