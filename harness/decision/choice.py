@@ -3,9 +3,9 @@
 How sure: the lead over the runner-up is the weighted sum of paired log ratios. Criteria come from different tries, so
 their 95 % half widths add in quadrature. A ratio of fewer than six blocks may be wrong by its full amount, or by a half
 if this is more, and this amount is added in full. A choice is decided if the lead exceeds its error and the practical
-threshold, and if at most a fifth of the weight lies on criteria that are thin or were not measured for every strategy.
-A criterion that the run never measured is dropped and takes no part in this. But if more than two fifths of the weight
-is dropped in this way, nothing is decided: the size alone does not show which strategy to take.
+threshold, and if at most a fifth of the weight lies on criteria that have too few blocks or were not measured for every
+strategy. A criterion that the run never measured is dropped and takes no part in this. But if more than two fifths of
+the weight is dropped in this way, nothing is decided: the size alone does not show which strategy to take.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from harness.decision.sensitivity import BAND, Sensitivity
 from harness.stats.intervals import SMALLEST_DECIDABLE
 from harness.store.run import CellInfo
 
-MOST_SHAKY = 0.2  # of the weight that the run measured
-MOST_ABSENT = 0.4  # of the weight: with the default weights, a run without durations decides nothing
+MOST_SHAKY = 0.2  # share of the weight that the run measured
+MOST_ABSENT = 0.4  # share of the weight: with the default weights, a run without durations decides nothing
 NOT_IN_RUN = "not measured in this run"
 NO_CHOICE = "only one strategy was measured, so there is nothing to choose"
 
 
 class Confidence(StrEnum):
-    """What may be said of a choice."""
+    """How sure a choice is."""
 
     DECIDED = "decided"
     TIE = "no practical difference"
     LEANING = "leaning"
     OPEN = "open"  # nothing can be recommended
-    WITHHELD = "withheld"  # the data may not be concluded from: stale, or of mixed environments
+    WITHHELD = "withheld"  # the data allows no conclusion: it is stale or comes from mixed environments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +42,8 @@ class Lead:
     estimate: float
     low: float
     high: float
-    thin: tuple[str, ...] = ()  # criteria that rest on too few blocks
-    more: int = 0  # about how many blocks more would decide; 0 if decided, or if blocks alone cannot decide
+    thin: tuple[str, ...] = ()  # criteria with too few blocks
+    more: int = 0  # about how many more blocks would decide; 0 if decided, or if blocks alone cannot decide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,25 +58,25 @@ class Option:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What to take for one app, or for all (`app` is "")."""
+    """The choice for one app, or for all apps (`app` is "")."""
 
     app: str
     title: str
-    options: tuple[Option, ...]  # ranked ones first, best first
+    options: tuple[Option, ...]  # ranked cells first, best first
     take: CellInfo | None
     rival: CellInfo | None
     lead: Lead | None
     confidence: Confidence
     sensitivity: Sensitivity | None
     dropped: Mapping[str, str]  # criteria that do not count here, and why
-    reasons: tuple[str, ...] = ()  # what keeps the choice from being decided
+    reasons: tuple[str, ...] = ()  # why the choice is not decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
     """How much of the weight the measurements cover. Shares are 0 to 1."""
 
-    shaky: float  # of the weight that the run measured: thin, or not measured for every strategy
+    shaky: float  # share of the weight that the run measured: thin, or not measured for every strategy
     missing: float = 0.0  # of the same weight: not measured for every strategy
     absent: float = 0.0  # of the whole weight: never measured in the run
     gaps: tuple[str, ...] = ()  # the criteria of `missing`
@@ -89,7 +89,7 @@ class Coverage:
 
 
 def judge(lead: Lead, covered: Coverage) -> tuple[Confidence, list[str]]:
-    """What a lead allows to say, and the reasons that keep it from saying more."""
+    """How sure a lead is, and the reasons why it is not surer."""
     reasons = []
     if lead.thin:
         reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {listed(lead.thin)}")
@@ -110,5 +110,5 @@ def judge(lead: Lead, covered: Coverage) -> tuple[Confidence, list[str]]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """One or more names as a sentence has them: "a, b and c"."""
+    """One or more names as part of a sentence: "a, b and c"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,4 +1,4 @@
-"""What an image must have or not exceed to be a candidate: `--need shell`, `--at-most size.transfer=100MB`. Pure."""
+"""Conditions that an image must meet to be a candidate: `--need shell`, `--at-most size.transfer=100MB`. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Holds:
 class Constraint:
     """One of `metrics` (the first that a cell has) is at most or at least `limit`, in the metric's own unit."""
 
-    text: str  # as people say it: needs a shell
+    text: str  # in words: needs a shell
     metrics: tuple[tuple[str, bool, float], ...]  # name, True for at most, limit
 
     def holds(self, cell: str, series: Mapping[tuple[str, str], Series], metrics: Mapping[str, Metric]) -> Holds:
@@ -63,7 +63,7 @@ NEEDS = tuple(_NEEDS)
 
 
 def need(name: str) -> Constraint:
-    """A constraint by its name. Raises UsageError for one that is not known."""
+    """A constraint by its name. Raises UsageError if the name is unknown."""
     if name not in _NEEDS:
         raise UsageError("no need has this name", where=f"--need {name}", fix=f"Choose from {', '.join(NEEDS)}.")
     text, metrics = _NEEDS[name]

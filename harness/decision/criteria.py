@@ -1,4 +1,4 @@
-"""What counts when strategies are ranked: criteria, their weights, and the metrics that stand for them."""
+"""Criteria of the ranking of strategies, their weights, and their metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.model import Direction, Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """What counts, how much, and the metric that stands for it: the first of `metrics` that a run has."""
+    """A criterion, its weight, and its metric: the first of `metrics` that a run has."""
 
     name: str
     weight: float
@@ -20,7 +20,7 @@ class Criterion:
     meaning: str
 
     def rests_on(self, measured: Container[str]) -> str:
-        """The metric that stands for it, of those that a run has measured; "" if it has none of them."""
+        """Its metric in a run, by the names that the run has measured; "" if it has none of them."""
         return next((name for name in self.metrics if name in measured), "")
 
 
@@ -58,7 +58,7 @@ CRITERIA = (
         meaning="how many of these are missing: time zones, certificates, users, a locale, a shell",
     ),
 )
-# Known by name, and off if no weight is given.
+# Known by name, and off unless a weight is given.
 OPTIONAL = (
     Criterion(name="reproducible", weight=0, metrics=("build.reproducible",), meaning="two builds give the same image"),
 )

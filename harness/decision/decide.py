@@ -1,4 +1,4 @@
-"""The decision that runs support: all that decision.md and report.html say of what to take."""
+"""The decision that runs support: everything that decision.md and report.html say about the strategy to take."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PAGE = "report.html"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """All that decision.md and report.html say of what to take."""
+    """Everything that decision.md and report.html say about the strategy to take."""
 
     run: Run
     analysis: Analysis  # of the run
-    shown: Figures  # of headline metrics and of those that the criteria rest on
+    shown: Figures  # figures of headline metrics and of the criteria's metrics
     metrics: tuple[Metric, ...]
     criteria: tuple[Criterion, ...]
     constraints: tuple[Constraint, ...]
@@ -37,12 +37,12 @@ class Decision:
     engines: tuple[OnEngine, ...] = ()  # the same cells on other engines, measured by the same job
 
     def holding(self, app: str) -> Holding | None:
-        """Where the choice for an app holds; None unless several engines were measured."""
+        """The engines on which the choice for an app holds; None unless several engines were measured."""
         mine = OnEngine(engine=engine_of(self.run), run=self.run, choices=self.choices)
         return holding(app, mine, self.engines, self.criteria)
 
     def weighed(self) -> list[Metric]:
-        """The metric that each criterion rests on: the first of its metrics that was measured."""
+        """The metric of each criterion: the first of its metrics that was measured."""
         measured = self.run.measured()
         names = [item.rests_on(measured) for item in self.criteria]
         known = {metric.name: metric for metric in self.metrics}

@@ -14,7 +14,7 @@ from harness.model import Environment, Unit, differing
 from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
 from harness.store.run import Run, Series
 
-STALE_DAYS = 30  # official base images are rebuilt about monthly: older data are of images nobody pulls any more
+STALE_DAYS = 30  # official base images are rebuilt about monthly: older data describe images that nobody pulls any more
 DAY = 86_400.0
 
 
@@ -27,7 +27,7 @@ class DoubtKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """`withholds`: nothing may be concluded at all. Else the choices that it touches say so themselves."""
+    """`withholds`: no conclusion is possible at all. Otherwise the affected choices say so themselves."""
 
     kind: DoubtKind
     text: str
@@ -35,7 +35,7 @@ class Doubt:
 
 
 def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
-    """Of one run, or of several that were given to be read as one. `now` is Unix time, s."""
+    """Doubts about one run, or about several runs that are read as one. `now` is Unix time, s."""
     found: list[Doubt] = []
     first = runs[0].manifest.environment
     found += [
@@ -78,7 +78,7 @@ def fewest(run: Run) -> int:
 
 
 def blocks(run: Run) -> dict[str, int]:
-    """Blocks of each headline duration that was measured, but for those whose plan is one block."""
+    """Blocks of each headline duration that was measured, except the ones whose plan is one block."""
     limited = planned_once(run)
     counts = {}
     for metric in run.manifest.metrics:
@@ -98,7 +98,7 @@ def planned_once(run: Run) -> frozenset[str]:
 
 
 def withheld(choice: Choice, found: Sequence[Doubt]) -> Choice:
-    """The choice as it may be told: withheld where a doubt says so."""
+    """The choice as it may be shown: withheld if a doubt requires it."""
     reasons = [doubt.kind.value for doubt in found if doubt.withholds]
     if not reasons or choice.confidence is Confidence.OPEN:
         return choice
@@ -106,9 +106,10 @@ def withheld(choice: Choice, found: Sequence[Doubt]) -> Choice:
 
 
 def joined(runs: Sequence[Run]) -> Run:
-    """Several runs read as one: blocks of later runs count on. Cells, metrics and environment are the first run's.
+    """Several runs read as one: the blocks of later runs are numbered on. Cells, metrics and environment are the first
+    run's.
 
-    Whether they may be read as one is for `doubts` to say.
+    `doubts` says whether they may be read as one.
     """
     first = runs[0]
     if len(runs) == 1:
@@ -151,9 +152,10 @@ def _differing(ours: Environment, other: Run) -> str:
 
 
 def _changed(run: Run) -> str:
-    """Cells whose size is not one: the image was another in a later session.
+    """Cells with several sizes: the image was another in a later session.
 
-    Image ids do not tell: they hold the time of the build. Sizes may differ by a few bytes for the same reason.
+    Image ids do not show it, because they contain the time of the build. Sizes may differ by a few bytes for the same
+    reason.
     """
     sizes = [metric.name for metric in run.manifest.metrics if metric.deterministic and metric.unit is Unit.BYTES]
     cells = []

@@ -1,7 +1,7 @@
 """On which engines a choice holds: runs of the same cells on several engines, made as one job. Pure.
 
-Samples of different engines are never joined: each run has its own decision, and only the answers are laid side by
-side. What differs then is shown with the figures of both strategies on both engines.
+Samples of different engines are never joined: each run has its own decision, and only the answers are compared. If they
+differ, the figures of both strategies on both engines are shown.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from harness.decision.choice import Choice
 from harness.decision.criteria import Criterion
 from harness.store.run import CellInfo, Run
 
-TOGETHER = "together"  # in a run's plan: what the runs of one job have in common
-ENGINE = "engine"  # in a run's plan: the engine that was asked for
+TOGETHER = "together"  # in a run's plan: the same name in all runs of one job
+ENGINE = "engine"  # in a run's plan: the requested engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnEngine:
-    """What a run on one engine says. `choices` are by app, "" over all."""
+    """The answer of a run on one engine. `choices` are by app, "" over all."""
 
     engine: str
     run: Run
@@ -36,14 +36,15 @@ class Reversal:
     metric: str
     ours: CellInfo
     theirs: CellInfo
-    here: tuple[float | None, float | None]  # of ours and theirs, on the engine of the document
+    here: tuple[float | None, float | None]  # values of ours and theirs on the engine of the document
     there: tuple[float | None, float | None]  # the same on the other engine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holding:
-    """For one app: the engines on which the same strategy comes first, those on which another does, and those on
-    which none does."""
+    """For one app: the engines on which the same strategy comes first, the engines on which another does, and the
+    engines without a choice.
+    """
 
     same: tuple[str, ...]
     flips: tuple[Reversal, ...]
@@ -51,17 +52,17 @@ class Holding:
 
 
 def engine_of(run: Run) -> str:
-    """The engine that a run was asked for; "" if it is not one of several."""
+    """The engine that was requested for a run; "" if it is not one of several."""
     return str(run.manifest.plan.get(ENGINE) or "")
 
 
 def together(run: Run) -> str:
-    """What a run has in common with the runs of the same job on other engines; "" for a run by itself."""
+    """The name that the runs of one job on several engines share; "" for a single run."""
     return str(run.manifest.plan.get(TOGETHER) or "")
 
 
 def holding(app: str, mine: OnEngine, others: Sequence[OnEngine], criteria: Sequence[Criterion]) -> Holding | None:
-    """Where the choice for an app holds; None if there is no choice or no other engine."""
+    """The engines on which the choice for an app holds; None if there is no choice or no other engine."""
     taken = mine.choices[app].take if app in mine.choices else None
     if taken is None or not others:
         return None
@@ -78,7 +79,7 @@ def holding(app: str, mine: OnEngine, others: Sequence[OnEngine], criteria: Sequ
 
 
 def _flip(mine: OnEngine, other: OnEngine, ours: CellInfo, theirs: CellInfo, criteria: Sequence[Criterion]) -> Reversal:
-    """The flip by the metric that tells the two strategies apart the most, weighed as the criteria are."""
+    """The flip with the metric in which the two strategies differ most, weighted like the criteria."""
     here, there = _medians(mine.run), _medians(other.run)
 
     def change(metric: str) -> float:

@@ -1,4 +1,4 @@
-"""What every report shows: figures by cell and metric, with units and digits people read. No input or output."""
+"""The figures of every report, by cell and metric. No input or output."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.stats.intervals import Ratio, Summary, compared, confirm, summarise
 from harness.store.run import CellInfo, Run
 from harness.text.units import counted
 
-FLOOR = "floor"  # the probe that measures an at-once static binary; its cell is ""
+FLOOR = "floor"  # the probe of a static binary that answers at once; its cell is ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,8 @@ Figures = Mapping[tuple[str, str], Figure]
 
 
 def select(run: Run, patterns: Sequence[str] = (), *, full: bool = False) -> tuple[Metric, ...]:
-    """Metrics to show, in the manifest's order: those that match a pattern (`start.*`), else all, else the headlines.
+    """Metrics to show, in the manifest's order: the ones that match a pattern (`start.*`), or all, or the headline
+    metrics.
 
     Raises UsageError for a pattern that no metric of the run matches.
     """
@@ -60,10 +61,10 @@ def matrix(run: Run) -> str:
 
 
 class Analysis:
-    """A run and what is computed from its samples: each summary and each comparison once, whoever asks for it.
+    """A run with summaries and comparisons of its samples, each computed once.
 
-    One object is handed to the table and to the documents of a run. The verdicts are those of each table as a whole
-    (see `confirm`), so they may differ between two sets of metrics; what they are made from does not.
+    One object is handed to the table and to the documents of a run. Verdicts hold for a table as a whole (see
+    `confirm`), so they may differ between two sets of metrics; the values behind them do not.
     """
 
     def __init__(self, run: Run) -> None:
@@ -73,7 +74,7 @@ class Analysis:
         self._figures: dict[tuple[str, ...], Figures] = {}
 
     def of(self, run: Run) -> Analysis:
-        """The analysis of a run that was read later. What was computed is kept if the run has the same samples."""
+        """The analysis of a run that was read later. Results are kept if the run has the same samples."""
         if run is self.run:
             return self
         later = Analysis(run)
@@ -130,7 +131,7 @@ class Analysis:
 
 
 def figures(run: Run, metrics: Iterable[Metric]) -> Figures:
-    """The figures of a run, for one who asks only once."""
+    """The figures of a run, for a caller that needs them once."""
     return Analysis(run).figures(metrics)
 
 
@@ -154,10 +155,10 @@ def _states(run: Run) -> dict[str, set[str]]:
 
 
 def _gives(try_: Try, metric: Metric, states: Mapping[str, set[str]]) -> bool:
-    """Would this try have given this metric, had it been ok?
+    """Whether this try would have yielded this metric if it had been ok.
 
-    A probe without metrics of its own (making the image, verifying the answer) stands before all others. A state that
-    no metric names gives every metric of its probe.
+    A probe without metrics of its own (making the image, verifying the answer) comes before all others. A state that no
+    metric names yields every metric of its probe.
     """
     if try_.probe not in states:
         return True

@@ -1,4 +1,4 @@
-"""Which strategy to take for each app, and one for all of them. Pure."""
+"""Which strategy to take for each app, and which one for all apps. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def choose(run: Run, criteria: Sequence[Criterion], constraints: Sequence[Constr
 
 
 def _overall(rankings: Sequence[Ranking]) -> Choice:
-    """One strategy for all apps: the mean of the apps' scores, over the strategies that stand in every app."""
+    """One strategy for all apps: the mean of the apps' scores, over the strategies that are candidates in every app."""
     common = [
         cell.strategy
         for cell in rankings[0].cells

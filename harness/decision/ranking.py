@@ -1,9 +1,9 @@
 """The options of one app, scored by weighted criteria under constraints. Pure.
 
 The score of an option is the weighted geometric mean of its ratios to the app's reference (the strategy of lowest
-rank), so 0.25 reads "a quarter of full, all in all". Of means of ratios only the geometric one ranks the same whatever
-the reference is (Fleming & Wallace, How Not to Lie with Statistics, CACM 29(3), 1986). Counts are raised by ten, so
-that none is not infinitely better than a few. How sure a lead is: harness/decision/choice.py.
+rank), so 0.25 means "a quarter of full, over all criteria". Only the geometric mean of ratios gives the same ranking
+whatever the reference is (Fleming & Wallace, How Not to Lie with Statistics, CACM 29(3), 1986). Ten is added to counts,
+so that zero is not infinitely better than a few. How sure a lead is: harness/decision/choice.py.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Column:
     def value(self, series: Series) -> float:
         """Natural logarithm, smaller is better."""
         median = float(np.median(series.value))
-        if self.metric.unit is Unit.BOOLEAN:  # a shortcoming counts as one of a count
+        if self.metric.unit is Unit.BOOLEAN:  # a shortcoming counts like a count of one
             lacks = 1 - median if self.metric.direction is Direction.LARGER else median
             return math.log(lacks + RAISED)
         log = math.log(median + RAISED if self.metric.unit is Unit.COUNT else median)
@@ -207,11 +207,11 @@ class Ranking:
         return self._made(options, take, rival, lead, confidence, sensitivity, [*reasons, *self.doubtful])
 
     def coverage(self, lead: Lead) -> Coverage:
-        """How much of the weight rests on enough blocks of every strategy."""
+        """How much of the weight has enough blocks of every strategy."""
         never = tuple(name for name, why in self.dropped.items() if why == NOT_IN_RUN)
         gaps = tuple(name for name in self.dropped if name not in never)
         asked, absent, missing = (self._weight(names) for names in (self.criteria, never, gaps))
-        measured = asked - absent  # not 0: a lead rests on at least one criterion
+        measured = asked - absent  # not 0: a lead needs at least one criterion
         return Coverage(
             shaky=(missing + self._weight(lead.thin)) / measured,
             missing=missing / measured,

@@ -13,14 +13,14 @@ from harness.stats.intervals import PRACTICAL
 
 DRAWS = 10_000  # weightings tried; the share's standard error is at most half a per cent
 NEAR = 2.0  # weights "near" the given ones: each between half and double
-BAND = math.log1p(PRACTICAL)  # of a log ratio, within which two are alike
+BAND = math.log1p(PRACTICAL)  # difference of log ratios within which two count as equal
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """Another strategy is first where a criterion's weight, `given` now, passes `limit`."""
+    """Another strategy is first if a criterion's weight, now `given`, passes `limit`."""
 
     criterion: str
     given: float
@@ -30,12 +30,12 @@ class Flip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
-    """How often which strategy is first: under any weights at all, and under weights near the given ones."""
+    """How often each strategy is first: under any weights at all, and under weights near the given weights."""
 
     anyhow: Mapping[str, float]
     near: Mapping[str, float]
     alone: Mapping[str, str]  # criterion → the strategy that is first by it alone, beyond the practical threshold
-    flips: tuple[Flip, ...]  # by how little a weight must change
+    flips: tuple[Flip, ...]  # sorted by how little a weight must change
 
 
 def sensitivity_of(
@@ -69,7 +69,7 @@ def _shares(logs: Floats, draws: Floats, strategies: Sequence[str]) -> dict[str,
 def _flips(
     logs: Floats, weights: Floats, strategies: Sequence[str], names: Sequence[str], take: str
 ) -> tuple[Flip, ...]:
-    """Per criterion the limit nearest to its weight beyond which another option is first, where there is one."""
+    """Per criterion the limit nearest to its weight beyond which another option is first, if there is one."""
     mine = logs[strategies.index(take)]
     flips = []
     for index, name in enumerate(names):

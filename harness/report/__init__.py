@@ -1,5 +1,4 @@
-"""Reports: what a stored run says, one form per file. A report needs the run folder and nothing else.
+"""Reports of a stored run, one form per file. A report needs only the run folder.
 
-figures.py holds what all forms share (which figures, their units and digits); table.py is text for terminal and
-Markdown.
+harness/decision/figures.py holds the figures that all forms share; table.py is text for terminal and Markdown.
 """

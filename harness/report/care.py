@@ -1,4 +1,4 @@
-"""What an image costs in care, in words: patching, debugging, what it lacks, and the lines that build it."""
+"""The upkeep of an image in words: patching, debugging, what it lacks, and the lines that build it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LACKING = {
 
 
 def care_text(run: Run, cell: CellInfo, rival: CellInfo | None = None) -> str:
-    """One sentence, as far as it was measured, with the rival's numbers beside; "" if nothing was."""
+    """One sentence, as far as it was measured, with the rival's numbers beside it; "" if nothing was measured."""
     parts = [
         *_patching(run, cell, rival),
         *_counted(run, cell, rival, "care.lines", "{} lines of Dockerfile are the team's to maintain"),

@@ -1,4 +1,6 @@
-"""Verdicts on claims as text: every interpretation with its numbers, its run, and what would decide the rest."""
+"""Verdicts on claims as text: every interpretation with its numbers, its run, and the commands that would decide the
+rest.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from harness.catalogue.catalogue import Catalogue
 from harness.claims.read import Answer, Evidence, Follows, Interpretation, Judged, Judgement, Less
 from harness.probes import all_probes
 
-_SHOWN = 12  # findings of an interpretation that are listed; more are counted
+_SHOWN = 12  # findings of an interpretation that are listed; further findings are counted
 _LOG_LINES = 4
-_ENOUGH = 12  # blocks: from here on every p that a table may ask for can be had (harness/stats/intervals.py)
+_ENOUGH = 12  # blocks: from here on every p that a table may need can be reached (harness/stats/intervals.py)
 
 
 def render(
@@ -26,7 +28,8 @@ def render(
 ) -> str:
     """All claims as text `width` columns wide, or as Markdown.
 
-    `catalogue` tells what the commands must switch on, `metrics` are the names that probes give (none: not known).
+    `catalogue` shows what the commands must switch on, `metrics` are the names of the probes' metrics (none: not
+    known).
     """
     counts = {answer: sum(each.answer is answer for each in judgements) for answer in Answer}
     total = ", ".join(f"{count} {answer}" for answer, count in counts.items() if count)
@@ -113,7 +116,7 @@ def _groups() -> Mapping[str, tuple[str, int | None]]:
 
 
 def _switches(patterns: Sequence[str], catalogue: Catalogue | None) -> Iterator[str]:
-    """For each pattern none of whose cells is on by default: what switches them on."""
+    """For each pattern without a cell that is on by default: the options that switch its cells on."""
     switches: dict[str, None] = {}
     for pattern in patterns:
         cells = [cell for cell in catalogue.cells if fnmatchcase(cell.id, pattern)] if catalogue else []

@@ -20,7 +20,7 @@ from harness.text.units import ratio_text, scale, summary_text
 class ComparedMetric:
     """One metric of two sides; `ratio` is second ÷ first."""
 
-    cell: str  # of the first side
+    cell: str  # failures or figures of the first side
     other: str
     metric: Metric
     first: Series
@@ -42,16 +42,17 @@ def compare_cells(
     return _lines([(run, first, run, second, metric) for metric in metrics])
 
 
-# What may differ between the runs of one job on several engines.
+# Facts that may differ between the runs of one job on several engines.
 _OF_ENGINE = frozenset(("engine", "runtime", "storage driver", "image store", "gunzip", "node engine", "cgroup"))
 
 
 def compare_runs(
     first: Run, second: Run, patterns: Sequence[str] = (), *, full: bool = False, engines: bool = False
 ) -> list[ComparedMetric]:
-    """Cells that both runs have. Their blocks have nothing in common but the number, so that durations are paired at
-    random: what the pairing cannot tell stays in the interval. Raises UsageError if the environments differ; with
-    `engines`, the facts of the engine may."""
+    """Cells that both runs have. Their blocks have only the number in common, so durations are paired at random, and
+    the intervals include the difference between the times. Raises UsageError if the environments differ; with
+    `engines`, the facts of the engine may.
+    """
     ours, theirs = first.manifest.environment, second.manifest.environment
     free = _OF_ENGINE if engines else frozenset[str]()
     facts = [{name: fact for name, fact in each.facts.items() if name not in free} for each in (ours, theirs)]
@@ -105,14 +106,14 @@ def render(lines: Sequence[ComparedMetric], first: str, second: str, *, changed:
 
 
 def differs(line: ComparedMetric) -> bool:
-    """Is there a difference that is decided? Answers (yes or no) differ where their values do."""
+    """Whether there is a decided difference. Answers (yes or no) differ if their values do."""
     if line.ratio is None:
         return float(np.median(line.first.value)) != float(np.median(line.second.value))
     return line.ratio.verdict not in (Verdict.SAME, Verdict.UNDECIDED)
 
 
 def worse(line: ComparedMetric) -> bool:
-    """Is the second worse, decidedly?"""
+    """Whether the second is decidedly worse."""
     if line.ratio is not None:
         return line.ratio.verdict is Verdict.WORSE
     first, second = float(np.median(line.first.value)), float(np.median(line.second.value))

@@ -1,4 +1,4 @@
-"""decision.md and report.html of a run, written beside its samples or wherever they are asked for."""
+"""Writes decision.md and report.html of a run, beside its samples or to another place."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from harness.store.format import read_manifest
 from harness.store.run import Run, latest, list_runs, read_run
 
 DECISION = "decision.md"
-CLAIMS = Path("variants/claims.toml")  # of the checkout one stands in
+CLAIMS = Path("variants/claims.toml")  # path in the checkout of the current folder
 
 
 def write_documents(run_folder: Path, analysis: Analysis | None = None) -> list[Path]:
-    """Write both documents into the run folder and return their paths. Never fails: a run is worth more than a report.
+    """Write both documents into the run folder and return their paths. Never fails: because the run matters more than
+    the report.
 
     An error is printed in one line on standard error. Every document that can be written is written. `analysis` is of
     this run: give it if the run has been read already, because samples.jsonl is then not read again.
@@ -106,7 +107,7 @@ def _claims() -> tuple[Claim, ...]:
 
 
 def write(made: Decision, *, markdown: Path | None = None, html: Path | None = None) -> list[Path]:
-    """Write what is asked for; each file is replaced whole. Raises StoreError."""
+    """Write the requested documents; each file is replaced as a whole. Raises StoreError."""
     paths = []
     for path, render in ((markdown, decision_document.render), (html, page.render)):
         if path is not None:

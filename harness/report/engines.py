@@ -1,4 +1,4 @@
-"""docs/engines.md: what runs of one job measured on which engine, what they did not, and why. The page is what ran."""
+"""docs/engines.md: what the runs of one job measured on each engine, what they did not measure, and why."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def render(runs: Sequence[Run]) -> str:
         "## Versions",
         markdown(["", *names], _facts(runs)),
         "## Probes",
-        "How many of the cells have samples of every metric of the probe.",
+        "The number of cells that have samples of every metric of the probe.",
         markdown(["probe", *names], _probes(runs)),
         "## Values",
         markdown(["cell", "metric", *names], _values(runs)),

@@ -1,7 +1,7 @@
-"""The gate of a pull request: two runs compared under budgets, and what is to blame.
+"""The gate of a pull request: two runs compared under budgets, and likely causes.
 
 Deterministic metrics are compared exactly and may fail the gate. Durations of two runs were measured at two times, so
-they fail it only where an A/B of the head run confirmed them; else they are shown, and warn.
+they fail it only if an A/B of the head run confirmed them; otherwise they are shown as warnings.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class GateOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRow:
-    """One metric of one cell. `before` and `after` are medians; `blame` says what made the difference."""
+    """One metric of one cell. `before` and `after` are medians; `blame` names the likely cause."""
 
     cell: str
     metric: Metric
@@ -48,10 +48,10 @@ class GateRow:
 class Gate:
     base: str
     head: str
-    rows: tuple[GateRow, ...]  # what differs, the worst first
-    missing: tuple[str, ...]  # what base has and head has not
+    rows: tuple[GateRow, ...]  # metrics that differ, the worst first
+    missing: tuple[str, ...]  # metrics that the base has and the head lacks
     compared: int
-    environments: tuple[str, ...]  # facts that differ: then durations say nothing
+    environments: tuple[str, ...]  # facts that differ: then durations cannot be compared
 
     @property
     def exit_code(self) -> int:
@@ -62,7 +62,9 @@ class Gate:
 
 
 def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequence[Confirmation] = ()) -> Gate:
-    """Compare every metric both runs have. `confirmations` are of the head run's A/B, where there was one."""
+    """Compare every metric that both runs have. `confirmations` are the results of the head run's A/B, if there was
+    one.
+    """
     metrics = {metric.name: metric for metric in head.manifest.metrics}
     ours, theirs = base.series(), head.series()
     changed = differing(base.manifest.environment.facts, head.manifest.environment.facts)
@@ -188,7 +190,9 @@ def _allowed(budget: Budget, metric: Metric) -> str:
 
 
 def _blame(base: Run, head: Run, key: tuple[str, str], metric: Metric, *, grew: bool) -> tuple[str, ...]:
-    """Bytes: the layers and packages that grew most. Durations: the phase that did. Either way what else differs."""
+    """For bytes, the layers and packages that grew most; for durations, the phase that grew most. Other differences
+    follow.
+    """
     found = differences(base.folder, head.folder, key[0])
     said: list[str] = []
     if metric.unit is Unit.SECONDS and (phase := slower_phase(base, head, *key)):

@@ -1,4 +1,4 @@
-"""What is inside images, as text: the layers of one, and why two differ."""
+"""The content of images as text: the layers of one image, and why two images differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.surface.difference import ContentChange, ImageDifference
 from harness.surface.stored import StoredImage
 
 _STEP = 60  # characters of a step
-_NAMED = 12  # packages and files that are told by name
+_NAMED = 12  # packages and files that are listed by name
 
 
 def layers_text(image: StoredImage, *, folders: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""The comment of a gate that measured two revisions: verdict, table of changes with intervals, what is to blame."""
+"""The comment of a gate that measured two revisions: verdict, table of changes with intervals, likely causes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.nights.blame import differences
 from harness.nights.revisions import BASE, HEAD, RevisionRow, Revisions
 from harness.report.trends import amount, percent
 
-MARK = "<!-- tare-gate -->"  # by which a workflow finds its comment again
+MARK = "<!-- tare-gate -->"  # a workflow finds its comment by this mark
 _MOST_BLAMED = 3
 _MOST_ROWS = 40
 _MOST_FAILED = 4
@@ -99,7 +99,7 @@ def _plain(text: str) -> str:
 
 
 def _blame(row: RevisionRow, run: Path | None) -> list[str]:
-    """The layers and packages that weigh most, then what else differs."""
+    """The layers and packages with the most bytes, then other differences."""
     if run is None:
         return []
     found = differences(run, run, row.cell + BASE, after_cell=row.cell + HEAD)

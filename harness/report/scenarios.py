@@ -31,7 +31,7 @@ _COLUMNS = {
     "rebuild-cold": "CI rebuild¹",
 }
 _PULLS: dict[str, Pull] = {"First deploy": "empty", "New version": "update"}
-_SHOWN = 1e6, 1e10  # bit/s: a wire outside of this is nobody's, nor is a break-even
+_SHOWN = 1e6, 1e10  # bit/s: no real link is outside of this range, so break-evens outside are not shown
 _SECONDS = Metric(name="scenario", unit=Unit.SECONDS, help="")
 _BYTES = Metric(name="storage", unit=Unit.BYTES, deterministic=True, help="")
 
@@ -39,14 +39,14 @@ _BYTES = Metric(name="storage", unit=Unit.BYTES, deterministic=True, help="")
 def render(
     run: Run, parts: Mapping[str, Parts], question: Question, *, style: Style = "terminal", width: int = 100
 ) -> str:
-    """Everything the scenarios say of a run, as text `width` columns wide."""
+    """All scenarios of a run, as text `width` columns wide."""
     wire = question.wire
     heading = (
         f"Scenarios of run {run.id}, environment {run.manifest.environment.fingerprint}: "
         f"{wire.bits_per_second / 1e6:g} Mbit/s of payload, {wire.rtt * 1e3:g} ms round-trip time"
     )
     blocks = [f"# {heading}" if style == "markdown" else heading]
-    missing: dict[str, list[str]] = {}  # cells by what they lack
+    missing: dict[str, list[str]] = {}  # cells by the parts that they lack
     for cells in apps(run).values():
         mine = [parts[cell.id] for cell in cells]
         table = _app_table(mine, question, style)
@@ -103,7 +103,7 @@ def _sentence(one: str, two: str, found: Sequence[Crossing]) -> str:
 
 
 def _at(crossing: Crossing) -> str:
-    """`35`, or `35 [31–40]` where there is an interval."""
+    """`35`, or `35 [31–40]` if there is an interval."""
     low, high = crossing.low, crossing.high
     if low is None and high is None:
         return _speed(crossing.bits_per_second)
@@ -179,7 +179,7 @@ def _aligned(headers: Sequence[str]) -> tuple[str, ...]:
 
 
 def _lacking(cell: Parts) -> list[str]:
-    """What scenarios lack of a cell, by the probe that would give it."""
+    """The parts that scenarios lack for a cell, by the probe that measures them."""
     lacking = []
     if cell.images is None:
         lacking.append("layers.json (probe size)")
@@ -193,7 +193,7 @@ def _lacking(cell: Parts) -> list[str]:
 
 
 def render_checks(checks: Sequence[Check], question: Question) -> str:
-    """Formulas beside what really happened, and the error of each."""
+    """The result of each formula beside the measurement, and the error."""
     wire = question.wire
     heading = (
         f"Scenarios by formula and measured: {wire.bits_per_second / 1e6:g} Mbit/s of payload, "

@@ -14,15 +14,15 @@ from harness.stats.intervals import CONFIDENCE, Summary, summarise
 from harness.store.run import Run
 from harness.text.units import interval_text, scale
 
-# Okabe & Ito, Color Universal Design, 2008: told apart with every kind of colour vision
+# Okabe & Ito, Color Universal Design, 2008: distinguishable with every kind of colour vision
 _COLOURS = {"copy": "#009E73", "serial": "#D55E00", "parallel": "#0072B2"}
-_LABEL = 15.0  # px a name takes
+_LABEL = 15.0  # width of a name, px
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP, _RIGHT = 720, 400, 64, 48, 24, 96  # px
 
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Seconds that one stage more costs, with the 95 % interval."""
+    """Seconds that one more stage costs, with the 95 % interval."""
 
     seconds: float
     low: float
@@ -40,7 +40,7 @@ def summaries(run: Run) -> dict[tuple[str, int], Summary]:
 
 
 def slope(run: Run, shape: str) -> Slope | None:
-    """What one stage more costs: the median slope over all pairs of builds, with Sen's interval.
+    """The cost of one more stage: the median slope over all pairs of builds, with Sen's interval.
 
     Theil 1950; Sen, Estimates of the Regression Coefficient Based on Kendall's Tau, JASA 63 (1968). None for one count.
     """
@@ -57,7 +57,7 @@ def slope(run: Run, shape: str) -> Slope | None:
 
 
 def render(run: Run, *, markdown: bool = False) -> str:
-    """Table of the experiment with what it says."""
+    """Table of the experiment, with explanations."""
     times = summaries(run)
     measure = scale(METRICS[0], [item.median for item in times.values()])
     rows = []
@@ -144,7 +144,7 @@ def _line(shape: str, line: Sequence[tuple[int, Sequence[float]]], axis: _Axis) 
 
 
 def _labels(points: Mapping[str, Sequence[tuple[int, Sequence[float]]]], axis: _Axis) -> list[str]:
-    """The shapes' names at the ends of their lines, none upon another."""
+    """The shapes' names at the ends of their lines, without overlap."""
     ends = [
         (axis.y(summarise(line[-1][1]).median), axis.x(line[-1][0]), shape) for shape, line in points.items() if line
     ]
@@ -156,7 +156,7 @@ def _labels(points: Mapping[str, Sequence[tuple[int, Sequence[float]]]], axis: _
 
 
 class _Axis:
-    """Where a number of stages and a time stand in the chart."""
+    """The position of a number of stages and a time in the chart."""
 
     def __init__(self, low: float, high: float) -> None:
         self._low, self._high = math.log10(low / 1.15), math.log10(high * 1.15)
@@ -169,14 +169,14 @@ class _Axis:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (1 - share)
 
     def ticks(self) -> list[float]:
-        """1, 2 and 5 times the powers of ten that are in sight."""
+        """1, 2 and 5 times the powers of ten within the chart."""
         decades = range(math.floor(self._low), math.ceil(self._high) + 1)
         marks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
         return [mark for mark in marks if self._low <= math.log10(mark) <= self._high]
 
 
 def documents(run: Run) -> Mapping[str, str]:
-    """What belongs into a run's folder, by file name."""
+    """The documents of a run's folder, by file name."""
     title = f"# Stages: run {run.id}\n\nEnvironment {run.manifest.environment.fingerprint}.\n\n"
     text = title + render(run, markdown=True) + "\n![Build time against the number of stages](stages.svg)\n"
     return {"stages.md": text, "stages.svg": chart(run)}

@@ -37,8 +37,8 @@ def render(
 ) -> str:
     """The run as text, `width` columns wide: heading, a table per app with notes, and what each metric means.
 
-    Headline metrics are shown; `full` shows all, `metrics` those that match a pattern. `analysis` is of the run, if
-    there is one already. Raises UsageError for a pattern that matches none.
+    Headline metrics are shown; `full` shows all, `metrics` those that match a pattern. `analysis` is of the run, if it
+    exists already. Raises UsageError for a pattern that matches none.
     """
     chosen = [metric for metric in select(run, metrics, full=full) if metric.group != FLOOR]
     shown = (analysis or Analysis(run)).figures(chosen)
@@ -69,7 +69,7 @@ class _Column:
 
 @dataclass(slots=True)
 class _Notes:
-    """Numbered reasons below a table: one per cell, status and reason, however many tries failed of it."""
+    """Numbered reasons below a table: one per cell, status and reason, however many tries failed."""
 
     run: Run
     reasons: dict[tuple[str, str, str], list[Try]] = field(default_factory=dict)
@@ -136,7 +136,8 @@ class _Page:
         columns = [self._column(metric, cells, failed, notes) for metric in metrics]
         for group in self._groups(columns, cells):
             parts.append(self._grid(group, cells, failed))
-            failed = {cell: text.partition(":")[0] for cell, text in failed.items()}  # the reason once is enough
+            # it is enough to print the reason once
+            failed = {cell: text.partition(":")[0] for cell, text in failed.items()}
         if not columns:
             parts.append("Nothing was measured yet.")
         if contents := contents_text(cells):
@@ -150,7 +151,7 @@ class _Page:
         return "\n\n".join(parts)
 
     def floor(self, chosen: Sequence[Metric]) -> str:
-        """What the engine takes for a static binary that answers at once: nothing can start faster here."""
+        """The engine's time for a static binary that answers at once: nothing can start faster here."""
         samples = {name: item for (cell, name), item in self.run.series().items() if not cell}
         known = {metric.name: metric for metric in self.run.manifest.metrics}
         wanted = {metric.name for metric in known.values() if metric.headline} | {metric.name for metric in chosen}
@@ -193,7 +194,7 @@ class _Page:
         return "\n".join(lines)
 
     def _blocks(self) -> str:
-        """Blocks there are, and of which probes and states there are fewer."""
+        """The number of blocks, and the probes and states that have fewer."""
         known = {metric.name: metric for metric in self.run.manifest.metrics}
         counts: dict[str, dict[str, int]] = {}  # by group, then state
         for (cell, name), series in self.run.series().items():
@@ -204,13 +205,13 @@ class _Page:
         most = max((count for states in counts.values() for count in states.values()), default=0)
         rows: list[tuple[str, int]] = []
         for group, states in counts.items():
-            alike = len(set(states.values())) == 1  # then the group says it all
+            alike = len(set(states.values())) == 1  # then the name of the group is enough
             rows += [(group if alike else f"{group}.{state}", count) for state, count in states.items()]
         fewer = ", ".join(f"{key} {count}" for key, count in dict.fromkeys(rows) if count < most)
         return counted(most, "block") + (f" ({fewer})" if fewer else "")
 
     def _failed_row(self, cell: CellInfo, metrics: Sequence[Metric], notes: _Notes) -> str:
-        """Status and reason where not one column of the row has a figure."""
+        """Status and reason, if no column of the row has a figure."""
         row = [self.shown[cell.id, metric.name] for metric in metrics]
         tries = [try_ for figure in row for try_ in figure.failures]
         if not tries or any(figure.summary for figure in row):
@@ -259,7 +260,7 @@ class _Page:
         return texts
 
     def _groups(self, columns: Sequence[_Column], cells: Sequence[CellInfo]) -> Iterator[list[_Column]]:
-        """Columns that fit side by side, those of a probe together where that is possible."""
+        """Columns that fit side by side, with the columns of a probe together if possible."""
         if self.markdown and not self.apart:
             if columns:
                 yield list(columns)
@@ -301,7 +302,7 @@ class _Page:
         return self._wrap(f"{number.translate(_SUPERSCRIPT)} {text}") + log
 
     def _oddities(self, cells: Sequence[CellInfo], metrics: Sequence[Metric]) -> str:
-        """Outliers, which stay in the figures, and deterministic metrics that were not."""
+        """Outliers, which stay in the figures, and deterministic metrics that differed."""
         outliers: list[str] = []
         changing: list[str] = []
         found = 0

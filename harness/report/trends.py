@@ -1,4 +1,4 @@
-"""What needs attention in a history, as text: alarms, suspicions and changes with their causes, and what is stale."""
+"""The text of what needs attention in a history: alarms, suspicions and changes with their causes, and stale data."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from harness.stats.intervals import Ratio, Verdict
 from harness.text.units import Scale, counted, scale
 
 _MOST_CAUSES = 5
-_TRIFLE = 1024  # B: what dates in a layer make of its size
-_MOST_DECIMALS = 6  # a byte of megabytes
+_TRIFLE = 1024  # B: dates in a layer change its size by this much
+_MOST_DECIMALS = 6  # a byte in megabytes
 
 
 def render(found: Watch, results: Path, *, width: int = 100, most: int = 20) -> str:
-    """The summary of a night: one line that says all is well, or what is not, the most urgent first."""
+    """The summary of a night: one line that says that all is well, or the problems, the most urgent first."""
     lines = [_heading(found)]
     lines += [f"stale: {item.what}" for item in found.stale]
     shown = [item for item in found.series if item.urgency[0] < 5]
@@ -67,7 +67,7 @@ def render_markdown(found: Watch, results: Path, *, most: int = 20) -> str:
 
 
 def told(item: Watched) -> tuple[str, int, float, float]:
-    """The most urgent thing to say of a series: what it is, its night, and the levels before and after."""
+    """The most urgent event of a series: its kind, its night, and the levels before and after."""
     if alarm := item.alarm:
         word = "ALARM" if alarm.severity is Severity.HARD else "warning"
         return word, alarm.index, alarm.before, alarm.after
@@ -80,12 +80,12 @@ def told(item: Watched) -> tuple[str, int, float, float]:
 
 
 def causes(item: Watched, index: int, results: Path) -> tuple[RunDifference, ...]:
-    """What differs between a night of a series and the night before it; the most telling first."""
+    """The differences between a night of a series and the night before, the most likely cause first."""
     return causes_of(results, item.line.runs, index, item.key.cell)
 
 
 def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tuple[RunDifference, ...]:
-    """As `causes`. Nothing where a folder is gone: the index may outlive it."""
+    """The same as `causes`. Empty if a folder is gone, because the index may still list it."""
     if not 0 < index < len(runs):
         return ()
     try:
@@ -96,7 +96,9 @@ def causes_of(results: Path, runs: Sequence[str], index: int, cell: str) -> tupl
 
 
 def _place(difference: RunDifference) -> tuple[int, int]:
-    """The heaviest first, then what has no weight; a layer built again differs by some bytes, which come last."""
+    """The largest first, then causes without a size; a layer that was built again differs by some bytes and comes
+    last.
+    """
     weight = abs(difference.bytes)
     return (0 if weight >= _TRIFLE else 1 if not weight else 2), -weight
 
@@ -139,13 +141,13 @@ def span(metric: Metric, before: float, after: float) -> str:
 
 
 def amount(metric: Metric, value: float, other: float) -> str:
-    """A value with its unit, in the digits that tell it from `other`."""
+    """A value with its unit, with enough digits to distinguish it from `other`."""
     measure = _apart(metric, value, other)
     return measure.amount(value)
 
 
 def _apart(metric: Metric, one: float, other: float) -> Scale:
-    """The unit of both, and as many decimals as tell them apart."""
+    """The unit of both, and enough decimals to distinguish them."""
     measure = scale(metric, [one, other])
     while one != other and measure.text(one) == measure.text(other) and measure.decimals < _MOST_DECIMALS:
         measure = replace(measure, decimals=measure.decimals + 1)

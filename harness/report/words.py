@@ -1,4 +1,4 @@
-"""A choice in words that need no statistics: the gain, and how sure it is. For decision.md and report.html."""
+"""Describes a choice without terms of statistics: the gain, and how sure it is. For decision.md and report.html."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS = {  # smaller, larger
     Unit.COUNT: ("fewer", "more"),
 }
 MEASURE_ALL = "tox -e bench"
-_FAR = 10.0  # times: weights farther from those given are nobody's
+_FAR = 10.0  # factor: weights farther from the given weights are not shown
 WORD = {
     Confidence.DECIDED: "decided",
     Confidence.TIE: "either will do",
@@ -46,15 +46,15 @@ class Gain:
     cell: CellInfo
     reference: CellInfo
     value: str  # 12.3 MB ±0.1
-    before: str  # of the reference
+    before: str  # text of the reference
     times: str  # 28× smaller
-    interval: str  # 12.1–14.0×, "" if exact or none
+    interval: str  # 12.1–14.0×; "" if exact or unknown
     sure: bool  # the comparison is decided
     better: bool | None  # None: the same, or unknown
 
 
 def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
-    """What the chosen cell gains on a metric over the app's reference; None if either was not measured."""
+    """The gain of the chosen cell on a metric over the app's reference; None if either was not measured."""
     metric = next((metric for metric in run.manifest.metrics if metric.name == name), None)
     if metric is None or choice.take is None:
         return None
@@ -88,7 +88,7 @@ def value_text(figure: Figure, measure: Scale) -> str:
 
 
 def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, bool | None]:
-    """`13× faster`, its interval as text, whether that is decided, and whether it is better (None: neither)."""
+    """`13× faster`, its interval as text, whether it is decided, and whether it is better (None: neither)."""
     if ratio is None:
         return "not comparable", "", False, None
     less, more = _WORDS.get(metric.unit, ("less", "more"))
@@ -109,7 +109,7 @@ def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, boo
 
 
 def traits(run: Run, cell: CellInfo) -> list[str]:
-    """What is inside an image and how it runs, in a few words each, as far as that was measured."""
+    """The content of an image and how it runs, in a few words each, as far as it was measured."""
 
     def of(name: str) -> float | None:
         series = run.series().get((cell.id, name))
@@ -143,12 +143,12 @@ def number(x: float) -> str:
 
 
 def times(factor: float) -> str:
-    """`28×`; a small factor reads better as a share: `12 %`."""
+    """`28×`; a small factor is written as a share: `12 %`."""
     return f"{(factor - 1) * 100:.0f} %" if factor < 1.5 else f"{number(factor)}×"
 
 
 def share(x: float) -> str:
-    """A share as per cent, never rounded to all or none."""
+    """A share in per cent, never rounded to 0 or 100 %."""
     if 0 < x < 0.01:
         return "under 1 %"
     return "over 99 %" if 0.99 < x < 1 else f"{x:.0%}".replace("%", " %")
@@ -170,7 +170,7 @@ def brief(choice: Choice) -> str:
 
 
 def _at_these(choice: Choice) -> str:
-    """A choice may be certain for the weights given, and another one for weights near them."""
+    """A choice may be certain for the given weights, and another choice for weights near them."""
     if not choice.sensitivity or not choice.take:
         return ""
     return " at these weights" if choice.sensitivity.near.get(choice.take.strategy, 0.0) < 0.8 else ""
@@ -241,7 +241,7 @@ def _held(choice: Choice) -> str:
 
 
 def robust(choice: Choice) -> str:
-    """How the choice depends on the weights, in words."""
+    """A description of how the choice depends on the weights."""
     if not choice.sensitivity or not choice.take or choice.rival is None:
         return ""
     take = choice.take.strategy

@@ -1,8 +1,8 @@
 """Break-even: at which bandwidths one strategy's scenario becomes faster than another's. Exact, and pure.
 
-A pull by the model (harness/scenarios/pull_model.py) is piecewise linear in x, the seconds a byte takes on the wire:
+A pull by the model (harness/scenarios/pull_model.py) is piecewise linear in x, the seconds per byte on the wire:
 between two changes of the order of events, every moment is `a + b · x`. So the events are followed once for each piece,
-with moments as lines in x, and every comparison made on the way says up to which x it holds. Without round-trip time
+with moments as lines in x, and every comparison on the way yields the x up to which it holds. Without round-trip time
 the whole is the maximum of lines, one for each layer: convex. Two such curves may cross more than once, and each
 crossing is solved on its piece. Exact up to rounding: kinks nearer to each other than a part in 10⁹ are one.
 """
@@ -32,7 +32,7 @@ class Line(NamedTuple):
     def at(self, x: float) -> float:
         return self.a + self.b * x
 
-    def __add__(self, other: object) -> Line:  # a sum, where tuples join
+    def __add__(self, other: object) -> Line:  # a sum; tuples would be joined
         assert isinstance(other, Line)
         return Line(self.a + other.a, self.b + other.b)
 
@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 class Crossing:
     """Below `bits_per_second` of payload the first of two is faster (`below` True), or above it.
 
-    `low` and `high` bound where it lies; None if that is not known.
+    `low` and `high` bound its position; None if unknown.
     """
 
     bits_per_second: float
@@ -64,13 +64,15 @@ class Crossing:
     high: float | None = None
 
 
-Pull = Literal["empty", "update", "base"]  # what the node of a deploy has: harness.scenarios.formulas.Parts
+Pull = Literal["empty", "update", "base"]  # content of the node of a deploy: harness.scenarios.formulas.Parts
 
 
 def deploy_curve(
     parts: Parts, which: Pull, *, rtt: float = 0.0, nodes: int = 1, bound: Bound = "value"
 ) -> tuple[Piece, ...]:
-    """Seconds of a deploy over seconds a byte takes, or a bound of them. Empty where a part was not measured."""
+    """Seconds of a deploy as a function of the seconds per byte, or a bound of them. Empty if a part was not
+    measured.
+    """
     pulls: Typical | None = getattr(parts, which)
     start = None if parts.start is None else getattr(parts.start, bound)
     if pulls is None or start is None or (factor := pulls.factor(bound)) is None:
@@ -79,10 +81,11 @@ def deploy_curve(
 
 
 def break_even(one: Parts, two: Parts, which: Pull, *, rtt: float = 0.0, nodes: int = 1) -> tuple[Crossing, ...]:
-    """Where the deploys of two cells change places, by falling bandwidth.
+    """The bandwidths at which the deploys of two cells change places, by falling bandwidth.
 
-    A crossing lies between that of the first at its fastest with the second at its slowest and the reverse: wider than
-    a 95 % interval, as both bounds are taken at once. It is told where all three pairs of curves cross as often.
+    A crossing lies between that of the first at its fastest with the second at its slowest and the reverse: this is
+    wider than a 95 % interval, because both bounds are used at once. It is given if all three pairs of curves cross
+    equally often.
     """
 
     def curves(mine: Bound, other: Bound) -> tuple[Crossing, ...]:
@@ -109,7 +112,7 @@ def pull_curve(
     start: float = 8 / FASTEST,
     end: float = 8 / SLOWEST,
 ) -> tuple[Piece, ...]:
-    """What `predict(profile, …)` gives for every x from `start` to `end`, piece by piece."""
+    """The results of `predict(profile, …)` for every x from `start` to `end`, piece by piece."""
     pieces: list[Piece] = []
     x = start
     while x < end:
@@ -127,17 +130,17 @@ def pull_curve(
 
 
 def raised(curve: Iterable[Piece], seconds: float) -> tuple[Piece, ...]:
-    """The curve with a constant added: what comes before or after the pull."""
+    """The curve with a constant added, for the time before or after the pull."""
     return tuple(piece._replace(line=piece.line + Line(seconds, 0.0)) for piece in curve)
 
 
 def crossings(first: Sequence[Piece], second: Sequence[Piece]) -> tuple[Crossing, ...]:
-    """Where the first becomes faster than the second or stops being so, by falling bandwidth.
+    """The bandwidths at which the first becomes faster than the second or stops being faster, by falling bandwidth.
 
-    Touching without crossing is none, and neither is lying on each other for a while.
+    Curves that only touch or coincide for a while do not cross.
     """
     found: list[Crossing] = []
-    sign = 0  # of first − second, the last time it was not zero
+    sign = 0  # sign of first − second, when it was last not zero
     for start, end, difference in _differences(first, second):
         inside = -difference.a / difference.b if difference.b else math.nan
         for x in (start, end):
@@ -166,20 +169,20 @@ def _differences(first: Sequence[Piece], second: Sequence[Piece]) -> Iterable[tu
 
 @dataclass(slots=True)
 class _Order:
-    """Compares lines as they lie at `x`, and keeps up to which x (`until`) every answer holds."""
+    """Compares lines at `x`, and keeps the x (`until`) up to which every answer holds."""
 
     x: float
     until: float = field(default=math.inf)
 
     def first(self, lines: Sequence[Line]) -> Line:
-        """The least of them."""
+        """The smallest of them."""
         least = min(lines, key=lambda line: (line.at(self.x), line.b))
         for line in lines:
             self._holds(least, line)
         return least
 
     def last(self, lines: Sequence[Line]) -> Line:
-        """The greatest of them."""
+        """The largest of them."""
         return self.first([line.times(-1) for line in lines]).times(-1)
 
     def _holds(self, lower: Line, upper: Line) -> None:
@@ -204,10 +207,10 @@ def _pull(profile: PullProfile, order: _Order, *, rtt: float, parallel: int, nod
 
 
 def _download(sizes: Sequence[int], *, begin: Line, latency: Line, parallel: int, order: _Order) -> list[Line]:
-    """When each download has arrived: pullmodel's `_download` with lines for numbers.
+    """When each download is complete: `_download` of pull_model with lines instead of numbers.
 
-    What is left of a download is in seconds it would take alone. As all that flow share the wire evenly, k of them
-    take k times as long.
+    The rest of a download is in seconds that it would take alone. Since active downloads share the wire evenly, k
+    downloads take k times as long.
     """
     arrived = [begin] * len(sizes)
     queue = deque(index for index, size in enumerate(sizes) if size)

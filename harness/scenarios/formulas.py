@@ -1,4 +1,4 @@
-"""Scenarios: what a strategy costs where it is used, from measured parts and the pull model. Pure.
+"""Scenarios: the cost of a strategy in use, from measured parts and the pull model. Pure.
 
 Nobody deploys a "pull time". Each scenario is a sum of parts that were measured, and of transfers that the pull model
 (harness/scenarios/pull_model.py) computes for a wire. Bytes are B, times s, bandwidths bit/s of payload, round-trip
@@ -17,16 +17,17 @@ times s.
 `empty`, `update` and `base` (the node has the base's layers) are typical profiles: the median of every component over
 the stored pulls, scaled so that lead, unpacking and tail together are the median of their sums. `start`, `source` and
 `cold` are medians. The next version is the app after a source change. Built without cache, a layer above the base is
-the same only where the cell builds reproducibly: else all of them are pushed, stored and fetched again.
+the same only if the cell builds reproducibly; otherwise all of them are pushed, stored and fetched again.
 
-Intervals. A profile's is that of the sum of its engine's own times (lead + unpacking + tail), as two factors, `low`
-and `high`: the pull is computed with all of these times multiplied by one and by the other. Bytes are exact. Sums of
-independent parts add the squares of the distances (Zou & Donner, Statistics in Medicine 27 (2008), 1693–1702):
+Intervals. The interval of a profile is the interval of the sum of its engine's own times (lead + unpacking + tail), as
+two factors, `low` and `high`: the pull is computed with all of these times multiplied by one and by the other. Bytes
+are exact. Sums of independent parts add the squares of the distances (Zou & Donner, Statistics in Medicine 27 (2008),
+1693–1702):
 
     low(a + b) = a + b − √((a − low a)² + (b − low b)²), and high likewise
 
-Not in here: a CI machine that has to fetch the bases of the build first; compressing what is pushed, which overlaps the
-upload and is faster than any wire below some 100 Mbit/s; nodes that share processors.
+Not included: a CI machine that has to fetch the bases of the build first; compression before a push, which overlaps the
+upload and is faster than any wire below about 100 Mbit/s; nodes that share processors.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from harness.scenarios.pull_model import LayerCost, PullProfile, predict
 from harness.stats.intervals import summarise
 
 # Counted on docker 20.10: pushing the next version of a two-layer and of a three-layer image at round-trip times from
-# 0 to 200 ms took 23.3 and 24.3 trips more; layers go up side by side, so their number hardly matters.
+# 0 to 200 ms took 23.3 and 24.3 more trips; layers are pushed side by side, so their number hardly matters.
 PUSH_TRIPS = 24.0
 
 
-Bound = Literal["value", "low", "high"]  # of an estimate
+Bound = Literal["value", "low", "high"]  # quantiles of an estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +103,9 @@ def of_samples(values: Sequence[float]) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Typical:
-    """The typical profile of several pulls of one image. `low` and `high` are factors of all its engine's own times."""
+    """The typical profile of several pulls of one image. `low` and `high` are factors on all of its engine's own
+    times.
+    """
 
     profile: PullProfile
     low: float | None
@@ -111,7 +114,9 @@ class Typical:
 
     @classmethod
     def of(cls, profiles: Sequence[PullProfile]) -> Typical | None:
-        """None without profiles. Those whose number of layers is not the last one's are left out: another image's."""
+        """None without profiles. Profiles with another number of layers than the last profile are left out, because
+        they belong to another image.
+        """
         profiles = [each for each in profiles if len(each.layers) == len(profiles[-1].layers)]
         if not profiles:
             return None
@@ -173,16 +178,16 @@ def _factor(bound: float | None, value: float) -> float | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What was measured of a cell; None and empty if it was not."""
+    """The measured parts of a cell; None or empty if not measured."""
 
     cell: str
     app: str
     strategy: str
     empty: Typical | None = None  # pulls to an empty node, no wire shaped
-    update: Typical | None = None  # pulls of the next version to a node that has the one before
+    update: Typical | None = None  # pulls of the next version to a node that has the previous version
     base: Typical | None = None  # pulls to a node that has the layers of the base
     start: Estimate | None = None  # s from the pull's end to the first valid answer
-    start_of: str = ""  # the metrics `start` is made of
+    start_of: str = ""  # the metrics that `start` is made of
     cold: Estimate | None = None  # s of a build with an empty cache
     source: Estimate | None = None  # s of a build after a source change
     reproducible: bool | None = None  # whether a build with an empty cache gives the same layers
@@ -191,7 +196,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """For which wire, how many nodes and how many versions."""
+    """The wire, the number of nodes and the number of versions of a question."""
 
     wire: LinkSpeed
     nodes: int = 4
@@ -230,11 +235,11 @@ def rebuild_cold(parts: Parts, question: Question) -> Estimate | None:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A scenario of a cell, in seconds. `compute` gives None if a part was not measured."""
+    """A scenario of a cell, in seconds. `compute` returns None if a part was not measured."""
 
     name: str
     title: str
-    formula: str  # in the words of the module's docstring
+    formula: str  # in the terms of the module's docstring
     compute: Callable[[Parts, Question], Estimate | None] = field(repr=False)
 
 
@@ -270,7 +275,7 @@ def _rebuild(parts: Parts, build: Estimate | None, wire: LinkSpeed, *, cached: b
 
 
 def pushed(parts: Parts, *, cached: bool) -> int | None:
-    """Bytes that the next version brings to a registry that has the one before; None if that is not known."""
+    """Bytes that the next version adds to a registry that has the previous version; None if unknown."""
     if parts.images is None:
         return None
     current, changed = parts.images.current, parts.images.changed
@@ -288,19 +293,19 @@ def pushed(parts: Parts, *, cached: bool) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """Compressed bytes in a registry for `apps`: of one version of each, and what each further version adds."""
+    """Compressed bytes in a registry for `apps`: for one version of each, and the addition of each further version."""
 
     apps: tuple[str, ...]
     first: int  # every distinct layer once, and the configs
-    alone: int  # the same, were no layer shared between apps
-    added: int  # by one more version of every app
+    alone: int  # the same, if no layer were shared between apps
+    added: int  # addition by one more version of every app
 
     def of(self, versions: int) -> int:
         return self.first + (versions - 1) * self.added
 
 
 def storage(cells: Iterable[Parts], *, cached: bool = True) -> Storage | None:
-    """Of cells of one strategy. Cells whose images are not known are left out; None if that leaves none.
+    """The storage of cells of one strategy. Cells with unknown images are left out; None if none is left.
 
     `cached` False: every version is built without cache.
     """
@@ -318,17 +323,18 @@ def storage(cells: Iterable[Parts], *, cached: bool = True) -> Storage | None:
 
 
 def _sizes(image: ImageLayers) -> dict[str, int]:
-    """Compressed bytes by digest: an image may have a layer twice, nobody stores or sends it twice."""
+    """Compressed bytes by digest: an image may have a layer twice, but it is stored and sent once."""
     return {layer.digest: layer.packed for layer in image.layers}
 
 
-# ── for a page that computes the same ──────────────────────────────────────────────────────────────────────────────
+# ── for a page that computes the same scenarios
+# ──────────────────────────────────────────────────────────────────────────────
 
 
 def vectors(cells: Mapping[str, Parts], questions: Sequence[Question]) -> list[dict[str, object]]:
     """Test vectors as plain data: for each question and cell the scenarios' value, low and high (or null).
 
-    A page that computes scenarios itself is right where it gives these numbers within 1e-9 relative.
+    A page that computes scenarios itself is right if it gives these numbers within 1e-9 relative.
     """
     return [
         {
@@ -345,7 +351,7 @@ def vectors(cells: Mapping[str, Parts], questions: Sequence[Question]) -> list[d
 
 
 def plain(parts: Parts) -> dict[str, object]:
-    """The measured parts as plain data, all that the formulas need: what a page embeds."""
+    """The measured parts as plain data for a page: everything that the formulas need."""
     record = asdict(replace(parts, images=None))
     record["pushed"] = {"cached": pushed(parts, cached=True), "uncached": pushed(parts, cached=False)}
     del record["images"]

@@ -1,17 +1,17 @@
-"""What is kept of a cell's image beside its numbers: `layers.json`, from which scenarios are computed. Pure.
+"""The document `layers.json` of a cell's image, from which scenarios are computed. Pure.
 
-A cell has two images, the app as it stands (`current`) and the same after its source change (`changed`), which stands
-for its next version. How long a layer takes to unpack is not in here: it is a sample, and stored as one, in the
-phases of the pulls (see `profile_of`).
+A cell has two images, the unchanged app (`current`) and the app after its source change (`changed`), which represents
+its next version. The time to unpack a layer is not included: it is a sample and is stored in the phases of the pulls
+(see `profile_of`).
 
     {"schema": 1,
      "current": {"config": 2134, "layers": [{"digest": "sha256:…", "packed": 49286144, "base": true,
                                              "diff_id": "sha256:…", "content": 113442816}, …]},
      "changed": {…}}
 
-Layers are lowest first. `packed` is what crosses the wire, B; `content` the sizes of the layer's regular files, B.
-`diff_id` and `content` are left out where nobody has read the layer. A resumed run builds anew: it has a
-`layers.json.1` beside the first, and a pull belongs to the one that has its layers.
+Layers are lowest first. `packed` is the number of bytes on the wire; `content` is the sum of the layer's regular files,
+B. `diff_id` and `content` are left out if the layer was not read. A resumed run builds anew: it has a `layers.json.1`
+beside the first, and a pull belongs to the document that has its layers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCHEMA = 1
 class LayerSize:
     """One layer of an image. Bytes; None and "" if nobody has read it."""
 
-    digest: str  # of the blob, as the manifest says
+    digest: str  # digest of the blob, from the manifest
     packed: int
     base: bool  # whether the base of the image's last stage has it
     diff_id: str = ""
@@ -62,7 +62,7 @@ class ImageLayers:
         diff_ids: Sequence[str] = (),
         contents: Sequence[int] = (),
     ) -> Self:
-        """`diff_ids` and `contents` go with the manifest's layers, one each, or are not given.
+        """`diff_ids` and `contents` have one item for each layer of the manifest, or are not given.
 
         Raises ValueError if their numbers differ.
         """
@@ -86,7 +86,7 @@ class ImageLayers:
 
     @property
     def blobs(self) -> tuple[Blob, ...]:
-        """The layers as a manifest has them, lowest first."""
+        """The layers as in a manifest, lowest first."""
         return tuple(Blob(layer.digest, layer.packed, "") for layer in self.layers)
 
     @property
@@ -102,13 +102,13 @@ class CellLayers:
     changed: ImageLayers
 
     def to_json(self) -> bytes:
-        """As `layers.json` holds it: the artefact of the same name, for `Reading.artefacts`."""
+        """The artefact `layers.json`, for `Reading.artefacts`."""
         record = {"schema": SCHEMA, "current": _image_record(self.current), "changed": _image_record(self.changed)}
         return orjson.dumps(record, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str = FILE) -> Self:
-        """Raises StoreError if `data` is no such record, or one of a newer Tare."""
+        """Raises StoreError if `data` is not such a record, or if a newer Tare wrote it."""
         try:
             record = orjson.loads(data)
             if record["schema"] > SCHEMA:
@@ -149,11 +149,11 @@ def _image_of(record: Mapping[str, Any]) -> ImageLayers:
 
 
 def profile_of(pull: Try, seconds: float, image: ImageLayers) -> PullProfile | None:
-    """The profile of a pull from what a try of it has stored: `seconds` it took, and its phases.
+    """The profile of a pull from a stored try: its `seconds` and its phases.
 
-    The profile has the layers that were fetched, in the image's order, so it is that of a pull to whatever the node
-    had. None if a layer that was fetched is not the image's, or has no `unpack` phase: it is another image's pull, or
-    the engine was silent.
+    The profile has the layers that were fetched, in the image's order, so it describes a pull to a node with the other
+    layers. None if a fetched layer does not belong to the image or has no `unpack` phase: then another image was
+    pulled, or the engine was silent.
     """
     stored = _stored_pull(pull, seconds)
     known = all(any(is_layer(each.layer, layer.digest) for layer in image.layers) for each in stored.layers)
@@ -166,7 +166,7 @@ def _stored_pull(pull: Try, seconds: float) -> PullResult:
     """A pull as its engine reported it, from the phases of a try.
 
     Phases are named `download <layer>` and `unpack <layer>` by the first digits of the blob's digest, as engines print
-    them; their times are from the pull's t0. harness/probes/pull.py writes them.
+    them; their times count from the pull's t0. harness/probes/pull.py writes them.
     """
     layers: dict[str, LayerPull] = {}
     for phase in pull.phases:

@@ -1,7 +1,7 @@
-"""The measured parts of a stored run: what harness/scenarios/formulas.py computes from, read from its folder.
+"""The measured parts of a stored run: the input of harness/scenarios/formulas.py, read from the run's folder.
 
-Where a run was resumed its images were built anew, so that a cell has several `layers.json`; a pull belongs to the one
-that has its layers, and the newest one says what the images weigh.
+A resumed run builds its images anew, so a cell may have several `layers.json`. A pull belongs to the one that has its
+layers, and the newest one has the sizes of the images.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def measured_parts(run: Run) -> dict[str, Parts]:
 
 
 def _images(run: Run, cell: str) -> tuple[CellLayers, ...]:
-    """All that were recorded, oldest first."""
+    """All records, oldest first."""
     found = []
     for path in versions(run.folder, cell, FILE):
         try:
@@ -79,8 +79,9 @@ def _profile(pull: Try, metric: str, images: Sequence[CellLayers]) -> PullProfil
 
 
 def _start(series: Mapping[tuple[str, str], Series], cell: str) -> tuple[Estimate | None, str]:
-    """Seconds from the pull's end to the first valid answer: of deploys where there are any, for a just-pulled image is
-    not like any other; else of starts with a warm page cache."""
+    """Seconds from the pull's end to the first valid answer: from deploys if there are any, because an image that was
+    just pulled starts differently; otherwise from starts with a warm page cache.
+    """
     total, pull = series.get((cell, "deploy.total")), series.get((cell, "deploy.pull"))
     if total is not None and pull is not None:
         _, left, right = np.intersect1d(total.order, pull.order, return_indices=True)

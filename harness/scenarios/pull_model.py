@@ -1,16 +1,16 @@
 """How long a pull takes over a wire of given speed, from one unshaped pull. Pure: no input, no output.
 
-What engines do (read in moby's xfer/download.go, seen in the progress messages of 20.10): at most three layers
+The behaviour of engines (from moby's xfer/download.go and the progress messages of 20.10): at most three layers
 download at a time, a slot is free as soon as its layer has arrived, and layers are unpacked strictly in order, each as
 soon as it and the one below it are there:
 
     complete[i] = max(complete[i - 1], arrived[i]) + unpack[i]
 
-The unshaped pull gives `unpack`, solved from the same line, so that the model repeats that pull exactly when given
-its arrivals. The downloads share the wire fairly. Bandwidth is *payload*, the bytes inside TCP, as lab.link shapes it;
-of a real link's nominal speed take 94 to 96 %, the rest is frames and headers (measured: 95.2 with tbf).
+The unshaped pull gives `unpack`, solved from the same line, so that the model repeats that pull exactly when given its
+arrivals. The downloads share the wire fairly. Bandwidth is *payload*, the bytes inside TCP, as lab.link shapes it. It
+is 94 to 96 % of a real link's nominal speed; the rest is frames and headers (measured: 95.2 with tbf).
 
-Not in the model: an engine that cannot take bytes as fast as they come (above about 1 Gbit/s), slow start, and
+Not in the model: an engine that cannot process bytes as fast as they arrive (above about 1 Gbit/s), slow start, and
 unpacking slowed by downloads on few cores beyond what the unshaped pull already contains.
 """
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 PARALLEL = 3  # layers at a time: dockerd's default of max-concurrent-downloads, and containerd's
 # Counted on dockerd 20.10 with nine tiny layers behind a round-trip time of 0.3 s: they arrived after 10, 12 and 14
 # trips, three at a time. TLS costs more; a registry that is far away has its round trips in `lead` already.
-LEAD_TRIPS = 8.0  # before the first layer is asked for: connections, scheme, ping, manifest, config
-LAYER_TRIPS = 2.0  # from a layer's slot to its first byte: it connects anew, then asks
+LEAD_TRIPS = 8.0  # before the first layer is requested: connections, scheme, ping, manifest, config
+LAYER_TRIPS = 2.0  # from a layer's slot to its first byte: a new connection, then the request
 
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """What a layer costs: `bytes` on the wire, and seconds of unpacking once it and the one below are there."""
+    """The cost of a layer: `bytes` on the wire, and seconds of unpacking once it and the layer below have arrived."""
 
     digest: str
     bytes: int
@@ -47,7 +47,7 @@ class LayerCost:
 
 @dataclass(frozen=True, slots=True)
 class PullProfile:
-    """An image as the model sees it: layers (lowest first), and the seconds before the first and after the last."""
+    """An image in the model: layers (lowest first), and the seconds before the first and after the last."""
 
     layers: tuple[LayerCost, ...]
     lead: float
@@ -85,7 +85,7 @@ def profile(pull: PullResult, layers: Sequence[Blob], *, partial: bool = False) 
     seen: set[str] = set()
     first_start, last_complete = math.inf, 0.0
     for blob, found in fetched:
-        if blob.digest in seen:  # fetched once; its second unpacking is in the first one's time
+        if blob.digest in seen:  # fetched once; the time of its second unpacking is included in the first
             costs.append(LayerCost(blob.digest, 0, 0.0))
             continue
         seen.add(blob.digest)
@@ -99,7 +99,7 @@ def profile(pull: PullResult, layers: Sequence[Blob], *, partial: bool = False) 
 
 
 def heard(pull: PullResult) -> bool:
-    """Whether the engine said of every layer that it fetched when the layer was complete."""
+    """Whether the engine reported for every fetched layer when it was complete."""
     return all(layer.reused or layer.complete is not None for layer in pull.layers)
 
 
@@ -110,7 +110,7 @@ def is_layer(printed: str, digest: str) -> bool:
 
 
 def _fetched(pull: PullResult, layers: Sequence[Blob], *, partial: bool) -> list[tuple[Blob, LayerPull]]:
-    """The layers that the pull fetched, in the image's order, each with its way through the pull."""
+    """The layers that the pull fetched, in the image's order, each with its times in the pull."""
     fetched = []
     for blob in layers:
         found = next((layer for layer in pull.layers if is_layer(layer.layer, blob.digest)), None)
@@ -126,10 +126,10 @@ def _fetched(pull: PullResult, layers: Sequence[Blob], *, partial: bool) -> list
 
 
 def _profile_of_total(seconds: float, layers: Sequence[Blob]) -> PullProfile:
-    """The profile of a pull of these layers of which only the total is known.
+    """The profile of a pull of these layers if only the total is known.
 
-    An unshaped pull is taken as unpacking and nothing else, because the link is as fast as the machine. What of it was
-    the download is then counted twice on a slow link: `link.error` shows by how much.
+    The whole unshaped pull counts as unpacking, because the link is as fast as the machine. So its download time is
+    counted twice on a slow link; `link.error` shows by how much.
     """
     sizes = {blob.digest: blob.size for blob in layers}
     rate = seconds / max(sum(sizes.values()), 1)
@@ -180,15 +180,15 @@ def predict(
 def _download(
     sizes: Sequence[int], *, begin: float, bytes_per_second: float, latency: float, parallel: int
 ) -> list[tuple[float, float]]:
-    """When each download takes its slot and when it has arrived, s.
+    """When each download takes its slot and when it is complete, s.
 
-    Downloads take slots in order; each waits `latency`, then all that flow share the rate. Nothing to fetch takes
-    neither slot nor time.
+    Downloads take slots in order; each waits for `latency`, then all active downloads share the rate. An empty download
+    takes neither slot nor time.
     """
     spans = [(begin, begin)] * len(sizes)
     queue = deque(index for index, size in enumerate(sizes) if size)
-    waiting: dict[int, float] = {}  # download → when its first byte comes
-    flowing: dict[int, float] = {}  # download → bytes to come
+    waiting: dict[int, float] = {}  # download → when its first byte arrives
+    flowing: dict[int, float] = {}  # download → remaining bytes
     now = begin
     while queue or waiting or flowing:
         while queue and len(waiting) + len(flowing) < parallel:

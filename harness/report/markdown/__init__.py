@@ -1,1 +1,1 @@
-"""decision.md: the answer, the body, and what both have in common."""
+"""decision.md: the answer, the body, and their common parts."""

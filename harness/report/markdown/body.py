@@ -1,4 +1,4 @@
-"""The body of decision.md: measurements, verdicts, what follows from them, and what is still open."""
+"""The body of decision.md: measurements, verdicts, consequences, and open questions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from harness.stats.intervals import PRACTICAL, Verdict, compared
 from harness.store.run import CellInfo
 from harness.text.units import counted, ratio_text, scale
 
-_MANY = 200  # blocks: more than anyone measures; the two do not differ in practice
+_MANY = 200  # blocks: nobody measures more; the two strategies then do not differ in practice
 
 
 class Body(DocumentView):
@@ -128,7 +128,7 @@ class Body(DocumentView):
         )
 
     def _apart(self, choice: Choice, name: str) -> bool:
-        """Whether the two best of an app differ in a criterion beyond noise; of all apps together it is not asked."""
+        """Whether the two best strategies of an app differ in a criterion beyond noise; False for all apps together."""
         if choice.take is None or choice.rival is None or choice not in self._of_apps():
             return True
         criterion = next(item for item in self.decision.criteria if item.name == name)
@@ -240,7 +240,7 @@ class Body(DocumentView):
 
 
 def _interpretations(judgement: Judgement) -> str:
-    """What each interpretation says, where there are several, and of how many cells or apps that is so."""
+    """The answer of each interpretation, if there are several, and for how many cells or apps it holds."""
     texts = []
     for each in judgement.interpretations:
         counts = Counter(finding.answer for finding in each.findings)

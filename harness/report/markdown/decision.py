@@ -1,7 +1,7 @@
 """decision.md: an architecture decision record written from a run. The first screen is the answer, for one minute.
 
 The form is Nygard's ADR (Documenting Architecture Decisions, 2011: context, decision, consequences) with the options
-and measurements that the decision rests on. Numbers link to their samples in report.html, which lies beside it.
+and measurements behind the decision. Numbers link to their samples in report.html, which is in the same folder.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def render(decision: Decision) -> str:
 
 
 class Head(DocumentView):
-    """The answer, which fits the first screen, and what it was found with."""
+    """The answer, which fits the first screen, and the environment of the run."""
 
     def title(self) -> str:
         return f"# Which image strategy to take\n\n{self._status()}. From run `{self.run.id}`, " + (

@@ -1,4 +1,4 @@
-"""What the sections of decision.md have in common: a decision, and how its figures and choices are written."""
+"""Common parts of the sections of decision.md: a decision, and how its figures and choices are written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.store.run import CellInfo
 
 
 class DocumentView:
-    """A decision, to be written."""
+    """A decision to write."""
 
     def __init__(self, decision: Decision) -> None:
         self.decision = decision
@@ -36,7 +36,7 @@ class DocumentView:
         return f"**{choice.take.strategy}**"
 
     def _more(self) -> str:
-        """The command that measures what the choices lack; "" if they lack nothing."""
+        """The command that measures the blocks that the choices lack; "" if they lack none."""
         leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
         more = max((lead.more for lead in leads), default=0)
         return f"tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}" if more else ""
@@ -46,7 +46,7 @@ class DocumentView:
         return figure if figure and (figure.summary or figure.failures) else None
 
     def _link(self, cell: CellInfo, metric: Metric, text: str) -> str:
-        bare = text.replace("[", "(").replace("]", ")")  # a link's text has no brackets
+        bare = text.replace("[", "(").replace("]", ")")  # the text of a link must not contain brackets
         return f"[{bare}]({PAGE}#samples/{cell.id}/{metric.name})"
 
 

@@ -1,4 +1,4 @@
-"""The first screen of report.html: what to take, by how much, and how sure that is."""
+"""The first screen of report.html: which strategy to take, the gain, and how sure that is."""
 
 from __future__ import annotations
 

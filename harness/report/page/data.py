@@ -1,7 +1,7 @@
-"""What report.html carries as data: figures, samples thinned for drawing, phases, layers, scenarios. Plain JSON values.
+"""The data in report.html: figures, samples thinned for drawing, phases, layers, scenarios. Plain JSON values.
 
-A page holds at most `MOST_SAMPLES` samples. Where a run has more, a series keeps its extremes and outliers and of the
-rest every nth by order, and says how many of how many it shows; the figures are always of all.
+A page holds at most `MOST_SAMPLES` samples. If a run has more, a series keeps its extremes, its outliers and every nth
+of the rest by order, and says how many of how many it shows; the figures always use all samples.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from harness.store.documents import STEPS, SURFACE, newest
 from harness.store.run import CellInfo, Run, Series
 
 MOST_SAMPLES = 120_000
-_LEAST_SHOWN = 12  # of a series, however many there are
-_MOST_STEPS = 60  # of a build: the longest are drawn
+_LEAST_SHOWN = 12  # samples of a series, however many series there are
+_MOST_STEPS = 60  # phases of a build: the longest are drawn
 
 Json = dict[str, object]
 
 
 def page_data(decision: Decision) -> Json:
-    """All that the page's script draws, by the names it uses."""
+    """Everything that the page's script draws, by the script's names."""
     run = decision.run
     shown = decision.analysis.figures(run.manifest.metrics)
     try:
@@ -106,7 +106,7 @@ def _ratio(found: Ratio | None) -> list[object] | None:
 
 
 def _pairs(run: Run, metrics: Sequence[Metric]) -> Json:
-    """Ratios between any two strategies of an app, by metric: what `Compare` shows of headline metrics."""
+    """Ratios between any two strategies of an app, by metric: `Compare` shows them for headline metrics."""
     series = run.series()
     table: Json = {}
     for cells in apps(run).values():
@@ -122,7 +122,7 @@ def _pairs(run: Run, metrics: Sequence[Metric]) -> Json:
 
 
 def _series(run: Run) -> Json:
-    """By cell ("" is the engine) and metric: how many there are, and value, block and order of those shown."""
+    """By cell ("" is the engine) and metric: the number of samples, and value, block and order of the samples shown."""
     found = run.series()
     most = max(_LEAST_SHOWN, MOST_SAMPLES // max(len(found), 1))
     known = {metric.name for metric in run.manifest.metrics}
@@ -140,7 +140,7 @@ def _series(run: Run) -> Json:
 
 
 def positions_shown(series: Series, most: int) -> NDArray[np.intp]:
-    """Positions to show, ascending: all where there are no more than `most`; else extremes and every nth by order."""
+    """Positions to show, ascending: all if there are no more than `most`; otherwise extremes and every nth by order."""
     n = series.value.size
     if n <= most:
         return np.arange(n)
@@ -151,7 +151,7 @@ def positions_shown(series: Series, most: int) -> NDArray[np.intp]:
 
 
 def _short(value: float | None) -> float | None:
-    """Seven digits: below a microsecond in a second, and exact for counts and bytes that have no more."""
+    """Seven digits: below a microsecond in a second, and exact for counts and bytes with at most seven digits."""
     if value is None:
         return None
     if value == int(value):
@@ -204,7 +204,7 @@ def _choice(decision: Decision, choice: Choice) -> Json:
 
 
 def _phases(run: Run) -> Json:
-    """By cell and metric: order, and name, start and length of the phases of the try whose value is the median's."""
+    """By cell and metric: order, and name, start and length of the phases of the try whose value is the median."""
     wanted: dict[int, list[tuple[str, str]]] = {}
     names = {metric.name for metric in run.manifest.metrics if metric.phases}
     for (cell, name), series in run.series().items():
@@ -225,7 +225,9 @@ def _drawn(phases: Sequence[Phase]) -> list[tuple[str, float | None, float | Non
 
 
 def _layers(run: Run, parts: Mapping[str, Parts]) -> Json:
-    """By cell, lowest first: digest, packed and unpacked bytes, of the base or not, step, wasted bytes, folders."""
+    """By cell, lowest first: digest, packed and unpacked bytes, whether it belongs to the base, step, wasted bytes,
+    folders.
+    """
     table: Json = {}
     for cell, part in parts.items():
         if part.images:
@@ -255,7 +257,7 @@ def _packages(run: Run) -> Json:
 
 
 def _artefact(run: Run, cell: str, name: str) -> object:
-    """A document kept with a cell; None if there is none that can be read: a page does without."""
+    """A document kept with a cell; None if there is none that can be read, because a page works without it."""
     path = newest(run.folder, cell, name)
     try:
         return orjson.loads(path.read_bytes()) if path else None

@@ -1,4 +1,4 @@
-"""What report.html says about its figures: weights, claims, where and with what they were measured."""
+"""The sections of report.html about its figures: weights, claims, environment and versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from harness.experiments.effects import HEADERS, effects, newest, rows, sentence
 from harness.report.page.view import PageView, esc
 from harness.store.run import read_run
 
-_MOST_FINDINGS = 40  # of an interpretation of a claim
+_MOST_FINDINGS = 40  # findings of an interpretation of a claim
 _TONE = {
     Answer.CONFIRMED: "decided",
     Answer.REFUTED: "leaning",
@@ -104,7 +104,7 @@ environment {esc(manifest.environment.fingerprint)}, seed {manifest.seed}{esc(gi
 <dl class="facts">{versions}{rows}</dl>{table}</section>"""
 
     def calibration(self) -> str:
-        """The last calibration of the environment that lies beside the run."""
+        """The last calibration of the environment that is stored beside the run."""
         folder = newest(self.run.folder.parent, self.run.manifest.environment.fingerprint)
         if folder is None:
             return (

@@ -1,9 +1,9 @@
 """report.html: one file that works offline, from disk, on a phone, printed, dark and light.
 
-Charts are drawn in the page by Observable Plot on D3 (both ISC, in assets/vendor with their licences, 0.5 MB). Chosen
-over Plotly (4 MB), Bokeh (1 MB, canvas) and ECharts (1 MB, no colours from the style sheet): it draws SVG whose colours
-are CSS variables, so that themes and print need no second drawing, and every mark may be a link. Tables are written
-here, so that the page says what it says without a script too; what needs one is in assets/.
+Observable Plot on D3 (both ISC, in assets/vendor with their licences, 0.5 MB) draws the charts in the page. It was
+chosen over Plotly (4 MB), Bokeh (1 MB, canvas) and ECharts (1 MB, no colours from the style sheet): it draws SVG whose
+colours are CSS variables, so themes and print need no second drawing, and every mark can be a link. Tables are written
+here, so that they are readable without a script; the scripts are in assets/.
 """
 
 from __future__ import annotations

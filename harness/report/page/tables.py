@@ -15,7 +15,7 @@ from harness.text.units import Scale, interval_text
 
 
 class Tables(PageView):
-    """All figures of all cells; each leads to its samples."""
+    """All figures of all cells; each is a link to its samples."""
 
     def matrix(self) -> str:
         metrics = self.decision.weighed()
@@ -115,7 +115,7 @@ strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:
         )
 
     def inside(self) -> str:
-        """What is in an image beside its size: the surface, intruder and harden probes, where they ran."""
+        """The content of images: the surface, intruder and harden probes, if they ran."""
         series = self.run.series()
         metrics = [
             metric

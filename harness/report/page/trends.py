@@ -1,9 +1,9 @@
-"""trends.html: every series of the history in one file that works offline, what needs attention first.
+"""trends.html: every series of the history in one file that works offline; series that need attention come first.
 
-Charts are drawn in the page as those of report.html are (harness/report/page/page.py says why), when they come into
-view. What needs attention is also said in words, so that the page says it without a script. A page holds at most
-`MOST_POINTS` nights and `MOST_SAMPLES` samples: series that need attention are shown whole, of the others the last
-nights, and the page says how many of how many.
+Charts are drawn in the page as in report.html (harness/report/page/page.py says why), when they come into view. Words
+also say what needs attention, so that it is readable without a script. A page holds at most `MOST_POINTS` nights and
+`MOST_SAMPLES` samples: series that need attention are shown whole, other series with their last nights, and the page
+says how many of how many.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from harness.stats.changepoints import ChangeKind, LevelChange
 
 MOST_POINTS = 150_000  # nights of series
 MOST_SAMPLES = 120_000
-_ATTENTION = 5  # urgencies below need attention
+_ATTENTION = 5  # series with an urgency below this need attention
 _MOST_CARDS = 40
 _MOST_CAUSES = 6
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", "question.js", "trends.js")
@@ -51,7 +51,7 @@ def write_page(found: Watch, results: Path, path: Path) -> None:
 
 
 def render(found: Watch, results: Path, *, link: str = ".") -> str:
-    """The whole page. `results` holds the runs that say what changed; `link` is the way there from the page."""
+    """The whole page. `results` holds the runs from which causes are read; `link` is the path to it from the page."""
     charts = _charts(found)
     attention = [chart for chart in charts if chart.urgency[0] < _ATTENTION]
     data = {**_data(found, charts, results), "results": link}
@@ -198,7 +198,7 @@ def _how(item: Watched) -> str:
 
 
 def _all(charts: Sequence[_Chart]) -> str:
-    """Headline series by app, drawn when opened; all others are found by their name."""
+    """Headline series by app, drawn when opened; all other series are found by name."""
     by_app: dict[str, list[_Chart]] = {}
     for chart in sorted(charts, key=lambda chart: (chart.last.key.cell, chart.number)):
         app = chart.last.key.cell.partition("-")[0] or "engine"
@@ -302,7 +302,7 @@ def _data(found: Watch, charts: Sequence[_Chart], results: Path) -> Json:
 
 
 def _samples(found: Watch, results: Path, urgent: set[Key], kept: int) -> dict[Key, tuple[NDArray[np.float64], ...]]:
-    """Samples by series and night, as many series as the page has room for; the urgent first."""
+    """Samples by series and night, for as many series as the page has room for; urgent series come first."""
     room, wanted = MOST_SAMPLES, []
     for item in found.series:  # by urgency
         count = int(item.line.n.sum() if item.key in urgent else item.line.n[-kept:].sum())
@@ -375,9 +375,9 @@ def _change(item: Watched, change: LevelChange, first: int, results: Path, *, de
 
 
 def _short(values: Iterable[float]) -> list[float | None]:
-    return [None if value != value else _rounded(value) for value in map(float, values)]  # NaN is not itself
+    return [None if value != value else _rounded(value) for value in map(float, values)]  # NaN is not equal to itself
 
 
 def _rounded(value: float) -> float:
-    """Seven digits: a byte of ten megabytes still shows."""
+    """Seven digits: a byte in ten megabytes is still visible."""
     return float(f"{value:.7g}")

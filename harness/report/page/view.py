@@ -14,7 +14,7 @@ from harness.stats.intervals import Verdict
 from harness.store.run import CellInfo, Run
 from harness.text.units import Scale, ratio_text, scale
 
-_BADGE = {Confidence.TIE: "tie"}  # class names; the others are their own
+_BADGE = {Confidence.TIE: "tie"}  # class names; for the others the word itself is the class
 
 
 class PageView:
