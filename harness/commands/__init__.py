@@ -1,4 +1,4 @@
-"""The commands of `tare`. A module of this package is a command: one file is all it takes.
+"""The commands of `tare`. A module of this package is a command: a new command needs one file.
 
 A module has `HELP`, `GROUP`, `PLACE`, `configure(parser)` and `run(options) -> int`, which returns the exit code. It
 has `NAME` if the command's name is not the module's. A command imports what it needs in `run`, so that `tare --help`
@@ -15,7 +15,7 @@ from typing import Protocol
 
 
 class Group(StrEnum):
-    """What a command is for, in the order of work. `tare --help` and the README list commands in this order."""
+    """The groups of commands, in the order of work. `tare --help` and the README list commands in this order."""
 
     MEASURE = "measure"
     READ = "read"
@@ -25,11 +25,11 @@ class Group(StrEnum):
 
 
 class Command(Protocol):
-    """What a module of this package offers."""
+    """The members of a module of this package."""
 
     HELP: str
     GROUP: Group
-    PLACE: int  # within the group, from 1
+    PLACE: int  # position within the group, from 1
 
     def configure(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""

@@ -1,4 +1,4 @@
-"""What the commands about the history share."""
+"""Shared by the commands about the history."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def add_budgets(parser: argparse.ArgumentParser) -> None:
 def budgets_for(path: Path | None, cells: Collection[str], metrics: Collection[Metric]) -> tuple[Budget, ...]:
     """The budgets of a file; of budgets.toml if none is named, and none at all if there is no such file.
 
-    Raises TareError if a named file is missing, or a budget covers neither anything of `cells` and `metrics`, which
-    were measured, nor anything that this checkout could measure.
+    Raises TareError if a named file is missing, or if a budget covers nothing in `cells` and `metrics`, which were
+    measured, and nothing that this checkout could measure.
     """
     from harness.catalogue.read import read
     from harness.errors import TareError
@@ -40,7 +40,7 @@ def budgets_for(path: Path | None, cells: Collection[str], metrics: Collection[M
     budgets = read_budgets(path or Path(FILE))
     try:
         known = {cell.id for cell in read(Path.cwd()).cells}
-    except TareError:  # no catalogue here, or one with mistakes that are another command's business
+    except TareError:  # no catalogue here, or its mistakes are reported by another command
         known = set()
     possible = [metric for probe in all_probes() for metric in probe.metrics]
     check_budgets(budgets, {"", *cells, *known}, [*possible, *metrics])

@@ -1,4 +1,4 @@
-"""The main job on several engines: one run on each, which know that they belong together."""
+"""The main job on several engines: one run on each, marked as runs of one job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.errors import UsageError
 
 
 def engines_of(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The engines that are asked for, and all other arguments."""
+    """The requested engines, and all other arguments."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--engine", action="append", default=[])
     options, rest = parser.parse_known_args(arguments)
@@ -47,7 +47,7 @@ def bench_on_each(engines: Sequence[str], arguments: Sequence[str]) -> int:
 
 
 def _write_again(arguments: Sequence[str], together: str) -> None:
-    """The documents of all runs of the job, now that each has the others beside it."""
+    """Write the documents of all runs of the job, now that all runs exist."""
     from harness.errors import StoreError
     from harness.report.documents import together_of, write_documents
     from harness.store.run import list_runs

@@ -1,4 +1,4 @@
-"""What the commands about stored runs share: where run folders are, and which run a user means."""
+"""Shared by the commands about stored runs: where run folders are, and which run a user means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 
 
 def find_runs(names: Sequence[str], results: Path) -> list[Path]:
-    """The folders of several runs; the newest one if none is named. Raises as `find_run`, and if one is named twice."""
+    """The folders of several runs; the newest folder if none is named. Raises like `find_run`, and if a run is named
+    twice.
+    """
     from harness.store.format import read_manifest
 
     folders = [find_run(name, results) for name in names] or [find_run(None, results)]

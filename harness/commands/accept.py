@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         changed = [item for item in matching if item.urgency[0] < 5]
         ended = {item.key.track for item in matching if item.key.cell in gone}
-        tonight = {night.track: night.run for night in found.nights if night.track in ended}  # the last one stays
+        # the last run with a change counts
+        tonight = {night.track: night.run for night in found.nights if night.track in ended}
         if not changed and not ended:
             raise UsageError(
                 "no change was detected",

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             catalogue=catalogue,
             probes=all_probes(),
             config=config,
-            # what upstream changed since the last night has to show
+            # changes of upstream since the last night must be visible
             settings=replace(Settings.from_environ(), images="anew"),
             display=display,
             look=lambda: watched(options.results, options.budgets),

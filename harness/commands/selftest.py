@@ -1,4 +1,4 @@
-"""`tare selftest`: test the harness with samples whose truth is known."""
+"""`tare selftest`: test the harness with samples whose true difference is known."""
 
 from __future__ import annotations
 

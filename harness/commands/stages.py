@@ -1,4 +1,4 @@
-"""`tare stages`: measure what a build stage costs, and what stages that run side by side gain, on a real engine."""
+"""`tare stages`: measure the cost of a build stage, and the gain of stages that run side by side, on a real engine."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _measure(options: argparse.Namespace, display: Display) -> Path:
         name = None if options.resume == "latest" else options.resume
         resume = read_run(find_run(name, options.results))
         if any(not cell.app.startswith("stages-") for cell in resume.manifest.cells):
-            raise UsageError("this is no run of the stages experiment", where=resume.id, fix="See `tare runs`.")
+            raise UsageError("this is not a run of the stages experiment", where=resume.id, fix="See `tare runs`.")
     return experiment(
         Path.cwd(),
         options.results,

@@ -1,4 +1,4 @@
-"""Measuring the catalogue of known effects: the job of a calibration, with the probes and the runner of every run."""
+"""Measures the catalogue of known effects: the job of a calibration, with the probes and the runner of every run."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from harness.settings import Settings
 from harness.store.run import read_run
 from harness.text.display import Display
 
-_PILOT = 8  # blocks that say how long a plain start takes
+_PILOT = 8  # blocks that show how long a plain start takes
 _FULL = {"start": WITHIN, "build": 8, "link": 6}  # blocks
 _SHORT = {"start": 10, "build": 2, "link": 1}
 _WHAT = {"build": (PLAIN, SLEEP), "link": (LAYER,)}
 
 
 class RegistryProbe(CellProbe):
-    """The registry's own word on an image: the bytes it holds, fetched and counted, whatever a manifest says."""
+    """The bytes that the registry holds of an image, fetched and counted, whatever a manifest says."""
 
     name = "registry"
     activity = "sizes"
@@ -71,7 +71,8 @@ class EveryLink(LinkProbe):
 def calibrate(root: Path, results: Path, settings: Settings, display: Display, *, short: bool = False) -> Path:
     """Measure every known effect; returns the run's folder, under results/calibration.
 
-    The short form leaves out the 5 % shift, which needs a run of its own to learn what 5 % is, and takes fewer blocks.
+    The short form takes fewer blocks and leaves out the 5 % shift, which needs a separate run to find out how long 5 %
+    is.
     """
     folder = results / calibration.FOLDER
     catalogue = read(root / "calibration")
@@ -90,7 +91,7 @@ def calibrate(root: Path, results: Path, settings: Settings, display: Display, *
 
 
 def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], parts: dict[str, Part]) -> Job:
-    """All cells under the probes of `parts`; sizes with them where there is something to compare."""
+    """All cells under the probes of `parts`; also sizes, if there are cells to compare."""
     names = {*parts, "size"} if len(cells) > 1 else set(parts)
     probes: list[Probe] = [probe for probe in all_probes() if probe.name in names and probe.name != "link"]
     if "link" in names:
@@ -110,7 +111,7 @@ def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], 
 
 
 def _shifted(plain: Cell, pilot: Path) -> Cell:
-    """The plain cell, told to wait for 5 % of the time a plain start takes here."""
+    """The plain cell with a wait of 5 % of the time that a plain start takes here."""
     series = read_run(pilot).series().get((PLAIN, START))
     if series is None:
         raise UsageError("no plain start succeeded", where=str(pilot), fix="`tare report` shows the reasons.")

@@ -1,8 +1,7 @@
-"""Known effects, and how they came back: what a calibration run says of the harness in an environment.
+"""Known effects and how a calibration run measured them, which shows the accuracy of the harness in an environment.
 
-The effects are those of the catalogue in calibration/, where each strategy differs from `plain` in one thing. A run
-of it is a run like any other, kept in `results/calibration/`; harness/experiments/calibrate.py makes it, this module
-reads it.
+The effects are those of the catalogue in calibration/, where each strategy differs from `plain` in one thing. Its runs
+are ordinary runs in `results/calibration/`; harness/experiments/calibrate.py makes them, this module reads them.
 """
 
 from __future__ import annotations
@@ -26,35 +25,36 @@ PLAIN, LATE, SHIFT, MEMORY, LAYER, SLEEP = (
     f"{APP}-{n}" for n in ("plain", "late", "shift", "memory", "layer", "sleep")
 )
 
-DELAY = 0.100  # s that `late` waits before it listens
-RANDOM = 50_000_000  # B of the layer that `layer` has more
+DELAY = 0.100  # s for which `late` waits before it listens
+RANDOM = 50_000_000  # B of the additional layer of `layer`
 ALLOCATED = 64_000_000  # B that `memory` fills
 SLEPT = 2.0  # s that a step of `sleep` takes
 SHIFTED = 0.05  # share of the plain start by which `shift` is later
-WITHIN = 30  # blocks in which that must be found
+WITHIN = 30  # blocks within which the shift must be found
 LINK = 100  # Mbit/s of payload: harness.probes.link.MEASURED
 
 START, COLD, PEAK = "start.warm.total", "build.cold", "memory.ready"
 
 
 class Recovery(StrEnum):
-    """How an effect came back."""
+    """How exactly an effect was measured."""
 
     RECOVERED = "yes"
-    UNSURE = "not known yet"  # off, but there is no interval, or it reaches into the tolerance
+    # the estimate is off, but there is no interval, or the interval reaches into the tolerance
+    UNSURE = "not known yet"
     MISSED = "no"
     ABSENT = "not measured"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """A known effect and what was measured of it, all in `unit`.
+    """A known effect and its measurement, all in `unit`.
 
-    `low` and `high` bound the 95 % interval; of the link, whose few pulls give none, the range.
+    `low` and `high` bound the 95 % interval; for the link, whose few pulls give no interval, the range.
     """
 
     name: str
-    how: str  # which metric of which cells
+    how: str  # the metric and the cells
     unit: str
     expected: float = 0.0
     tolerance: float = 0.0
@@ -62,7 +62,7 @@ class Effect:
     low: float | None = None
     high: float | None = None
     n: int = 0  # blocks or samples
-    exact: bool = False  # the same every time: one look is enough
+    exact: bool = False  # the same every time: one measurement is enough
 
     @property
     def outcome(self) -> Recovery:
@@ -77,7 +77,7 @@ class Effect:
 
 
 def newest(results: Path, fingerprint: str) -> Path | None:
-    """The folder of the last calibration of an environment; None where there is none."""
+    """The folder of the last calibration of an environment; None if there is none."""
     for folder in reversed(list_runs(results / FOLDER)):
         try:
             manifest = read_manifest(folder)
@@ -89,7 +89,7 @@ def newest(results: Path, fingerprint: str) -> Path | None:
 
 
 def effects(run: Run) -> tuple[Effect, ...]:
-    """Every known effect, in one order; what the run lacks is there as not measured."""
+    """Every known effect in a fixed order; an effect that the run lacks is listed as not measured."""
     return (
         _late(run),
         _shift(run),
@@ -131,7 +131,7 @@ def _shift(run: Run) -> Effect:
     blocks = sorted({*plain.block.tolist(), *shifted.block.tolist()})[:WITHIN]
     took = next((n for n in range(1, len(blocks) + 1) if _worse(plain, shifted, blocks[:n])), None)
     middle = WITHIN / 2
-    if took is None and len(blocks) < WITHIN:  # neither found nor long enough looked for
+    if took is None and len(blocks) < WITHIN:  # not found yet, and not enough blocks to call it lost
         return Effect(name=name, how=how, unit=unit)
     return Effect(
         name=name,
@@ -191,7 +191,7 @@ def _layer(run: Run) -> Iterator[Effect]:
 
 
 def _link(run: Run) -> Effect:
-    """From the first layer's first byte to the last one's last, against bytes over bandwidth."""
+    """From the first byte of the first layer to the last byte of the last layer, against bytes ÷ bandwidth."""
     name = f"a link of {LINK} Mbit/s: bytes over bandwidth; tolerance 3 %"
     how, unit = "downloads of link, layer", "s"
     transfer = run.series().get((LAYER, "size.transfer"))
@@ -222,7 +222,7 @@ def _span(phases: Sequence[Phase]) -> float:
 
 
 def _exactly(run: Run, metric: str) -> float | None:
-    """By how much `layer` has more; None where it is not known, or not the same every time."""
+    """How much more `layer` has; None if unknown, or if not the same every time."""
     values = [run.series().get((cell, metric)) for cell in (PLAIN, LAYER)]
     known = [set(series.value.tolist()) for series in values if series is not None]
     if len(known) != 2 or any(len(found) != 1 for found in known):
@@ -238,7 +238,7 @@ def _difference(run: Run, metric: str, cell: str) -> Difference | None:
 def _effect(
     name: str, how: str, unit: str, factor: float, expected: float, tolerance: float, found: Difference | None
 ) -> Effect:
-    """`factor` takes seconds and bytes to `unit`."""
+    """`factor` converts seconds and bytes to `unit`."""
     if found is None:
         return Effect(name=name, how=how, unit=unit, expected=expected * factor, tolerance=tolerance * factor)
     return Effect(
@@ -311,7 +311,7 @@ Run {run.id}, environment {environment.fingerprint}: {facts}. {_load(run)}
 
 
 def _load(run: Run) -> str:
-    """How quiet the machine was: what others used just before the tries."""
+    """How quiet the machine was: the processor share of other programs just before the tries."""
     loads = [try_.load for try_ in run.tries()]
     return f"Other processes used {np.median(loads):.0%} of the processors just before a try (median; quiet is 5 %)."
 
@@ -324,7 +324,7 @@ def summary(found: Sequence[Effect]) -> str:
 
 
 def sentence(run: Run) -> str:
-    """What a report of a run says of the calibration of its environment, which lies beside the run."""
+    """The text of a report about the calibration of its environment, which is stored beside the run."""
     folder = newest(run.folder.parent, run.manifest.environment.fingerprint)
     if folder is None:
         return (

@@ -1,4 +1,4 @@
-"""Each scenario beside a real run of it: the formulas' error on this machine.
+"""Compares each scenario with a real run of it, which shows the formulas' error on this machine.
 
 One job measures the parts as every run measures them, without a shaped wire, and plays every scenario out (see
 harness/experiments/plays.py). Its run is stored under results/scenarios/, so that a killed one can go on; what is
@@ -41,10 +41,10 @@ from harness.store.run import Run
 from harness.text.display import Display
 
 FOLDER = "scenarios"  # beside the runs of apps, under results/
-PULLS = 6  # unshaped pulls of each kind, for the parts: the fewest that have an interval
+PULLS = 6  # unshaped pulls of each kind, for the parts: the smallest number with an interval
 BUILDS = 2  # of each kind
 PARTS = {"pull": Part(blocks=PULLS), "build": Part(blocks=BUILDS)}
-LIMIT = 0.15  # a formula that is further off than this is wrong here; bytes must agree within BYTES_LIMIT
+LIMIT = 0.15  # a formula with a larger error is wrong here; bytes must agree within BYTES_LIMIT
 BYTES_LIMIT = 0.01  # a registry keeps manifests too
 _BUILT = ("update-cold", "rebuild", "rebuild-cold")  # scenarios that need builds as parts
 _NOTE = "scenarios"  # the key under which the plan of a run keeps what was asked
@@ -62,7 +62,7 @@ class Check:
 
     @property
     def error(self) -> float:
-        """The formula's answer over the measurement, less one."""
+        """The formula's answer ÷ the measurement, minus 1."""
         return self.predicted.value / self.measured - 1
 
     @property
@@ -179,7 +179,7 @@ def checks(run: Run) -> Iterator[Check]:
             seconds, predicted = played(cell, metric_of(scenario.name)), scenario.compute(known, asked.question)
             if seconds is not None and predicted is not None:
                 yield Check(cell=cell, scenario=scenario.name, predicted=predicted, measured=seconds)
-    # apps' names tell versions of one strategy apart; two strategies of one app are two apps here
+    # versions are told apart by the names of apps, so two strategies of one app count as two apps here
     expected, stored = storage(replace(each, app=each.cell) for each in parts.values()), played("", metric_of(STORAGE))
     if stored is not None and expected is not None and len(expected.apps) == len(parts):
         predicted = exact(expected.of(asked.question.versions))

@@ -1,4 +1,5 @@
-"""The harness put to the test with samples of known truth: a cell against itself, and a plan against a plainer one.
+"""Tests the harness with samples whose true difference is known: a cell against itself, and the planner against a
+simple plan.
 
 Pure: stored samples in, counts out. Everything is drawn from real samples with a seeded generator, so that the noise
 is the noise of a real machine and the answer is the same every time.
@@ -22,7 +23,7 @@ from harness.store.run import Run, Series
 
 CLAIMS = (Verdict.BETTER, Verdict.WORSE, Verdict.DIFFERENT)
 TWINS = ("one", "two")
-BLOCKS = (6, 8, 12, 20, 30)  # tables of as many blocks are drawn from stored samples
+BLOCKS = (6, 8, 12, 20, 30)  # numbers of blocks of the tables that are drawn from stored samples
 TABLES = 100  # of each
 GOALS = (0.5, 0.3, 0.2, 0.15, 0.1)  # widths of an interval, as shares of the ratio
 
@@ -32,7 +33,7 @@ Samples = Mapping[tuple[str, str], Series]
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many verdicts were given, and how many of them claim a difference."""
+    """The number of verdicts, and how many of them claim a difference."""
 
     verdicts: int = 0
     claims: int = 0
@@ -54,7 +55,7 @@ def count(table: Table) -> Count:
 
 
 def twins(cells: Iterable[Cell]) -> list[Cell]:
-    """Each cell twice, under names of their own: an app of the cell's name with the strategies one and two."""
+    """Each cell twice, under two names: an app of the cell's name with the strategies one and two."""
     found = []
     for cell in cells:
         app = replace(cell.app, name=cell.id, title=f"{cell.id}, twice the same")
@@ -65,7 +66,7 @@ def twins(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def compared(metrics: Iterable[Metric]) -> list[Metric]:
-    """The metrics that verdicts are given on by statistics."""
+    """The metrics whose verdicts come from statistics."""
     return [m for m in metrics if m.headline and not m.deterministic and m.has_ratio]
 
 
@@ -95,7 +96,7 @@ def relabelled(samples: Samples, metrics: Iterable[Metric], *, seed: int, tables
             blocks, left, right = np.intersect1d(first.block, second.block, return_indices=True)
             pairs[app, name] = first.value[left], second.value[right], blocks
     probes = {metric.name: metric.probe for metric in wanted}
-    # what one visit to an app has measured hangs together, and is exchanged together
+    # the values of one visit to an app belong together and are exchanged together
     visits = {visit: row for row, visit in enumerate(dict.fromkeys((app, probes[name]) for app, name in pairs))}
     width = 1 + max((int(blocks.max(initial=0)) for _, _, blocks in pairs.values()), default=0)
     total = Count()
@@ -114,7 +115,7 @@ def against_itself(
 ) -> dict[int, Count]:
     """Verdicts by number of blocks: both sides of every comparison are drawn from the same stored samples.
 
-    A pair is two different samples of one cell; those of a table are drawn with replacement, since few runs hold
+    A pair is two different samples of one cell; the pairs of a table are drawn with replacement, because few runs have
     thirty blocks. Series of fewer than four samples are left out.
     """
     wanted = compared(metrics)
@@ -145,7 +146,7 @@ class Race:
     """Samples that two plans took to the same confidence: no undecided comparison has an interval wider than `goal`,
     as a share of the ratio.
 
-    `least` is what every plan takes at least: the blocks of all cells without which no interval can be told.
+    `least` is the minimum of every plan: the blocks of all cells without which there is no interval.
     """
 
     goal: float
@@ -160,12 +161,14 @@ class Race:
 
     @property
     def is_open(self) -> bool:
-        """Whether a plan could have done with half of the samples at all."""
+        """Whether any plan could need at most half of the samples."""
         return self.equal >= 2 * self.least
 
 
 class _Replay:
-    """Endless blocks, each a stored one drawn at random: the cells of a row stay together, as they were measured."""
+    """Endless blocks, each a stored block that is drawn at random: the cells of a row stay together, as they were
+    measured.
+    """
 
     def __init__(self, samples: Samples, plan: Plan, metrics: Sequence[Metric], seed: int) -> None:
         self.plan = plan
@@ -192,12 +195,12 @@ class _Replay:
         return {key: stored[drawn[cells.index(key[0]) if apart else 0]][key] for key in stored[0]}
 
     def rows(self) -> list[Row]:
-        """Those that something can be replayed of."""
+        """The cells with samples that can be replayed."""
         return [row for row in self.plan.rows() if len(self._stored[row]) >= 4]
 
 
 class _Measured:
-    """What a plan has measured so far in a replay; `apart`: the cells of a row one after the other, not in blocks."""
+    """The samples of a plan so far in a replay; `apart`: the cells of a row one after the other, not in blocks."""
 
     def __init__(self, replay: _Replay, *, apart: bool) -> None:
         self._replay = replay
@@ -233,7 +236,7 @@ class _Measured:
         return None if one is None or two is None else ratio(one, two, direction=metric.direction)
 
     def widest(self) -> float:
-        """The widest interval of a comparison that is undecided; 0 where all are decided, infinite without one."""
+        """The widest interval of a comparison that is undecided; 0 if all are decided, infinite if there is none."""
         open_ = [
             math.inf if item.low is None or item.high is None else (item.high - item.low) / item.estimate
             for ratios in self.ratios.values()
@@ -258,9 +261,9 @@ def race(
     """The planner against a plan that gives every cell the same number of samples, one cell after the other.
 
     Both replay the same stored blocks; in the equal plan the cells of a row are not of one block, as they are measured
-    at different times. It is charged only for the fewest samples that reach the goal, as if somebody had known. None
-    where it cannot, with as many blocks as a run would ever give. `apps` are cells by app, the reference first;
-    `seconds` is what a visit takes, by probe: those without are left out.
+    at different times. Only the smallest number of samples that reaches the goal is counted for it, as if the number
+    had been known. None if it cannot reach the goal with the most blocks that a run would ever give. `apps` are cells
+    by app, the reference first; `seconds` is the length of a visit by probe; probes without it are left out.
     """
     plan = Plan(
         cells=tuple(cell for members in apps.values() for cell in members),

@@ -1,8 +1,8 @@
-"""The stages experiment: what a build stage costs, and what stages side by side gain.
+"""The stages experiment: the cost of a build stage, and the gain of stages that run side by side.
 
-Dockerfiles with N stages, in three shapes, and behind them one that makes a digest of all that was computed and a final
-one on nothing that holds that digest. The work of a stage is a checksum over zeros, which takes a processor and nothing
-else. Whether the final image stays what it is, however many stages there were, is measured, not assumed.
+Dockerfiles with N stages, in three shapes. After them, one stage makes a digest of all results, and the final stage on
+scratch holds this digest. The work of a stage is a checksum over zeros, which needs only a processor. The experiment
+also measures whether the final image stays the same for any number of stages.
 
     copy        each stage copies the one before it and does nothing: what a stage costs
     serial      each stage works on what the one before it has computed
@@ -39,8 +39,8 @@ SHAPES = {
 }
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 BASE = "os-slim"
-_APP = "stages-"  # how the names of apps begin
-_ZEROS = 48 << 20  # B a stage checksums: about a tenth of a second
+_APP = "stages-"  # the beginning of the names of apps
+_ZEROS = 48 << 20  # B of the checksum of a stage: about a tenth of a second
 METRICS = (
     Metric(
         name="stages.build",
@@ -69,11 +69,11 @@ METRICS = (
 
 
 def dockerfile(shape: str, count: int, *, base: str, salt: str = "") -> str:
-    """A Dockerfile of `count` stages on `base`, one more for the digest and the final one.
+    """A Dockerfile of `count` stages on `base`, a stage for the digest, and the final stage.
 
-    `salt` makes it one never built before.
+    `salt` makes it unique, so that no cache has it.
 
-    Raises ValueError for a shape that is not known or a count below 1.
+    Raises ValueError for an unknown shape or a count below 1.
     """
     if shape not in SHAPES or count < 1:
         raise ValueError(f"no Dockerfile of {count} {shape} stages")
@@ -99,7 +99,7 @@ def dockerfile(shape: str, count: int, *, base: str, salt: str = "") -> str:
 
 
 class StagesProbe(SourceProbe):
-    """Builds a cell's Dockerfile from an empty cache, with a salt that no build has seen, and weighs what came out."""
+    """Builds a cell's Dockerfile from an empty cache, with a new salt, and measures the size of the result."""
 
     name = "stages"
     activity = "builds"
@@ -151,7 +151,7 @@ class StagesProbe(SourceProbe):
 @contextmanager
 def generated(catalogue: Catalogue) -> Iterator[Catalogue]:
     """The catalogue of the experiment, on the bases of `catalogue`: each shape is an app, each number of stages a
-    strategy. Its folders are removed in the end."""
+    strategy. Its folders are removed at the end."""
     with tempfile.TemporaryDirectory(prefix="tare-stages-") as name:
         folder, source = Path(name), Path(name, "source")
         source.mkdir()  # and stays empty: the stages need no file
@@ -194,7 +194,7 @@ def experiment(
     seed: int | None = None,
     resume: Run | None = None,
 ) -> Path:
-    """Run the experiment, or go on with a run of it, and return its run folder. `catalogue` has the base to build on.
+    """Run the experiment, or continue a run of it, and return its run folder. `catalogue` has the base to build on.
 
     A build that fails is a record; Ctrl-C loses nothing.
     """
