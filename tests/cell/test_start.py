@@ -10,7 +10,8 @@ import pytest
 from harness.cell.ask import connect
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec
-from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
+from harness.engine.fake.behaviour import Behaviour, FakeProgram
+from harness.engine.fake.engine import FakeEngine
 from harness.errors import TryFailed
 from harness.image.context import BuildContext
 from harness.model import Connection, Exit, LogLine, Status

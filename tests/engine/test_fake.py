@@ -11,7 +11,8 @@ from urllib.request import urlopen
 import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, LayerPull, Step
-from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
+from harness.engine.fake.behaviour import Behaviour, FakeProgram
+from harness.engine.fake.engine import FakeEngine
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
 from support.engine_contract import ContractBehaviour, EngineContract, context
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
+from harness.engine.fake.behaviour import Behaviour, FakeProgram
+from harness.engine.fake.engine import FakeEngine
 from harness.errors import BaseUnavailable, TryFailed
 from harness.image.context import BuildContext
 from harness.lab.bases.bases import BaseImage

@@ -13,7 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from harness.engine.contract import ContainerSpec, ExecResult
-from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
+from harness.engine.fake.behaviour import Behaviour, FakeProgram
+from harness.engine.fake.engine import FakeEngine
 from harness.errors import TryFailed
 from harness.image.context import BuildContext
 from harness.lab.state import RunState

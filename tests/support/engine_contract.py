@@ -19,7 +19,7 @@ from urllib.request import urlopen
 import pytest
 
 from harness.engine.contract import ContainerSpec, Engine, ExecResult, Step
-from harness.engine.fake.engine import Behaviour, FakeProgram
+from harness.engine.fake.behaviour import Behaviour, FakeProgram
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
 from harness.image.context import BuildContext
 from harness.settings import LABEL

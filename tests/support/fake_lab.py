@@ -13,7 +13,8 @@ from pathlib import Path
 
 from harness.catalogue.catalogue import Catalogue
 from harness.engine.contract import ContainerSpec, Step
-from harness.engine.fake.engine import Behaviour, FakeEngine, FakeProgram
+from harness.engine.fake.behaviour import Behaviour, FakeProgram
+from harness.engine.fake.engine import FakeEngine
 from harness.engine.fake.image import FakeImage
 from harness.errors import BuildFailed
 from harness.host.quiet import Quiet

@@ -15,11 +15,10 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 from harness.engine.contract import (
@@ -29,12 +28,12 @@ from harness.engine.contract import (
     EngineInfo,
     ExecResult,
     ImageInfo,
-    LayerPull,
     PullResult,
     SecretsFor,
-    Step,
     Stream,
 )
+from harness.engine.fake.behaviour import Behaviour, FakeProgram, hex_of
+from harness.engine.fake.http import serve
 from harness.engine.fake.image import FakeImage, digest_of, tar
 from harness.engine.image_names import ours, split
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
@@ -62,81 +61,6 @@ INFO = EngineInfo(
 _LOOPBACK = "127.0.0.1"
 # for containers' addresses: engines of one process, and of several processes, differ
 _NUMBERS = itertools.count(os.getpid() * 97)
-Answer = Callable[[str, str], tuple[int, bytes]]  # method and path → status code and body; raising hangs up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakeProgram:
-    """What a container does once it is started.
-
-    With the `exit_code` None it runs until it is removed. With `answer` it serves HTTP on every port that the container
-    publishes and on `port`; without `answer`, nothing listens. `fails` is the engine's reason not to start it.
-    """
-
-    exit_code: int | None = None
-    output: str = ""
-    answer: Answer | None = None
-    port: int = 8080
-    oom_killed: bool = False
-    fails: str = ""
-
-
-@dataclass(slots=True)
-class Behaviour:
-    """What happens in place of a real engine's work. Durations are seconds.
-
-    `programs` are looked up by image name; an image without one runs forever and listens to nothing.
-    """
-
-    step_seconds: float = 1.0  # duration of each instruction that was not cached
-    layer_seconds: float = 1.0  # duration of the download of each layer, and of unpacking it
-    start_seconds: float = 0.0
-    programs: dict[str, FakeProgram] = field(default_factory=dict)
-
-    def build(self, tag: str, instructions: Sequence[str], cached: bool) -> tuple[Step, ...]:
-        """Steps of a build, one after the other. Override to raise BuildFailed, or to choose their times."""
-        del tag
-        seconds = 0.0 if cached else self.step_seconds
-        return tuple(
-            Step(
-                name=f"[{number}/{len(instructions)}] {instruction}",
-                started=(number - 1) * seconds,
-                seconds=seconds,
-                cached=cached,
-                digest=digest_of(instruction.encode()),
-            )
-            for number, instruction in enumerate(instructions, start=1)
-        )
-
-    def pull(self, name: str, layers: Sequence[str], present: Sequence[str]) -> tuple[LayerPull, ...]:
-        """Layers of a pull: downloads side by side, unpacking in order. Override to raise PullFailed."""
-        del name
-        pulled, unpacked, took = [], self.layer_seconds, self.layer_seconds
-        for layer in layers:
-            if layer in present:
-                pulled.append(LayerPull(layer=_short(layer), reused=True))
-                continue
-            pulled.append(
-                LayerPull(
-                    layer=_short(layer),
-                    reused=False,
-                    download_start=0.0,
-                    download_end=took,
-                    extract_start=unpacked,
-                    complete=unpacked + took,
-                )
-            )
-            unpacked += took
-        return tuple(pulled)
-
-    def program(self, spec: ContainerSpec) -> FakeProgram:
-        """What a container runs. Override to decide by command or environment."""
-        return self.programs.get(spec.image, FakeProgram())
-
-    def command(self, spec: ContainerSpec, command: Sequence[str]) -> ExecResult:
-        """The result of a command in a running container. Override to know some commands."""
-        del spec
-        return ExecResult(exit_code=127, output=f"{command[0]}: not found")
 
 
 @dataclass(slots=True)
@@ -304,7 +228,7 @@ class FakeEngine:
         if self._find(spec.image) is None:
             raise ContainerFailed(f"No such image: {spec.image}", where=spec.image)
         self._created += 1
-        container = _hex(digest_of(str(self._created).encode()))
+        container = hex_of(digest_of(str(self._created).encode()))
         self._containers[container] = _Container(spec, self.behaviour.program(spec), self._address(spec))
         return container
 
@@ -320,8 +244,8 @@ class FakeEngine:
         owner = self._network_of(found)
         for port in {found.program.port, *found.spec.ports}:
             if self._addresses:
-                found.servers.append(_serve(found.program.answer, owner.address, port))
-            published = _serve(found.program.answer, _LOOPBACK, found.spec.ports.get(port, 0))
+                found.servers.append(serve(found.program.answer, owner.address, port))
+            published = serve(found.program.answer, _LOOPBACK, found.spec.ports.get(port, 0))
             found.servers.append(published)
             owner.ports[port] = published.server_port
 
@@ -428,34 +352,6 @@ def _instructions(dockerfile: bytes) -> list[str]:
     return [" ".join(line.split()) for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _serve(answer: Answer, address: str, port: int) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        def handle_one_request(self) -> None:
-            self.raw_requestline = self.rfile.readline(65_537)
-            self.close_connection = True
-            if not self.raw_requestline or not self.parse_request():
-                return
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, body = answer(self.command, self.path)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            """Print nothing: a test's output is not an access log."""
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """An `answer` that raises hangs up."""
-
-    server = Server((address, port), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    return server
-
-
 def _stop(container: _Container) -> None:
     for server in container.servers:
         server.shutdown()
@@ -467,11 +363,3 @@ def _stop(container: _Container) -> None:
 def _full(name: str) -> str:
     """The name with its tag: "latest" if it has none."""
     return ":".join(split(name))
-
-
-def _hex(digest: str) -> str:
-    return digest.removeprefix("sha256:")
-
-
-def _short(digest: str) -> str:
-    return _hex(digest)[:12]
