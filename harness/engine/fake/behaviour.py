@@ -1,4 +1,4 @@
-"""What happens in an engine in memory in place of a real engine's work: steps, layers and programs, as a test chooses."""
+"""What happens in an engine in memory in place of real work: the steps, layers and programs that a test chooses."""
 
 from __future__ import annotations
 
