@@ -11,7 +11,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 
 from harness.engine.buildkit_pb2 import Packet, Stat
-from harness.image.context import ContextEntry, ContextTree, walk
+from harness.image.context import walk
+from harness.image.context_tree import ContextEntry, ContextTree
 
 # Go's io/fs.FileMode
 _FOLDER, _LINK, _DEVICE, _PIPE, _CHARACTER = 1 << 31, 1 << 27, 1 << 26, 1 << 25, 1 << 21

@@ -22,7 +22,7 @@ from harness.engine.buildkit_pb2 import (
     HealthCheckResponse,
 )
 from harness.engine.filesync import Sender
-from harness.image.context import ContextTree
+from harness.image.context_tree import ContextTree
 
 Credentials = Callable[[str], tuple[str, str]]  # registry host → user name and secret; "" and "" if unknown
 

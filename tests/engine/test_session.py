@@ -20,7 +20,7 @@ from harness.engine.buildkit_pb2 import (
     Packet,
 )
 from harness.engine.session import CREDENTIALS, FILES, HEALTH, SECRET, BuildSession
-from harness.image.context import FolderTree, MemoryTree
+from harness.image.context_tree import FolderTree, MemoryTree
 from support.grpc_peer import Caller
 
 

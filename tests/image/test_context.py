@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UsageError
-from harness.image.context import BuildContext, FolderTree, MemoryTree, edited, walk
+from harness.image.context import BuildContext, edited, walk
+from harness.image.context_tree import FolderTree, MemoryTree
 from harness.model import App, Edit, Request
 
 
