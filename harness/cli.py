@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from harness.commands import Group, all_commands
+from harness.commands._bench import add_bench_options
+from harness.commands._kinds import refuse_to_replace
 from harness.commands._on_each import bench_on_each, engines_of
 from harness.errors import TareError, UsageError
+from harness.text.terminal import harmless, harmless_output, write_in_any_locale
 
 _DESCRIPTION = "Measures what a container image strategy costs: size, build, pull, start and memory."
 _BENCH = "measure every cell; takes pytest's -k, -m and --co, and --budget, --blocks, --resume"
@@ -21,24 +27,62 @@ _BENCH = "measure every cell; takes pytest's -k, -m and --co, and --budget, --bl
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0 if all is well, 1 if something measured failed, 2 if the request failed, 130 if interrupted."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["bench"]:  # its options are pytest's, so argparse must not touch them
-        return bench(arguments[1:])
-    options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
+    write_in_any_locale()
     try:
-        return command(options)
+        if arguments[:1] == ["bench"]:  # its options are pytest's, so argparse only checks them
+            return bench(arguments[1:])
+        with harmless_output():
+            options = _parser().parse_args(arguments)
+            refuse_to_replace(options)
+            command: Callable[[argparse.Namespace], int] = options.command
+            code = command(options)
+            _flush()
+        return code
     except TareError as error:
-        print(f"tare: {error}", file=sys.stderr)
-        return error.exit_code
+        return _refused(str(error), error.exit_code)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `tare report | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _refused(f"{where}{error.strerror or error}. Check that there is space and that you may write there.")
+
+
+def _refused(why: str, code: int = 2) -> int:
+    print(f"tare: {harmless(why)}", file=sys.stderr)
+    return code
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
+        raise
+
+
+def _discard_output() -> None:
+    """What is still in the buffer of standard output cannot be written: Python must not try it again at the end."""
+    with contextlib.suppress(OSError, ValueError):  # a stand-in without a descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are the errors of Tare."""
+
+    def error(self, message: str) -> NoReturn:
+        match = re.fullmatch(r"argument ([^:]+): (.*)", message, re.DOTALL)
+        where, what = match.groups() if match else (self.prog, message)
+        fix = f"`{self.prog} --help` shows what is possible."
+        if what.endswith("."):  # a message of ours says what to do
+            what, _, fix = what.partition(". ")
+        raise UsageError(what, where=where, fix=fix)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tare",
         usage="tare [-h] COMMAND …",
         description=_DESCRIPTION,
@@ -84,8 +128,10 @@ def bench(arguments: Sequence[str]) -> int:
 
     root = Path.cwd()
     if not (root / "benchmarks" / "test_matrix.py").exists():
-        print(f"tare: {root} has no benchmarks/test_matrix.py. Change to the checkout of Tare.", file=sys.stderr)
-        return UsageError.exit_code
+        raise UsageError("no benchmarks/test_matrix.py", where=str(root), fix="Change to the checkout of Tare.")
+    options = _Parser(prog="tare bench", add_help=False, allow_abbrev=False)
+    add_bench_options(options.add_argument)
+    options.parse_known_args(arguments)  # raises UsageError
     engines, rest = engines_of(arguments)
     if len(engines) > 1:
         return bench_on_each(engines, rest)

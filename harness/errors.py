@@ -19,7 +19,7 @@ Every error says what is wrong, where, and what to do about it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from harness.model import Status
@@ -59,6 +59,12 @@ class UsageError(TareError):
 
 class StoreError(TareError):
     """A run folder that cannot be read or written."""
+
+    @classmethod
+    def unwritable(cls, path: Path, error: OSError) -> Self:
+        """What was to be written at `path` could not be."""
+        why = error.strerror or str(error)
+        return cls(f"cannot be written: {why}", where=str(path), fix="Free space, or check its permissions.")
 
 
 class LabError(TareError):

@@ -6,7 +6,6 @@ Loaded by `python -m harness bench` (which is what `tox -e bench` calls). Collec
 
 from __future__ import annotations
 
-import argparse
 import math
 import re
 import shutil
@@ -21,6 +20,7 @@ import pytest
 
 from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
+from harness.commands._bench import add_bench_options
 from harness.decision.engines import ENGINE, TOGETHER
 from harness.decision.figures import Analysis
 from harness.errors import TareError, UsageError
@@ -35,6 +35,7 @@ from harness.run.workers import PREPARE
 from harness.settings import EngineChoice, Settings
 from harness.store.run import Run, latest, read_run, refreshed
 from harness.text.display import Display
+from harness.tomlfile import suggest
 
 if TYPE_CHECKING:
     pass
@@ -47,29 +48,7 @@ _STATE = pytest.StashKey["BenchmarkSession"]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tare", "Tare")
-    group.addoption("--budget", metavar="TIME", help="time budget of the run, such as 5m or 1h30m (default 45m)")
-    group.addoption(
-        "--blocks", metavar="N", type=int, help="at most N blocks of every timed metric; exactly N without --budget"
-    )
-    group.addoption("--seed", metavar="N", type=int, help="seed of the order within blocks (default: random, stored)")
-    group.addoption(
-        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
-    )
-    group.addoption(
-        "--strategy", metavar="NAME", action="append", default=[], help="also measure a strategy that is off by default"
-    )
-    group.addoption(
-        "--app", metavar="NAME", action="append", default=[], help="also measure an app that is off by default"
-    )
-    group.addoption(
-        "--engine",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="engine to measure on, such as private:28.5+containerd (default: TARE_ENGINE); several: one run on each",
-    )
-    group.addoption("--together", metavar="WORD", default="", help=argparse.SUPPRESS)  # of runs on several engines
-    group.addoption("--results", metavar="DIR", default="results", help="folder of the stored runs (default: results)")
+    add_bench_options(group.addoption)
 
 
 @dataclass(frozen=True)
@@ -314,8 +293,12 @@ def _is_ours(item: pytest.Item) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for name in sorted({metric.group for probe in all_probes() for metric in probe.metrics}):
+    groups = sorted({metric.group for probe in all_probes() for metric in probe.metrics})
+    for name in groups:
         config.addinivalue_line("markers", f"{name}: the metrics {name}.…")
+    for word in re.findall(r"\w[\w.-]*", config.option.markexpr):
+        if word not in ("and", "or", "not", *groups):
+            raise pytest.UsageError(f"-m: no metrics are called {word!r}. {suggest(word, groups, 'Choose from')}")
     # a cell without samples fails before it can use the fixture, which needs no error of its own
     config.addinivalue_line("filterwarnings", "ignore:Benchmark fixture was not used at all")
     config.stash[_STATE] = BenchmarkSession(config)
@@ -349,6 +332,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     for problem in session.config.stash[_STATE].catalogue.problems:
         display.say(str(problem))
     display.close()
+    asked = {"-k": session.config.option.keyword, "-m": session.config.option.markexpr}
+    if not session.items and any(asked.values()):
+        words = " ".join(f"{option} {text!r}" for option, text in asked.items() if text)
+        raise pytest.UsageError(
+            f"{words}: nothing has these names. `tox -e bench -- --co` lists all cells and metrics."
+        )
 
 
 @pytest.hookimpl(wrapper=True)

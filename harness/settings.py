@@ -21,6 +21,8 @@ from harness.errors import UsageError
 LABEL = "dev.tare"  # every image, container and network of ours carries this label; nothing else is ever touched
 IMAGE_PREFIX = "tare.local/"  # begins the names of images that we make; no registry answers under this name
 
+GENERATOR = '<meta name="generator" content="Tare">'  # is in the head of every page that Tare writes
+
 # s: for how long indexes of packages and built images are used again. It is longer than a run, so that no index is
 # fetched again between two timed builds.
 FRESH = 12 * 3_600

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
+from harness.host.cache import open_cache
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +42,8 @@ def test_bench_elsewhere_says_where_to_go(tmp_path, monkeypatch, capsys):
 
 def test_cleaning_empties_the_cache_it_is_told_of(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TARE_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "cache" / "debs").mkdir(parents=True)
+    open_cache(tmp_path / "cache")
+    (tmp_path / "cache" / "debs").mkdir()
     assert main(["clean"]) == 0
     assert (tmp_path / "cache").exists()
     assert main(["clean", "--cache"]) == 0

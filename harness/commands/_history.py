@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands._kinds import InputFile
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def add_budgets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budgets",
-        type=Path,
+        type=InputFile(),
         help="file with limits and allowed growth (default: budgets.toml if there is one, else built-in budgets)",
     )
 

@@ -6,11 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.commands._kinds import OutputFolder, StoredFolder
 from harness.errors import UsageError
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--results", type=Path, default=Path("results"), help="folder of the stored runs")
+def add_results(parser: argparse.ArgumentParser, *, writes: bool = False) -> None:
+    """`writes`: the command may also measure, so that the folder may be a new one."""
+    kind = OutputFolder() if writes else StoredFolder()
+    parser.add_argument("--results", type=kind, default=Path("results"), help="folder of the stored runs")
 
 
 def find_runs(names: Sequence[str], results: Path) -> list[Path]:

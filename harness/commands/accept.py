@@ -7,6 +7,7 @@ import time
 
 from harness.commands import Group
 from harness.commands._history import add_budgets, watched
+from harness.commands._kinds import CELL, RUN, Text
 from harness.commands._runs import add_results
 
 HELP = "accept an intended change: closes its alarm and sets a new baseline"
@@ -15,11 +16,19 @@ PLACE = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", help="cell id, or a pattern such as 'go-*'")
-    parser.add_argument("metric", help="metric, or a pattern such as 'size.*'")
-    parser.add_argument("--reason", required=True, help="why the change is intended; the charts show it")
+    parser.add_argument("cell", type=CELL, help="cell id, or a pattern such as 'go-*'")
+    parser.add_argument("metric", type=Text("start.warm.total"), help="metric, or a pattern such as 'size.*'")
     parser.add_argument(
-        "--since", metavar="RUN", help="first night of the new level (default: the night of the detected change)"
+        "--reason",
+        type=Text("'newer base image'"),
+        required=True,
+        help="why the change is intended; the charts show it",
+    )
+    parser.add_argument(
+        "--since",
+        type=RUN,
+        metavar="RUN",
+        help="first night of the new level (default: the night of the detected change)",
     )
     add_results(parser)
     add_budgets(parser)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import StoredFolder, add_force, add_output
 from harness.commands._runs import add_results
 
 HELP = "measure known effects (100 ms, 50 MB, 5 % …) and show how exactly they come back"
@@ -14,12 +15,15 @@ PLACE = 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_results(parser)
+    add_results(parser, writes=True)
     parser.add_argument(
         "--short", action="store_true", help="measure fewer blocks and leave out the 5 %% shift (about 3 minutes)"
     )
-    parser.add_argument("--show", type=Path, metavar="FOLDER", help="show a stored calibration, without measuring")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="also write the page (docs/calibration.md is one)")
+    parser.add_argument(
+        "--show", type=StoredFolder(), metavar="FOLDER", help="show a stored calibration, without measuring"
+    )
+    add_output(parser, "--out", help="also write the page (docs/calibration.md is one)")
+    add_force(parser, "out")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,6 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     from harness.experiments.calibrate import calibrate
     from harness.experiments.effects import HEADERS, Recovery, document, effects, rows, summary
+    from harness.host.files import replace_file
     from harness.settings import Settings
     from harness.store.run import read_run
     from harness.text.display import Display
@@ -42,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
     found = effects(stored)
     print(tabulate(rows(found), headers=HEADERS, disable_numparse=True))
     print(f"{summary(found)}. Stored in {folder}.")
-    (folder / "calibration.md").write_text(document(stored), encoding="utf-8")
-    if options.out:
-        options.out.write_text(document(stored), encoding="utf-8")
+    for path in (folder / "calibration.md", options.out):
+        if path:
+            replace_file(path, document(stored))
     for failure in stored.failures:
         print(f"{failure.cell}: {failure.probe} {failure.state}: {failure.status}: {failure.reason}")
     return 1 if stored.failures or any(item.outcome is Recovery.MISSED for item in found) else 0

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, InputFile, Text
 from harness.commands._runs import add_results, find_runs
 
 HELP = "test common claims about images against stored runs: confirmed, refuted or undecided"
@@ -16,10 +17,16 @@ FILE = Path("variants/claims.toml")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="*", help="run ids or folders to use (default: all stored runs)")
+    parser.add_argument("run", nargs="*", type=RUN, help="run ids or folders to use (default: all stored runs)")
     add_results(parser)
-    parser.add_argument("--file", type=Path, action="append", metavar="TOML", help="add the claims of this file")
-    parser.add_argument("-k", dest="only", metavar="TEXT", default="", help="test only claims whose name contains TEXT")
+    parser.add_argument("--file", type=InputFile(), action="append", metavar="TOML", help="add the claims of this file")
+    parser.add_argument(
+        "-k",
+        dest="only",
+        type=Text("shell"),
+        metavar="TEXT",
+        help="test only claims whose name contains TEXT",
+    )
     parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
 
 
@@ -34,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
     metrics = [metric for probe in all_probes() for metric in probe.metrics]
     files = [*([FILE] if FILE.exists() or not options.file else []), *(options.file or ())]
-    claims = [claim for path in files for claim in read_claims(path, metrics) if options.only in claim.name]
+    claims = [claim for path in files for claim in read_claims(path, metrics) if (options.only or "") in claim.name]
     if not claims:
         raise UsageError("no claim has this name", where=options.only or str(files[0]), fix="Leave out -k to see all.")
     folders = find_runs(options.run, options.results) if options.run else list_runs(options.results)

@@ -17,10 +17,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.errors import UsageError
+    from harness.host.cache import is_cache
     from harness.host.reaper import sweep
     from harness.settings import Settings
 
     settings = Settings.from_environ()
+    if options.cache and settings.cache.exists() and not is_cache(settings.cache):
+        raise UsageError("not a cache of Tare", where=str(settings.cache), fix="Set TARE_CACHE, or remove it yourself.")
     removed = sweep(settings.cache)
     print(f"removed: {', '.join(removed)}" if removed else "nothing to remove: no killed run left anything")
     if options.cache and settings.cache.exists():

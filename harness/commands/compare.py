@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands import Group
+from harness.commands._kinds import CELL, RUN, Text
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
@@ -15,12 +16,17 @@ PLACE = 3
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Exit code: 0 if nothing is decidedly worse in B, 1 if something is, 2 if they cannot be compared."
-    parser.add_argument("a", metavar="A", help="a cell, such as go-full, a run, or an engine")
-    parser.add_argument("b", metavar="B", help="a cell of the same run, a run, or another engine")
-    parser.add_argument("--run", help="the run of the cells (default: the newest)")
+    parser.add_argument("a", type=CELL, metavar="A", help="a cell, such as go-full, a run, or an engine")
+    parser.add_argument("b", type=CELL, metavar="B", help="a cell of the same run, a run, or another engine")
+    parser.add_argument("--run", type=RUN, help="the run of the cells (default: the newest)")
     add_results(parser)
     parser.add_argument(
-        "--metric", action="append", default=[], metavar="PATTERN", help="show only these metrics, such as 'start.*'"
+        "--metric",
+        type=Text("'start.*'"),
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="show only these metrics, such as 'start.*'",
     )
     parser.add_argument("--full", action="store_true", help="show every metric, not only the headline metrics")
     parser.add_argument("--changed", action="store_true", help="show only metrics that decidedly differ")

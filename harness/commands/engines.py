@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import ENGINE, Text, add_force, add_output
 from harness.commands._runs import add_results
 
 HELP = "measure two cells on several engines and write which probes measure there"
@@ -17,18 +17,27 @@ ENGINES = ("private:20.10", "private:26.1", "private:28.5", "private:28.5+contai
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_results(parser)
+    add_results(parser, writes=True)
     parser.add_argument(
-        "--engine", action="append", default=[], metavar="NAME", help=f"an engine (default: {', '.join(ENGINES)})"
+        "--engine",
+        type=ENGINE,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"an engine (default: {', '.join(ENGINES)})",
     )
-    parser.add_argument("-k", dest="cells", default=CELLS, metavar="CELLS", help=f"cells (default: {CELLS})")
-    parser.add_argument("-m", dest="metrics", default="", metavar="METRICS", help="metrics (default: all)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the page to this file (default: print it)")
+    parser.add_argument(
+        "-k", dest="cells", type=Text(CELLS), default=CELLS, metavar="CELLS", help=f"cells (default: {CELLS})"
+    )
+    parser.add_argument("-m", dest="metrics", type=Text("size"), metavar="METRICS", help="metrics (default: all)")
+    add_output(parser, "--out", help="write the page to this file (default: print it)")
+    add_force(parser, "out")
 
 
 def run(options: argparse.Namespace) -> int:
     from harness.commands._on_each import bench_on_each
     from harness.decision.engines import engine_of
+    from harness.host.files import replace_file
     from harness.report.documents import siblings
     from harness.report.engines import render
     from harness.store.run import latest, read_run
@@ -41,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     runs = sorted((newest, *siblings(newest)), key=lambda run: engines.index(engine_of(run)))
     text = render(runs)
     if options.out:
-        options.out.write_text(text, encoding="utf-8")
+        replace_file(options.out, text)
         print(f"written: {options.out}")
     else:
         print(text)

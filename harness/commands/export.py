@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, add_force, add_output, must_be_new
 from harness.commands._runs import add_results, find_runs
 
 HELP = "write stored runs as CSV, SQLite, or the JSON of pytest-benchmark, Bencher or github-action-benchmark"
@@ -16,10 +17,11 @@ PLACE = 5
 def configure(parser: argparse.ArgumentParser) -> None:
     from harness.export import exporters
 
-    parser.add_argument("run", nargs="*", help="runs to export (default: the newest)")
+    parser.add_argument("run", nargs="*", type=RUN, help="runs to export (default: the newest)")
     parser.add_argument("--all", action="store_true", help="export every stored run")
     parser.add_argument("--format", required=True, choices=list(exporters()), help="format to write")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="file to write (default: tare.<suffix>)")
+    add_output(parser, "--output", help="file to write (default: tare.<suffix>)")
+    add_force(parser, "output")
     add_results(parser)
 
 
@@ -30,11 +32,12 @@ def run(options: argparse.Namespace) -> int:
 
     exporter = exporters()[options.format]
     folders = list_runs(options.results) if options.all else find_runs(options.run, options.results)
-    runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.id)
     path = options.output or Path(f"tare.{exporter.SUFFIX}")
+    must_be_new(path, force=options.force)
+    runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.id)
     try:
         exporter.write(runs, path)
     except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise StoreError.unwritable(path, error) from error
     print(f"{path}: {options.format} of {len(runs)} {'run' if len(runs) == 1 else 'runs'}, {path.stat().st_size} bytes")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.commands import Group
 from harness.commands._history import add_budgets, budgets_for
+from harness.commands._kinds import TIME, Text
 from harness.commands._runs import add_results, find_run
 
 HELP = "check a change before it is merged: measure two git revisions, or compare two runs, under budgets.toml"
@@ -17,15 +18,25 @@ PLACE = 4
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base",
+        type=Text("main"),
         required=True,
         metavar="REF",
         help="what to compare with: a git revision, or a run (its id, the beginning of its id, or its folder)",
     )
     parser.add_argument(
-        "--head", metavar="REF", help="what to judge (default: HEAD if --base is a revision, else the newest run)"
+        "--head",
+        type=Text("HEAD"),
+        metavar="REF",
+        help="what to judge (default: HEAD if --base is a revision, else the newest run)",
     )
-    parser.add_argument("--budget", default="20m", metavar="TIME", help="time to measure two revisions (default: 20m)")
-    add_results(parser)
+    parser.add_argument(
+        "--budget",
+        type=TIME,
+        default="20m",
+        metavar="TIME",
+        help="time to measure two revisions (default: 20m)",
+    )
+    add_results(parser, writes=True)
     add_budgets(parser)
 
 

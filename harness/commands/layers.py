@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands import Group
+from harness.commands._kinds import CELL, RUN, Whole
 from harness.commands._runs import add_results, find_run
 
 HELP = "show each layer of an image: its build step, its bytes, its waste and its largest folders"
@@ -13,10 +14,12 @@ PLACE = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("cell", help="a cell, such as go-slim")
-    parser.add_argument("--run", help="run id or folder (default: the newest)")
+    parser.add_argument("cell", type=CELL, help="a cell, such as go-slim")
+    parser.add_argument("--run", type=RUN, help="run id or folder (default: the newest)")
     add_results(parser)
-    parser.add_argument("--folders", type=int, default=3, metavar="N", help="folders to list per layer (default 3)")
+    parser.add_argument(
+        "--folders", type=Whole(0), default=3, metavar="N", help="folders to list per layer (default 3)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

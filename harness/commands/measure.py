@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, TIME, Amount, Checked, Text, Whole
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
@@ -25,27 +26,55 @@ PLACE = 1
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "image",
+        type=Text("debian:trixie-slim"),
         nargs="*",
         help="name in the engine, reference in a registry, docker archive, or OCI layout (tar or folder); "
         "the first is what the others are compared with",
     )
     ready = parser.add_argument_group("how a container shows that it works")
-    ready.add_argument("--port", type=int, default=0, help="port it listens on (default: what the image exposes)")
-    ready.add_argument("--ready", metavar="PATH", default="", help="this path answers 200 (default: the port accepts)")
-    ready.add_argument("--ready-log", metavar="TEXT", default="", help="a line of the log contains this text")
+    ready.add_argument(
+        "--port",
+        type=Whole(0, 65535),
+        default=0,
+        help="port it listens on (default: what the image exposes)",
+    )
+    ready.add_argument(
+        "--ready",
+        type=Text("/health"),
+        metavar="PATH",
+        help="this path answers 200 (default: the port accepts)",
+    )
+    ready.add_argument(
+        "--ready-log",
+        type=Text("listening"),
+        metavar="TEXT",
+        help="a line of the log contains this text",
+    )
     ready.add_argument("--until", choices=["exit"], help="it is a job: it is measured until it ends with exit code 0")
-    ready.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="variable of the containers")
-    ready.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds it may take (default: 60)")
+    ready.add_argument(
+        "--env",
+        type=Checked(_variable, longest=100_000),
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="variable of the containers",
+    )
+    ready.add_argument("--timeout", type=Amount(), default=60.0, metavar="S", help="seconds it may take (default: 60)")
     how = parser.add_argument_group("how much is measured")
-    how.add_argument("-m", metavar="NAMES", default="", help="only these metrics, such as size,start")
-    how.add_argument("--budget", help="time limit (default: 10m)")
-    how.add_argument("--blocks", type=int, help="exactly this many blocks of every timed metric")
-    how.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
+    how.add_argument("-m", type=Text("size,start"), metavar="NAMES", help="only these metrics, such as size,start")
+    how.add_argument("--budget", type=TIME, help="time limit (default: 10m)")
+    how.add_argument("--blocks", type=Whole(), help="exactly this many blocks of every timed metric")
+    how.add_argument("--seed", type=Whole(0, 2**63), help="seed of the order within blocks (default: random, stored)")
     how.add_argument(
-        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
+        "--resume",
+        type=RUN,
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="continue an interrupted run (default: the newest)",
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
-    add_results(parser)
+    add_results(parser, writes=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -97,7 +126,7 @@ def _measure(options: argparse.Namespace, display: Display) -> Path:
         Settings.from_environ(),
         display,
         images=images,
-        groups=[name.strip() for name in options.m.split(",") if name.strip()],
+        groups=[name.strip() for name in (options.m or "").split(",") if name.strip()],
         budget=budget,
         blocks=options.blocks,
         seed=options.seed,
@@ -115,8 +144,8 @@ def _images(options: argparse.Namespace) -> Images:
     return Images(
         names=tuple(options.image),
         port=port,
-        path=options.ready,
-        log=options.ready_log,
+        path=options.ready or "",
+        log=options.ready_log or "",
         until_exit=options.until == "exit",
         env=dict(_variable(text) for text in options.env),
         timeout=options.timeout,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.commands import Group
 from harness.commands._history import add_budgets, budgets_of_nights, watched
+from harness.commands._kinds import InputFile, add_force, add_output
 from harness.commands._runs import add_results
 
 HELP = "measure one night for a scheduler, confirm suspected regressions, write trends.html and summary.txt"
@@ -17,18 +18,21 @@ PLACE = 1
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", type=Path, default=Path("benchmarks/nightly.toml"), help="file that lists what to measure"
+        "--config",
+        type=InputFile(),
+        default=Path("benchmarks/nightly.toml"),
+        help="file that lists what to measure",
     )
-    parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="page to write (default: trends.html in the folder of --results)"
-    )
-    add_results(parser)
+    add_output(parser, "--html", help="page to write (default: trends.html in the folder of --results)")
+    add_force(parser, "html")
+    add_results(parser, writes=True)
     add_budgets(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Exit code: 0 fine, 1 a regression is confirmed, 2 could not measure, 3 data is stale or missing."""
     from harness.catalogue.read import read
+    from harness.host.files import replace_file
     from harness.nights.bench import EngineBench, read_config
     from harness.nights.history import History
     from harness.nights.nightly import Nightly
@@ -62,8 +66,8 @@ def run(options: argparse.Namespace) -> int:
         display.close()
     write_page(night.found, options.results, options.html or options.results / "trends.html")
     text = summary(night, render(night.found, options.results))
-    (options.results / "summary.txt").write_text(text, encoding="utf-8")
+    replace_file(options.results / "summary.txt", text)
     markdown = summary_markdown(night, render_markdown(night.found, options.results))
-    (options.results / "summary.md").write_text(markdown, encoding="utf-8")
+    replace_file(options.results / "summary.md", markdown)
     print(text, end="")
     return night.exit_code

@@ -6,9 +6,9 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, OutputFolder, Text, add_force, add_output, must_be_new
 from harness.commands._runs import add_results, find_runs
 from harness.errors import UsageError
 
@@ -19,35 +19,53 @@ PLACE = 2
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "run", nargs="*", help="run id or folder (default: the newest); several runs of one environment are read as one"
+        "run",
+        nargs="*",
+        type=RUN,
+        help="run id or folder (default: the newest); several runs of one environment are read as one",
     )
     add_results(parser)
     parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
     parser.add_argument("--full", action="store_true", help="show every metric, not only the headline metrics")
     group = parser.add_argument_group("which strategy to take")
-    group.add_argument("--decision", type=Path, metavar="FILE", help="write the decision document here")
-    group.add_argument("--html", type=Path, metavar="FILE", help="write the page here")
-    group.add_argument("--out", type=Path, metavar="DIR", help="write both: DIR/decision.md and DIR/report.html")
+    add_output(group, "--decision", help="write the decision document here")
+    add_output(group, "--html", help="write the page here")
+    group.add_argument(
+        "--out", type=OutputFolder(), metavar="DIR", help="write both: DIR/decision.md and DIR/report.html"
+    )
     group.add_argument(
         "--weight",
+        type=Text("deploy=3"),
         action="append",
         default=[],
         metavar="NAME=N",
         help="weight of a criterion or metric, such as deploy=3",
     )
     group.add_argument(
-        "--need", action="append", default=[], metavar="WHAT", help="what an image must have, such as shell or non-root"
+        "--need",
+        type=Text("shell"),
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help="what an image must have, such as shell or non-root",
     )
     group.add_argument(
         "--at-most",
+        type=Text("size.transfer=100MB"),
         action="append",
         default=[],
         metavar="METRIC=VALUE",
         help="an upper limit, such as size.transfer=100MB",
     )
     group.add_argument(
-        "--at-least", action="append", default=[], metavar="METRIC=VALUE", help="lower limit, such as size.layers=3"
+        "--at-least",
+        type=Text("size.layers=3"),
+        action="append",
+        default=[],
+        metavar="METRIC=VALUE",
+        help="lower limit, such as size.layers=3",
     )
+    add_force(parser, "decision", "html")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,10 +76,12 @@ def run(options: argparse.Namespace) -> int:
     from harness.report.table import render
     from harness.store.run import read_run
 
-    runs = [read_run(folder) for folder in find_runs(options.run, options.results)]
     markdown, page = options.decision, options.html
     if options.out:
         markdown, page = markdown or options.out / DECISION, page or options.out / PAGE
+        for path in (markdown, page):
+            must_be_new(path, force=options.force)
+    runs = [read_run(folder) for folder in find_runs(options.run, options.results)]
     if not (markdown or page):
         if asked := [name for name in ("weight", "need", "at_most", "at_least") if getattr(options, name)]:
             raise UsageError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, InputFile, add_force, add_output
 from harness.commands._runs import add_results, find_run
 
 HELP = "list known vulnerabilities of stored images; uses grype, trivy and docker scout if they are installed"
@@ -14,15 +14,16 @@ PLACE = 6
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
+    parser.add_argument("run", nargs="?", type=RUN, help="run id or folder (default: the newest)")
     add_results(parser)
     parser.add_argument(
         "--osv",
-        type=Path,
+        type=InputFile(folder=True),
         metavar="PATH",
         help="also match vulnerability records in OSV's form: a JSON file, a zip, or a folder of them",
     )
-    parser.add_argument("--output", type=Path, metavar="FILE", help="also write all findings as JSON")
+    add_output(parser, "--output", help="also write all findings as JSON")
+    add_force(parser, "output")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from harness.errors import UsageError
+    from harness.host.files import replace_file
     from harness.store.documents import CYCLONEDX, SPDX, newest
     from harness.store.format import encode
     from harness.store.run import read_run
@@ -60,5 +62,5 @@ def run(options: argparse.Namespace) -> int:
     print(tabulate(rows, headers=("cell", "scanner", "database of", *scanners.SEVERITIES)))
     if options.output:
         at = datetime.now(UTC).isoformat(timespec="seconds")
-        options.output.write_bytes(encode({"schema": 1, "run": stored.id, "at": at, "cells": found}))
+        replace_file(options.output, encode({"schema": 1, "run": stored.id, "at": at, "cells": found}))
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
+from harness.commands._kinds import CELL, RUN, Amount, Whole
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
@@ -26,17 +27,19 @@ _SPEEDS = "payload speed in Mbit/s; use 95 %% of the link's nominal speed"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", help="run id or folder (default: the newest)")
-    add_results(parser)
-    parser.add_argument("--bandwidth", type=float, default=100.0, metavar="MBIT", help=f"{_SPEEDS} (default 100)")
-    parser.add_argument("--rtt", type=float, default=5.0, metavar="MS", help="round-trip time in ms (default 5)")
+    parser.add_argument("run", nargs="?", type=RUN, help="run id or folder (default: the newest)")
+    add_results(parser, writes=True)
+    parser.add_argument("--bandwidth", type=Amount(), default=100.0, metavar="MBIT", help=f"{_SPEEDS} (default 100)")
+    parser.add_argument(
+        "--rtt", type=Amount(zero=True), default=5.0, metavar="MS", help="round-trip time in ms (default 5)"
+    )
     parser.add_argument(
         "--nodes",
-        type=int,
+        type=Whole(),
         metavar="N",
         help=f"nodes of the scale-out (default {NODES}; with --check at most the number of processors)",
     )
-    parser.add_argument("--versions", type=int, default=10, metavar="V", help="versions to store (default 10)")
+    parser.add_argument("--versions", type=Whole(), default=10, metavar="V", help="versions to store (default 10)")
     parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
     parser.add_argument("--vectors", action="store_true", help="write test vectors as JSON for other implementations")
     parser.add_argument(
@@ -45,9 +48,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="build, pull and deploy on a real engine and show the formulas' errors; stored under RESULTS/scenarios",
     )
     cells = " and ".join(CHECKED)
-    parser.add_argument("--cell", action="append", metavar="CELL", help=f"cell to use with --check (default: {cells})")
+    parser.add_argument(
+        "--cell", type=CELL, action="append", metavar="CELL", help=f"cell to use with --check (default: {cells})"
+    )
     parser.add_argument(
         "--resume",
+        type=RUN,
         metavar="RUN",
         nargs="?",
         const="latest",

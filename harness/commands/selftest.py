@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
+from harness.commands._kinds import CELL, RUN, Text, Whole
 from harness.commands._runs import add_results, find_run
 
 if TYPE_CHECKING:
@@ -22,16 +23,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tests = parser.add_subparsers(required=True, metavar="TEST", dest="test")
     aa = tests.add_parser("aa", help="compare a cell with itself and count how often a difference is claimed")
     aa.add_argument(
-        "cells", nargs="*", metavar="CELL", help="measure each of these cells as two (default: use stored samples)"
+        "cells",
+        nargs="*",
+        type=CELL,
+        metavar="CELL",
+        help="measure each of these cells as two (default: use stored samples)",
     )
-    aa.add_argument("--probe", action="append", default=[], help="probe to measure with (default: start)")
-    aa.add_argument("--blocks", type=int, default=12, help="number of blocks to measure (default: 12)")
+    aa.add_argument(
+        "--probe", type=Text("start"), action="append", default=[], help="probe to measure with (default: start)"
+    )
+    aa.add_argument("--blocks", type=Whole(), default=12, help="number of blocks to measure (default: 12)")
     plan = tests.add_parser("plan", help="replay stored samples with the planner and with equal numbers of blocks")
     for test in (aa, plan):
-        test.add_argument("--run", help="stored run to draw samples from (default: the newest)")
-        test.add_argument("--seed", type=int, default=1, help="seed of the random draws (default: 1)")
-        test.add_argument("--tables", type=int, default=100, help="number of tables to draw (default: 100)")
-        add_results(test)
+        test.add_argument("--run", type=RUN, help="stored run to draw samples from (default: the newest)")
+        test.add_argument("--seed", type=Whole(0, 2**63), default=1, help="seed of the random draws (default: 1)")
+        test.add_argument("--tables", type=Whole(), default=100, help="number of tables to draw (default: 100)")
+        add_results(test, writes=test is aa)
 
 
 def run(options: argparse.Namespace) -> int:

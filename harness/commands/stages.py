@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, Whole
 from harness.commands._runs import add_results, find_run
 
 if TYPE_CHECKING:
@@ -18,16 +19,26 @@ PLACE = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    add_results(parser)
-    parser.add_argument("--blocks", type=int, default=3, help="builds of each image (default: 3, about 6 minutes)")
-    parser.add_argument("--seed", type=int, help="seed of the order within blocks (default: random, stored)")
+    add_results(parser, writes=True)
+    parser.add_argument("--blocks", type=Whole(), default=3, help="builds of each image (default: 3, about 6 minutes)")
     parser.add_argument(
-        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
+        "--seed", type=Whole(0, 2**63), help="seed of the order within blocks (default: random, stored)"
     )
-    parser.add_argument("--show", metavar="RUN", help="show table and chart of a stored run, without measuring")
+    parser.add_argument(
+        "--resume",
+        type=RUN,
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="continue an interrupted run (default: the newest)",
+    )
+    parser.add_argument(
+        "--show", type=RUN, metavar="RUN", help="show table and chart of a stored run, without measuring"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.host.files import replace_file
     from harness.report.stages import documents, render
     from harness.store.run import read_run
     from harness.text.display import Display
@@ -40,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     stored = read_run(folder)
     print(render(stored))
     for name, text in documents(stored).items():
-        (folder / name).write_text(text, encoding="utf-8")
+        replace_file(folder / name, text)
         print(f"written: {folder / name}")
     for failure in stored.failures:
         print(f"{failure.cell}: {failure.status}: {failure.reason}")
@@ -54,8 +65,6 @@ def _measure(options: argparse.Namespace, display: Display) -> Path:
     from harness.settings import Settings
     from harness.store.run import read_run
 
-    if options.blocks < 1:
-        raise UsageError(f"{options.blocks} blocks measure nothing", where="--blocks", fix="Use 1 or more.")
     resume = None
     if options.resume:
         name = None if options.resume == "latest" else options.resume

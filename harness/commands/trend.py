@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from pathlib import Path
 
 from harness.commands import Group
 from harness.commands._history import add_budgets, watched
+from harness.commands._kinds import add_force, add_output
 from harness.commands._runs import add_results
 
 HELP = "show alarms, changes and their causes in the history, without measuring; --html writes trends.html"
@@ -18,7 +18,8 @@ PLACE = 2
 def configure(parser: argparse.ArgumentParser) -> None:
     add_results(parser)
     add_budgets(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page with all charts here")
+    add_output(parser, "--html", help="write the page with all charts here")
+    add_force(parser, "html")
     parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.commands import Group
+from harness.commands._kinds import CELL, RUN
 from harness.commands._runs import add_results, find_run
 
 HELP = "show why two cells differ: layers, packages, files, surface, build steps, start phases"
@@ -13,9 +14,9 @@ PLACE = 4
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("before", metavar="A", help="a cell, such as go-scratch")
-    parser.add_argument("after", metavar="B", help="another cell, such as go-full")
-    parser.add_argument("--run", help="run id or folder (default: the newest)")
+    parser.add_argument("before", type=CELL, metavar="A", help="a cell, such as go-scratch")
+    parser.add_argument("after", type=CELL, metavar="B", help="another cell, such as go-full")
+    parser.add_argument("--run", type=RUN, help="run id or folder (default: the newest)")
     add_results(parser)
 
 

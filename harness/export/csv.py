@@ -6,6 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.host.files import replacing
 from harness.nights.records import track_of
 from harness.store.run import Run
 
@@ -15,7 +16,7 @@ COLUMNS = ("run", "started", "environment", "track", "git", "cell", "metric", "u
 
 
 def write(runs: Sequence[Run], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for run in runs:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,9 +17,10 @@ from pathlib import Path
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A new path to write a file at. When the block ends, the file takes the place of `path`.
 
-    If the block raises, `path` stays as it was. A symbolic link stays a link: its target is replaced. A device, a pipe,
-    and whatever lies below /dev and /proc is written through and never replaced. `durable` returns only when the new
-    file would survive a power cut. The folder of `path` is made if it is missing. Raises OSError.
+    If the block raises, `path` stays as it was. A symbolic link stays a link: its target is replaced. A character
+    device, a pipe, and whatever lies below /dev and /proc is written through and never replaced. `durable` returns only
+    when the new file would survive a power cut. The folder of `path` is made if it is missing. Raises OSError, for a
+    disk, a socket, a folder and a link to itself too.
     """
     if _is_written_through(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -26,7 +29,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             with temporary.open("rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target)
         return
-    target_path = path.resolve()
+    target_path = Path(os.path.realpath(path))
+    if target_path.is_symlink():  # as far as a circle of links could be followed
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     target_path.parent.mkdir(parents=True, exist_ok=True)
     temporary = target_path.with_name(f".{target_path.name}.{secrets.token_hex(4)}.new")
     try:
@@ -60,4 +65,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def _is_written_through(path: Path) -> bool:
-    return (path.exists() and not path.is_file()) or path.absolute().parts[1:2] in (("dev",), ("proc",))
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        mode = stat.S_IFREG  # there is nothing yet
+    if stat.S_ISBLK(mode):  # a whole disk
+        raise OSError(errno.EINVAL, "is a block device", str(path))
+    return not stat.S_ISREG(mode) or path.absolute().parts[1:2] in (("dev",), ("proc",))

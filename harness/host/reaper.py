@@ -27,6 +27,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from harness.errors import LabError
+from harness.host.cache import open_cache
 from harness.host.lease import Lease
 from harness.host.undo import COOKIE, Record, find_program, started
 
@@ -187,6 +188,7 @@ class Reaper(Scope):
 
     def __init__(self, cache: Path) -> None:
         token = secrets.token_hex(4)
+        open_cache(cache)
         super().__init__(Lease.create(cache / "leases", token), token)
         self.removed: list[str] = []
         self._handled: list[signal.Signals] = []

@@ -71,4 +71,4 @@ def accept(results: Path, acceptance: Acceptance) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise StoreError.unwritable(path, error) from error

@@ -120,4 +120,4 @@ def _replace(path: Path, text: str) -> None:
     try:
         replace_file(path, text)
     except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror or error}", where=str(path)) from error
+        raise StoreError.unwritable(path, error) from error

@@ -61,7 +61,7 @@ class RunWriter:
             replace_file(folder / "manifest.json", record, durable=True)  # a folder without manifest is no run yet
             sync_folder(results)
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise StoreError.unwritable(folder, error) from error
         return cls(folder, manifest, argv=argv)
 
     @classmethod
@@ -103,7 +103,7 @@ class RunWriter:
             path = folder / (f"{name}.{len(known)}" if known else name)
             replace_file(path, content)
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise StoreError.unwritable(folder, error) from error
         return path
 
     def close(self, outcome: str = "complete") -> None:
@@ -138,7 +138,7 @@ class RunWriter:
             os.fsync(descriptor)
         except OSError as error:
             os.ftruncate(descriptor, size)  # a half line would spoil the next one
-            raise _unwritable(self.folder, error) from error
+            raise StoreError.unwritable(self.folder, error) from error
 
     def _release(self) -> None:
         for descriptor in (self._samples, self._sessions):
@@ -153,7 +153,7 @@ def _open_locked(folder: Path) -> int:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise StoreError.unwritable(folder, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -183,16 +183,10 @@ def _set_torn_aside(path: Path) -> tuple[str, ...]:
             _sync(file)
         os.truncate(path, lines.good)
     except OSError as error:
-        raise _unwritable(path.parent, error) from error
+        raise StoreError.unwritable(path.parent, error) from error
     return (f"{path}: the last line was unfinished; its {len(lines.torn)} bytes are kept in {aside.name}",)
 
 
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _unwritable(folder: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"cannot be written: {error.strerror or error}", where=str(folder), fix="Free space, or check its permissions."
-    )

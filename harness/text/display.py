@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
+from harness.text.terminal import beneath, harmless
+
 _EVERY = 20.0  # s between plain lines about the present work
 # s between lines about blocks: sixty blocks of the floor take half a minute and would push everything else away
 _PACE = 3.0
@@ -22,14 +24,14 @@ class Display:
     """`say` prints a line that stays; `now` shows the present work and the time left."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._console = Console(file=stream or sys.stderr, highlight=False, soft_wrap=True)
+        self._console = Console(file=beneath(stream or sys.stderr), highlight=False, soft_wrap=True)
         self._status: Status | None = None
         self._last = 0.0
         self._block = -_PACE
         self._began = time.monotonic()
 
     def say(self, text: str) -> None:
-        self._console.print(escape(text))
+        self._console.print(escape(harmless(text)))
 
     def now(self, what: str, left: float | None = None, *, share: float | None = None, apps: str = "") -> None:
         """`left` is the seconds the run is still expected to take, `share` how much of the whole run is done (0…1), and
@@ -40,10 +42,10 @@ class Display:
             line = f"{self._bar(share)} {apps + ': ' if apps else ''}{line}"
         if self._console.is_terminal:
             if self._status is None:
-                self._status = self._console.status(escape(line), refresh_per_second=_REFRESH)
+                self._status = self._console.status(escape(harmless(line)), refresh_per_second=_REFRESH)
                 self._status.start()
             else:
-                self._status.update(escape(line))
+                self._status.update(escape(harmless(line)))
         elif time.monotonic() - self._last >= _EVERY:
             self._last = time.monotonic()
             self.say(line)

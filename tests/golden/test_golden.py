@@ -96,7 +96,7 @@ WEIGHTS = ["--weight", "surface=0", "--weight", "memory=0"]
 
 def _decision(tare: Tare, place: Path, runs: str, *options: str, days: float = 0) -> str:
     folders = [f"runs/{run}" for run in runs.split()]
-    said = tare("report", *folders, "--decision", "decision.md", *options, now=NOW + days * DAY)
+    said = tare("report", *folders, "--decision", "decision.md", "--force", *options, now=NOW + days * DAY)
     return (place / "decision.md").read_text(encoding="utf-8") + f"\n<!-- what the command says:\n{said}-->\n"
 
 

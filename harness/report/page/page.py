@@ -20,6 +20,7 @@ from harness.report.page.data import Json, page_data
 from harness.report.page.notes import Notes
 from harness.report.page.tables import Tables
 from harness.report.page.view import esc
+from harness.settings import GENERATOR
 
 # In this order: each script uses what the ones before it define.
 _SCRIPTS = (
@@ -59,6 +60,7 @@ def render(decision: Decision) -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+{GENERATOR}
 <title>Which image strategy to take: run {esc(decision.run.id)}</title>
 <link rel="icon" href="data:,">
 <style>{_asset("page.css")}</style>

@@ -27,6 +27,7 @@ from harness.nights.history import History
 from harness.nights.records import Key
 from harness.nights.watch import Watch, Watched, is_worse
 from harness.report.trends import amount, answered, causes, causes_of, date, describe, nights_of, percent, span, told
+from harness.settings import GENERATOR
 from harness.stats.changepoints import ChangeKind, LevelChange
 
 MOST_POINTS = 150_000  # nights of series
@@ -47,7 +48,7 @@ def write_page(found: Watch, results: Path, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, text)
     except OSError as error:
-        raise StoreError(f"cannot be written: {error.strerror}", where=str(path)) from error
+        raise StoreError.unwritable(path, error) from error
 
 
 def render(found: Watch, results: Path, *, link: str = ".") -> str:
@@ -66,6 +67,7 @@ def render(found: Watch, results: Path, *, link: str = ".") -> str:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+{GENERATOR}
 <title>Trends: {_h(nights_of(found))}</title>
 <link rel="icon" href="data:,">
 <style>{_asset("page.css")}{_asset("trends.css")}</style>
