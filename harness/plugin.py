@@ -6,15 +6,13 @@ Loaded by `python -m harness bench` (which is what `tox -e bench` calls). Collec
 
 from __future__ import annotations
 
-import math
 import re
-import shutil
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,26 +20,19 @@ from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
 from harness.commands._bench import add_bench_options
 from harness.decision.engines import ENGINE, TOGETHER
-from harness.decision.figures import Analysis
 from harness.errors import TareError, UsageError
 from harness.model import Cell, Status, Try, Unit
 from harness.probes import all_probes
 from harness.report.documents import write_documents
-from harness.report.table import render
-from harness.run.deadline import Terminated
-from harness.run.job import DEFAULT_BUDGET, Job, Reporter, measure
+from harness.report.ending import Ending, tables
+from harness.run.job import DEFAULT_BUDGET, Job, measure
 from harness.run.plan import parse_budget
 from harness.run.workers import PREPARE
 from harness.settings import EngineChoice, Settings
-from harness.store.run import Run, latest, read_run, refreshed
+from harness.store.run import Run, latest, read_run
 from harness.text.display import Display
 from harness.tomlfile import suggest
 
-if TYPE_CHECKING:
-    pass
-
-_INTERRUPTED, _TERMINATED = 128 + 2, 128 + 15  # exit codes, as shells have them
-_UNFORESEEN = 3  # exit code, as pytest has it
 _SILENT = -2  # pytest's verbosity at which it prints no summary of its own
 _STATE = pytest.StashKey["BenchmarkSession"]()
 
@@ -206,77 +197,6 @@ def _settings(engines: Sequence[str]) -> Settings:
     return replace(settings, engine=str(EngineChoice.parse(engines[0], where="--engine"))) if engines else settings
 
 
-class Ending(Reporter):
-    """Shows each app's table once it is measured, and knows how the run ended, for the last lines on the terminal."""
-
-    def __init__(self) -> None:
-        self.display: Display | None = None
-        self.folder: Path | None = None
-        self.exit_code: int | None = None  # None: the exit code that the tests give
-        self.why = ""
-        self._missed: Mapping[str, Sequence[str]] = {}
-        self._seconds = 0.0
-        self._analysis: Analysis | None = None
-
-    @property
-    def is_early(self) -> bool:
-        """Whether the run was stopped before its end."""
-        return self.exit_code is not None
-
-    def began(self, folder: Path) -> None:
-        self.folder = folder
-
-    def measured(self, folder: Path, app: str) -> None:
-        analysis = self.read(folder)
-        if self.display:
-            self.display.close()
-            self.display.say("\n" + _table(analysis, only=app))
-        write_documents(folder, analysis)
-
-    def read(self, folder: Path) -> Analysis:
-        """The run as it is now. Its samples are read, and figures are computed, only if samples were added."""
-        before = self._analysis
-        if before is None or before.run.folder != folder:
-            self._analysis = Analysis(read_run(folder))
-        else:
-            self._analysis = before.of(refreshed(before.run))
-        return self._analysis
-
-    def ended(self, missed: Mapping[str, Sequence[str]], seconds: float) -> None:
-        self._missed, self._seconds = missed, seconds
-
-    def missed(self, app: str) -> Sequence[str]:
-        """The probes that have measured nothing of an app."""
-        return self._missed.get(app, ())
-
-    def stopped(self, error: BaseException) -> None:
-        """The run was stopped by this."""
-        if isinstance(error, TareError):
-            self.exit_code, self.why = error.exit_code, str(error)
-        elif isinstance(error, Exception):
-            self.exit_code, self.why = _UNFORESEEN, f"An error that nobody foresaw: {type(error).__name__}: {error}"
-        else:
-            terminated = isinstance(error, Terminated)
-            self.exit_code = _TERMINATED if terminated else _INTERRUPTED
-            self.why = "The run was ended (SIGTERM)." if terminated else "The run was interrupted."
-
-    def lines(self, run: Run) -> list[str]:
-        """What was not reached, how the run ended, and how to go on."""
-        found = [f"not reached: {app or 'all cells'}: {', '.join(names)}" for app, names in self._missed.items()]
-        if self.why:
-            found.append(self.why)
-        if not self._missed and not self.why:
-            return [*found, f"Stored in {run.folder}; `tare report {run.id}` shows this again."]
-        budget = f" --budget {max(math.ceil(1.2 * self._seconds / 60), 1)}m" if self._missed else ""
-        return [*found, f"Every sample is kept in {run.folder}. To continue: tox -e bench -- --resume {run.id}{budget}"]
-
-
-def _table(analysis: Analysis, *, only: str | None = None) -> str:
-    """The tables of a run, as wide as the terminal."""
-    width = shutil.get_terminal_size((100, 40)).columns
-    return render(analysis.run, width=width, only=only, analysis=analysis)
-
-
 def named_first(keyword: str, apps: Sequence[str]) -> list[str]:
     """The apps that a -k expression names, in its order."""
     words = re.findall(r"[\w-]+", keyword or "")
@@ -376,7 +296,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if state is None or state.run is None:
         return
     analysis = state.ending.read(state.run.folder)
-    print("\n" + _table(analysis).rstrip("\n"))
+    print("\n" + tables(analysis).rstrip("\n"))
     for path in write_documents(analysis.run.folder, analysis):
         print(f"written: {path}")
     print("\n".join(state.ending.lines(analysis.run)), flush=True)
