@@ -99,7 +99,7 @@ def measure_revisions(
     measuring: Measure = measure,
 ) -> Revisions:
     """Measure the cells that differ between two commits. Raises TareError if a revision cannot be read or measured."""
-    with Reaper(settings.cache) as reaper:  # its collector removes the folder even after kill -9
+    with Reaper(settings.cache) as reaper:  # its guardian removes the folder even after kill -9
         place = reaper.folder(Path(gettempdir()) / f"tare-gate-{reaper.token}")
         folders = [_unpack(root, commit, place / name) for commit, name in ((base, "base"), (head, "head"))]
         old, new = (_read(folder, commit) for folder, commit in zip(folders, (base, head), strict=True))

@@ -126,7 +126,8 @@ def _charts(found: Watch) -> list[_Chart]:
 
 def _title(found: Watch) -> str:
     if not found.nights:
-        return "<h1>No night is stored</h1>"
+        how = "<code>tare nightly</code> measures a night and writes this page again."
+        return f'<h1>No night is stored</h1><p class="soft">{how}</p>'
     counts: dict[str, int] = {}
     for item in found.series:
         if item.urgency[0] < _ATTENTION:

@@ -239,3 +239,15 @@ def test_three_years_of_nights_can_be_asked(tmp_path, chromium):
         page, chromium, query, "return document.querySelectorAll('#laid svg [aria-label=dot] circle').length;"
     )
     assert days == 2 * 366
+
+
+@pytest.mark.parametrize("nights", [0, 1])
+def test_an_empty_history_and_one_night_are_pages_too(nights, tmp_path, chromium):
+    world = World(tmp_path / "results", nights=nights)
+    world.results.mkdir()
+    world.write()
+    write_page(watched(world.results, BUDGETS, now=FIRST), world.results, tmp_path / "trends.html")
+    text = chromium.ask(tmp_path / "trends.html", "return document.body.innerText;")  # which no error of a script ends
+    assert ("tare nightly measures a night" in text) == (nights == 0)
+    assert ("Nothing needs attention" in text) == (nights == 1)
+    assert ("28 series" in text) == (nights == 1)
