@@ -59,6 +59,8 @@ class Recorded:
         assert run is not None
         if (self.cell.id, self.metric) in run.series():
             return
+        if reason := run.unmeasured().get(self.metric):
+            pytest.skip(f"{self.metric} is not measured, because {reason}")
         pytest.fail(self.session.why(self), pytrace=False)
 
     def replay(self, benchmark: Any) -> None:

@@ -15,15 +15,21 @@ A probe is one of four kinds, by what it measures:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
 from harness.lab.lab import Lab
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.model import Cell, Metric, Phase
+
+
+def not_measured(metrics: Iterable[Metric], reason: str, *prefixes: str) -> dict[str, str]:
+    """The metrics whose name begins with one of the prefixes, with the reason; none if there is no reason."""
+    return {metric.name: reason for metric in metrics if metric.name.startswith(prefixes)} if reason else {}
 
 
 class When(Enum):
@@ -74,9 +80,15 @@ class Probe(ABC):
     def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:  # noqa: B027 - most have nothing to choose
         """Called when cells are prepared, before the first of them is visited: for a probe that chooses among them."""
 
-    def impossible(self, lab: Lab) -> str:  # noqa: ARG002 - for those that override it
-        """Why this probe cannot measure in this lab; "" if it can."""
-        return ""
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:  # noqa: ARG002 - for those that override it
+        """The metrics that cannot be measured with an engine, each with the reason."""
+        return {}
+
+    def impossible(self, lab: Lab) -> str:
+        """Why this probe cannot measure anything; "" if it can."""
+        absent = self.unmeasured(lab.reach)
+        whole = bool(self.metrics) and all(metric.name in absent for metric in self.metrics)
+        return "; ".join(dict.fromkeys(absent.values())) if whole else ""
 
 
 class CellProbe(Probe):

@@ -11,6 +11,7 @@ because a start may take seconds. An app that takes several times as long as wit
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -19,10 +20,11 @@ from harness.cell.trial import as_it_is, peak, running, with_program
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.lab.test_bed import tool_program
 from harness.model import Direction, Metric, Status, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit, When
+from harness.probes.base import CellProbe, Probe, Reading, Visit, When, not_measured
 from harness.store.format import encode
 
 FILE = "harden.json"
@@ -62,10 +64,9 @@ class HardenProbe(CellProbe):
         for name, text in _RESTRICTIONS.items()
     )
 
-    def impossible(self, lab: Lab) -> str:
-        elsewhere = "" if lab.engine.info.local else "the engine runs on another machine"
-        unread = elsewhere or lab.unseen
-        return lab.no_tool or (f"{unread}, so peak memory cannot be read" if unread else "")
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:
+        unread = reach.tool or (f"{reach.files}, so peak memory cannot be read" if reach.files else "")
+        return not_measured(self.metrics, unread, "harden.")
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         yield "restricted", lambda: self._measure(lab, state, cell)

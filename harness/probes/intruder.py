@@ -7,6 +7,7 @@ program of ours that is copied in: an image without a shell does not prevent tha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
@@ -14,10 +15,11 @@ from harness.cell.trial import as_it_is, peak, running, with_program
 from harness.engine.contract import ExecResult
 from harness.errors import EngineError, LabError, TryFailed
 from harness.lab.lab import Lab
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.lab.test_bed import PROGRAM, tool_program
 from harness.model import Metric, Status, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit, When
+from harness.probes.base import CellProbe, Probe, Reading, Visit, When, not_measured
 from harness.store.format import encode
 
 FILE = "intruder.json"
@@ -56,12 +58,15 @@ class IntruderProbe(CellProbe):
         for name, commands in _COMMANDS.items()
     )
 
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:
+        return not_measured(self.metrics, reach.tool or reach.files, "intruder.program")
+
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         yield "running", lambda: self._measure(lab, state, cell)
 
     def _measure(self, lab: Lab, state: RunState, cell: Prepared) -> Reading:
         spec = as_it_is(lab, cell)
-        bring = lab.engine.info.local and not lab.no_tool and not lab.unseen
+        bring = not (lab.reach.tool or lab.reach.files)
         tried: dict[str, list[dict[str, object]]] = {}
         values: dict[str, float] = {}
         try:

@@ -13,9 +13,10 @@ from harness.cell.prepare import Prepared
 from harness.engine.contract import Engine
 from harness.lab.lab import Lab
 from harness.lab.link import Link
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.model import Direction, Metric, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, Probe, Reading, Visit, not_measured
 from harness.probes.pull import reading
 from harness.scenarios.pull_model import PullProfile, predict, profile
 
@@ -56,8 +57,11 @@ class LinkProbe(CellProbe):
         ),
     )
 
-    def impossible(self, lab: Lab) -> str:
-        return lab.nodes.impossible
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:
+        return {
+            **not_measured(self.metrics, reach.wire, "link.total", "link.error"),
+            **not_measured(self.metrics, reach.node, "link."),
+        }
 
     def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:
         if len(state.shaped) >= len(_CHECKED):  # a run checks its first cells; the cells of later apps are modelled
@@ -73,7 +77,7 @@ class LinkProbe(CellProbe):
                 known = profile(pulled, cell.manifest.layers)
                 state.note_pull(cell.cell.id, known)
         modelled = _modelled(known)
-        if cell.cell.id not in state.shaped:
+        if cell.cell.id not in state.shaped or lab.reach.wire:
             yield self.states[0], lambda: Reading(modelled)
             return
         with lab.nodes.fresh() as node, Link(lab.reaper, node.registry, lab.bind, megabits=MEASURED) as link:

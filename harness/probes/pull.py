@@ -7,17 +7,20 @@ sequence, a deployment, and not a sum of separate measurements. It needs no seco
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec, PullResult
+from harness.errors import TryFailed
 from harness.image.manifest import ImageManifest
 from harness.lab.lab import Lab
 from harness.lab.node import Node
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
-from harness.model import Metric, Phase, Unit
-from harness.probes.base import CellProbe, Probe, Reading, Visit
+from harness.model import Metric, Phase, Status, Unit
+from harness.probes.base import CellProbe, Probe, Reading, Visit, not_measured
 from harness.scenarios.pull_model import heard, is_layer, profile
 
 _STATES = {
@@ -89,8 +92,12 @@ class PullProbe(CellProbe):
     guess = 10.0
     metrics = _metrics()
 
-    def impossible(self, lab: Lab) -> str:
-        return lab.nodes.impossible
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:
+        phases = (f"pull.{state}.{phase}" for state in _STATES for phase in ("download", "unpack"))
+        return {
+            **not_measured(self.metrics, reach.phases, *phases),
+            **not_measured(self.metrics, reach.node, "pull.", "deploy."),
+        }
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         with lab.nodes.fresh() as node:
@@ -122,6 +129,9 @@ class PullProbe(CellProbe):
         door = Door.of(app, address, port)
         began = time.monotonic()
         pulled = node.engine.pull(name)
+        if there := [layer.layer for layer in pulled.layers if layer.reused]:
+            had = f"{len(there)} of {len(pulled.layers)} layers were there already"
+            raise TryFailed(Status.ERROR, f"the node was not empty: {had} ({node.note or node.kind})")
         times = start_and_ask(node.engine, spec, door)
         node.engine.remove(times.container)
         state.note_pull(cell.cell.id, profile(pulled, cell.manifest.layers))

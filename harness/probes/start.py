@@ -10,7 +10,7 @@ one monotonic clock; t0 is the create call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -20,10 +20,11 @@ from harness.cell.trial import with_program
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
 from harness.lab.lab import Lab
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.lab.test_bed import FLOOR_PORT, PROGRAM, TOOL_IMAGE, tool_program
 from harness.model import Exit, Metric, Phase, Request, Status, Unit
-from harness.probes.base import CellProbe, EngineProbe, Probe, Reading, Visit
+from harness.probes.base import CellProbe, EngineProbe, Probe, Reading, Visit, not_measured
 
 # Warm starts in a visit to a cell that starts fast; their median is stored. The engine alone varies by about 8 ms, a
 # tenth of a start of 80 ms. A cell counts as fast by its start during preparation, and never by a value that is being
@@ -89,6 +90,12 @@ class StartProbe(CellProbe):
         ),
     )
 
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:
+        return {
+            **not_measured(self.metrics, reach.page_cache, "start.cold."),
+            **not_measured(self.metrics, reach.tool, "memory."),
+        }
+
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:  # noqa: ARG002 - as CellProbe has it
         app = cell.cell.app
         spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
@@ -117,8 +124,11 @@ class FloorProbe(EngineProbe):
     beside = "start"
     metrics = _metrics("floor")
 
-    def impossible(self, lab: Lab) -> str:
-        return lab.no_tool
+    def unmeasured(self, reach: Reach) -> Mapping[str, str]:
+        return {
+            **not_measured(self.metrics, reach.page_cache, "floor.cold."),
+            **not_measured(self.metrics, reach.tool, "floor."),
+        }
 
     def visit_engine(self, lab: Lab, state: RunState) -> Visit:  # noqa: ARG002 - as EngineProbe has it
         spec = ContainerSpec(image=TOOL_IMAGE, network=lab.test_bed.network)

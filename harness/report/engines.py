@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from harness.decision.engines import engine_of
 from harness.decision.figures import FLOOR
-from harness.probes.pull import PullProbe
 from harness.report.markdown.view import markdown
 from harness.store.run import Run
-from harness.text.units import counted
+from harness.text.units import counted, shortened
 
 _FACTS = (
     "engine",
@@ -27,23 +26,27 @@ _FACTS = (
 _COMPARED = ("size.transfer", "size.unpacked", "pull.empty.total", "start.warm.total")
 
 
-def render(runs: Sequence[Run]) -> str:
-    """The page as Markdown; the runs are of one job, in the order of their engines."""
-    names = [engine_of(run) or run.manifest.environment.facts.get("engine", "") for run in runs]
+def render(runs: Sequence[Run], *, names: Mapping[str, str] | None = None) -> str:
+    """The page as Markdown; the runs are of one job, in the order of their engines. `names` are what the page calls an
+    engine, if that is not what the run was asked for.
+    """
+    called = [engine_of(run) or run.manifest.environment.facts.get("engine", "") for run in runs]
+    engines = [(names or {}).get(name, name) for name in called]
     parts = [
         "# Engines",
         "What `tox -e engines` measured on each engine, with one block. The page shows what ran. A metric without"
         " samples is absent, and the last section shows why. Numbers of one block show that a metric can be measured,"
         " and not which engine is faster.",
+        "`vm:` is a Docker in a network namespace of its own behind tcp://. Tare treats it as one on another machine.",
         "## Versions",
-        markdown(["", *names], _facts(runs)),
+        markdown(["", *engines], _facts(runs)),
         "## Probes",
         "The number of cells that have samples of every metric of the probe.",
-        markdown(["probe", *names], _probes(runs)),
+        markdown(["probe", *engines], _probes(runs)),
         "## Values",
-        markdown(["cell", "metric", *names], _values(runs)),
+        markdown(["cell", "metric", *engines], _values(runs)),
         "## What was not measured",
-        "\n".join(_missing(runs, names)) or "Everything was measured on every engine.",
+        "\n".join(_missing(runs, engines)) or "Everything was measured on every engine.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -90,17 +93,16 @@ def _missing(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
     for run, name in zip(runs, names, strict=True):
         series = run.series()
         measured = {metric for _, metric in series}
-        absent = {m.name: m.group for m in run.manifest.metrics if m.name not in measured and m.probe != FLOOR}
+        absent = [m.name for m in run.manifest.metrics if m.name not in measured and m.probe != FLOOR]
         reasons = {f"{try_.cell}: {try_.probe}: {try_.reason.splitlines()[0]}": None for try_ in run.failures}
         lines += [f"- {name}: {reason}" for reason in reasons]
-        reasons_of = run.manifest.environment.notes
-        looks = run.manifest.environment.facts.get("image store") == "containerd" and "pull.empty.total" in measured
-        polled = [metric for metric in absent if looks and absent[metric] == PullProbe.name]
-        if polled:
-            listed = ", ".join(f"`{metric}`" for metric in polled)
-            lines.append(f"- {name}: {listed}: the engine looks at a pull only every 0.1 s")
-        if rest := [metric for metric in absent if metric not in polled]:
-            why = "; ".join(f"{key}: {text}" for key, text in reasons_of.items() if key in ("depot", "network"))
-            listed = ", ".join(f"`{metric}`" for metric in rest)
-            lines.append(f"- {name}: {listed}{f' ({why})' if why else ''}")
+        said = run.unmeasured()
+        by_reason: dict[str, list[str]] = {}
+        for metric in absent:
+            by_reason.setdefault(said.get(metric, ""), []).append(metric)
+        every = [metric.name for metric in run.manifest.metrics]
+        for reason, metrics in by_reason.items():
+            listed = ", ".join(f"`{metric}`" for metric in shortened(metrics, every))
+            lines.append(f"- {name}: {listed}{f': {reason}' if reason else ''}")
+        lines += [f"- {name}: no depot: {why}" for key, why in run.manifest.environment.notes.items() if key == "depot"]
     return lines

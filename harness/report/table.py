@@ -14,6 +14,7 @@ from harness.decision.choice import listed
 from harness.decision.figures import FLOOR, Analysis, Figures, apps, select, successes
 from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
+from harness.report.words import unmeasured_lines
 from harness.stats.intervals import PRACTICAL, Method, Verdict, summarise
 from harness.store.run import CellInfo, Run
 from harness.text.units import Scale, counted, interval_text, ratio_text, scale, summary_text
@@ -123,6 +124,7 @@ class _Page:
         ]
         if missing:
             lines.append(self._wrap("Not in this run: " + ", ".join(metric.name for metric in missing)))
+        lines += [self._wrap(line) for line in unmeasured_lines(self.run)]
         lines += [self._wrap(f"Warning: {warning}") for warning in self.run.warnings]
         if self.markdown:
             return "\n\n".join([f"# Run {self.run.id}", *lines])

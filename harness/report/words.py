@@ -13,7 +13,7 @@ from harness.decision.figures import Figure, Figures
 from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import Ratio, Verdict
 from harness.store.run import CellInfo, Run
-from harness.text.units import Scale, scale, summary_text
+from harness.text.units import Scale, scale, shortened, summary_text
 
 _WORDS = {  # smaller, larger
     Unit.SECONDS: ("faster", "slower"),
@@ -266,3 +266,12 @@ def robust(choice: Choice) -> str:
 
 def listed(items: Sequence[str], joint: str = ", ") -> str:
     return joint.join(items)
+
+
+def unmeasured_lines(run: Run) -> list[str]:
+    """What the run's engine cannot give, one line for each reason: `Not measured: start.cold.*, because …`."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in run.unmeasured().items():
+        by_reason.setdefault(reason, []).append(name)
+    names = [metric.name for metric in run.manifest.metrics]
+    return [f"Not measured: {', '.join(shortened(found, names))}, because {why}." for why, found in by_reason.items()]

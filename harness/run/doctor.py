@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 from tabulate import tabulate
 
+from harness.engine.contract import EngineInfo
 from harness.engine.daemon import Daemon
 from harness.engine.docker import answering
 from harness.engine.programs import Programs
 from harness.host import packages
 from harness.host.network import Network
+from harness.host.reaper import Reaper
 from harness.host.undo import find_program
 from harness.lab.apt import sources
 from harness.lab.engine_packages import EnginePackages
 from harness.lab.lab import can_drop_page_cache
+from harness.lab.reach import Reach
+from harness.probes import all_probes
 from harness.run.environment import processor
 from harness.settings import ENGINE_RELEASES, Settings, engine_choices
+from harness.text.units import shortened
 
 _PROGRAMS = {
     "dockerd": ("docker.io", "a private engine, and empty nodes to pull into"),
@@ -34,15 +40,14 @@ _PROGRAMS = {
 def examine(settings: Settings) -> str:
     """A table of findings, and the commands that install what is missing."""
     rows: list[tuple[str, str, str]] = []
-    engine = answering()
-    if engine:
-        with_engine = f"{engine.info.kind} {engine.info.version} at {engine.info.endpoint}"
-        rows.append(("engine", "answers", with_engine))
-        engine.close()
+    info = _answers(settings)
+    if info:
+        rows.append(("engine", "answers", f"{info.kind} {info.version} at {info.endpoint}"))
     else:
         reason = Network.impossible()
         rows.append(("engine", "none answers", reason or "a private engine is started for each run"))
     rows += _private_engines(settings)
+    absent = _unmeasured(info) if info else []
     missing = []
     for program, (package, purpose) in _PROGRAMS.items():
         path = find_program(program)
@@ -58,6 +63,8 @@ def examine(settings: Settings) -> str:
         ("choices", f"TARE_ENGINE={settings.engine}", f"TARE_LANE={settings.lane}, TARE_DEPOT={settings.depot}"),
     ]
     text = tabulate(rows, tablefmt="plain")
+    if absent:
+        text += "\n\nnot measured with this engine:\n" + tabulate(absent, tablefmt="plain")
     if missing:
         reason = packages.installable()
         how = f"install it with: {packages.command(missing)}" if reason else "apt installs it when a run needs it"
@@ -85,6 +92,32 @@ def _private_engines(settings: Settings) -> list[tuple[str, str, str]]:
         reason = Daemon.impossible(programs)
         rows.append((names, "cannot be started" if reason else "ready", reason or state))
     return rows
+
+
+def _answers(settings: Settings) -> EngineInfo | None:
+    """The engine that a run would find, or the engine at the address that TARE_ENGINE is; None if none answers."""
+    choice = settings.engine_choice
+    named = {"DOCKER_HOST": choice.address} if choice.kind == "at" else {}
+    with Reaper(settings.cache) if choice.address.startswith("ssh://") else nullcontext() as reaper:
+        engine = answering({**os.environ, **named}, reaper)
+        if engine is None:
+            return None
+        engine.close()
+        return engine.info
+
+
+def _unmeasured(info: EngineInfo) -> list[tuple[str, str]]:
+    """What no run can measure with an engine, each metric with the reason, as far as the engine's own words tell."""
+    reach = Reach.of(info, droppable=can_drop_page_cache())
+    probes = all_probes()
+    every = [metric.name for probe in probes for metric in probe.metrics]
+    absent = {metric: reason for probe in probes for metric, reason in probe.unmeasured(reach).items()}
+    reasons = dict.fromkeys(absent.values())
+    return [
+        (name, reason)
+        for reason in reasons
+        for name in shortened([metric for metric, why in absent.items() if why == reason], every)
+    ]
 
 
 def _existing(settings: Settings) -> Path:

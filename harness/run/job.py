@@ -13,6 +13,7 @@ from harness.catalogue.catalogue import Catalogue
 from harness.cell.prepare import Prepared
 from harness.errors import StoreError, UsageError
 from harness.lab.lab import Lab, open_lab
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.ledger import Ledger
 from harness.model import Cell, differing
@@ -25,7 +26,7 @@ from harness.run.progress import Progress
 from harness.run.runner import PREPARE_GUESS, RUN, Runner
 from harness.settings import Settings
 from harness.store.format import read_manifest, read_sessions
-from harness.store.run import CellInfo, Manifest, Run, list_runs
+from harness.store.run import UNMEASURED, CellInfo, Manifest, Run, list_runs
 from harness.store.writer import RunWriter
 from harness.text.display import Display, clock
 
@@ -123,7 +124,12 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
                 for metric in probe.metrics
             ),
             cells=tuple(CellInfo.of(cell) for cell in job.cells),
-            plan={**asdict(plan), **({"track": job.track} if job.track else {}), **job.note},
+            plan={
+                **asdict(plan),
+                UNMEASURED: _unmeasured(job.probes, lab.reach),
+                **({"track": job.track} if job.track else {}),
+                **job.note,
+            },
             versions=versions(),
             git=git_revision(job.root),
         )) as writer:  # fmt: skip
@@ -168,6 +174,11 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
             if lab.engine.info.origin == "private" and not state.kept_images:
                 display.say("removing the engine of this run, with its images")  # this takes a while
             return writer.folder
+
+
+def _unmeasured(probes: Sequence[Probe], reach: Reach) -> dict[str, str]:
+    """What cannot be measured with this engine, by metric, with the reason."""
+    return {metric: reason for probe in probes for metric, reason in probe.unmeasured(reach).items()}
 
 
 def make_plan(job: Job) -> Plan:

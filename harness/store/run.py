@@ -57,6 +57,9 @@ class Series:
     at: NDArray[np.float64]  # Unix time, s
 
 
+UNMEASURED = "not measured"  # in a run's plan: reasons by metric
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """A run as read from its folder. Samples of ok tries are columns, failed tries are records."""
@@ -81,6 +84,11 @@ class Run:
     def measured(self) -> frozenset[str]:
         """Names of the metrics that any cell has samples of."""
         return frozenset(name for _, name in self._series)
+
+    def unmeasured(self) -> Mapping[str, str]:
+        """The metrics that the run's engine cannot give, each with the reason."""
+        said = self.manifest.plan.get(UNMEASURED)
+        return {str(name): str(reason) for name, reason in said.items()} if isinstance(said, Mapping) else {}
 
     def tries(self, *, having: Collection[str] = ()) -> Iterator[Try]:
         """Every try as it was appended, including failed tries. Reads the file again, one record at a time.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.model import Metric, Unit
@@ -121,3 +121,14 @@ def ratio_text(ratio: Ratio) -> str:
     decimals = 0 if x >= 99.5 else 1 if x >= 9.95 else 2 if x >= 0.0995 else 1 - math.floor(math.log10(x))
     inexact = ratio.verdict is Verdict.SAME and ratio.p is not None
     return f"{'≈' if inexact else ''}{x:.{decimals}f}×{'?' if ratio.verdict is Verdict.UNDECIDED else ''}"
+
+
+def shortened(names: Collection[str], every: Collection[str]) -> list[str]:
+    """The names, with one pattern in place of all names that begin alike: start.cold.*."""
+    found = []
+    for name in names:
+        parts = name.split(".")
+        prefixes = (".".join(parts[:count]) + "." for count in range(1, len(parts)))
+        whole = (prefix for prefix in prefixes if all(one in names for one in every if one.startswith(prefix)))
+        found.append(next((f"{prefix}*" for prefix in whole), name))
+    return list(dict.fromkeys(found))

@@ -17,6 +17,7 @@ from harness.engine.fake.behaviour import Behaviour, FakeProgram
 from harness.engine.fake.engine import FakeEngine
 from harness.errors import TryFailed
 from harness.image.context import BuildContext
+from harness.lab.reach import Reach
 from harness.lab.state import RunState
 from harness.lab.test_bed import PROGRAM, TOOL_IMAGE, tool_program
 from harness.model import App, Cell, Edit, Request, Strategy
@@ -75,8 +76,7 @@ class Bench:
             services=SimpleNamespace(env=lambda cell: {}),
             test_bed=SimpleNamespace(network="default", address="127.0.0.1", port=lambda port: self.engine.port),
             settings=SimpleNamespace(cache=folder),
-            no_tool="",
-            unseen="",
+            reach=Reach(),
         )
         app = App(
             name="x",
@@ -132,10 +132,22 @@ def test_a_command_that_fails_has_run_all_the_same(bench):
 
 
 def test_without_a_tool_image_the_program_is_not_measured(bench):
-    bench.lab.no_tool = "no base"
+    bench.lab.reach = Reach(tool="no base")
     values = bench.measure(IntruderProbe()).values
     assert "intruder.program" not in values
     assert values["intruder.sh"] == 1
+
+
+def test_an_engine_with_another_root_folder_gives_no_program_and_no_restrictions(bench):
+    bench.lab.reach = Reach(files="the engine does not see the files of this machine")
+    values = bench.measure(IntruderProbe()).values
+    assert "intruder.program" not in values, "absent, and not 0"
+    assert values["intruder.sh"] == 1
+    assert set(IntruderProbe().unmeasured(bench.lab.reach)) == {"intruder.program"}
+    assert not IntruderProbe().impossible(bench.lab)
+    harden = HardenProbe()
+    assert set(harden.unmeasured(bench.lab.reach)) == {metric.name for metric in harden.metrics}
+    assert "does not see the files" in harden.impossible(bench.lab)
 
 
 def test_the_program_is_taken_out_of_its_image_once(bench, tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from harness.decision.engines import ENGINE, TOGETHER
 from harness.report.engines import render
-from harness.store.run import Run, read_run
+from harness.store.run import UNMEASURED, Run, read_run
 from support.synthetic import APPS, write
 
+UNPACKED = [f"pull.{state}.unpack" for state in ("empty", "previous", "base")]
 GO = {"go": APPS["go"]}
 
 
@@ -48,6 +49,9 @@ def test_what_has_no_samples_is_absent_and_listed_with_its_reason(tmp_path: Path
         kept = {name: value for name, value in record.get("values", {}).items() if not name.endswith(".unpack")}
         lines.append(json.dumps({**record, "values": kept}))
     (folder / "samples.jsonl").write_text("\n".join(lines) + "\n")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["plan"][UNMEASURED] = dict.fromkeys(UNPACKED, "the engine looks at a pull only every 0.1 s")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     text = render([whole, read_run(folder)])
     missing = text.partition("## What was not measured")[2]
     (said,) = (line for line in missing.splitlines() if "`pull.empty.unpack`" in line)
