@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _started(engines: Sequence[str]) -> Iterator[dict[str, str]]:
-    """What `--engine` calls each engine, and what the page calls it. Those of `vm:` are started, and end with the block.
+    """What `--engine` calls each engine, and what the page calls it. Those of `vm:` end with the block.
 
     Raises UsageError for a version that there is not, and LabError or EngineUnavailable if one cannot be started.
     """
