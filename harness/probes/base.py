@@ -27,9 +27,9 @@ from harness.lab.state import RunState
 from harness.model import Cell, Metric, Phase
 
 
-def not_measured(metrics: Iterable[Metric], reason: str, *prefixes: str) -> dict[str, str]:
-    """The metrics whose name begins with one of the prefixes, with the reason; none if there is no reason."""
-    return {metric.name: reason for metric in metrics if metric.name.startswith(prefixes)} if reason else {}
+def not_measured(reason: str, metrics: Iterable[Metric]) -> dict[str, str]:
+    """These metrics, each with the reason; none if there is no reason."""
+    return {metric.name: reason for metric in metrics} if reason else {}
 
 
 class When(Enum):

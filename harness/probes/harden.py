@@ -66,7 +66,7 @@ class HardenProbe(CellProbe):
 
     def unmeasured(self, reach: Reach) -> Mapping[str, str]:
         unread = reach.tool or (f"{reach.files}, so peak memory cannot be read" if reach.files else "")
-        return not_measured(self.metrics, unread, "harden.")
+        return not_measured(unread, self.metrics)
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         yield "restricted", lambda: self._measure(lab, state, cell)

@@ -59,7 +59,8 @@ class IntruderProbe(CellProbe):
     )
 
     def unmeasured(self, reach: Reach) -> Mapping[str, str]:
-        return not_measured(self.metrics, reach.tool or reach.files, "intruder.program")
+        program = [metric for metric in self.metrics if metric.name == "intruder.program"]
+        return not_measured(reach.tool or reach.files, program)
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         yield "running", lambda: self._measure(lab, state, cell)

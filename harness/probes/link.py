@@ -58,10 +58,8 @@ class LinkProbe(CellProbe):
     )
 
     def unmeasured(self, reach: Reach) -> Mapping[str, str]:
-        return {
-            **not_measured(self.metrics, reach.wire, "link.total", "link.error"),
-            **not_measured(self.metrics, reach.node, "link."),
-        }
+        shaped = [metric for metric in self.metrics if metric.name in ("link.total", "link.error")]
+        return {**not_measured(reach.wire, shaped), **not_measured(reach.node, self.metrics)}
 
     def begin(self, state: RunState, cells: Sequence[Prepared]) -> None:
         if len(state.shaped) >= len(_CHECKED):  # a run checks its first cells; the cells of later apps are modelled

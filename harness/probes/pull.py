@@ -93,11 +93,9 @@ class PullProbe(CellProbe):
     metrics = _metrics()
 
     def unmeasured(self, reach: Reach) -> Mapping[str, str]:
-        phases = (f"pull.{state}.{phase}" for state in _STATES for phase in ("download", "unpack"))
-        return {
-            **not_measured(self.metrics, reach.phases, *phases),
-            **not_measured(self.metrics, reach.node, "pull.", "deploy."),
-        }
+        names = [f"pull.{state}.{phase}" for state in _STATES for phase in ("download", "unpack")]
+        phases = [metric for metric in self.metrics if metric.name in names]
+        return {**not_measured(reach.phases, phases), **not_measured(reach.node, self.metrics)}
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         with lab.nodes.fresh() as node:

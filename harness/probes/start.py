@@ -10,7 +10,7 @@ one monotonic clock; t0 is the create call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -92,8 +92,8 @@ class StartProbe(CellProbe):
 
     def unmeasured(self, reach: Reach) -> Mapping[str, str]:
         return {
-            **not_measured(self.metrics, reach.page_cache, "start.cold."),
-            **not_measured(self.metrics, reach.tool, "memory."),
+            **not_measured(reach.page_cache, _of(self.metrics, "cold")),
+            **not_measured(reach.tool, _of(self.metrics, "memory")),
         }
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:  # noqa: ARG002 - as CellProbe has it
@@ -126,14 +126,18 @@ class FloorProbe(EngineProbe):
 
     def unmeasured(self, reach: Reach) -> Mapping[str, str]:
         return {
-            **not_measured(self.metrics, reach.page_cache, "floor.cold."),
-            **not_measured(self.metrics, reach.tool, "floor."),
+            **not_measured(reach.page_cache, _of(self.metrics, "cold")),
+            **not_measured(reach.tool, self.metrics),
         }
 
     def visit_engine(self, lab: Lab, state: RunState) -> Visit:  # noqa: ARG002 - as EngineProbe has it
         spec = ContainerSpec(image=TOOL_IMAGE, network=lab.test_bed.network)
         door = Door(lab.test_bed.address, lab.test_bed.port(FLOOR_PORT), FLOOR_READY, 10.0)
         yield from _visit(lab, self.name, spec, door, starts=STARTS)
+
+
+def _of(metrics: Iterable[Metric], state: str) -> list[Metric]:
+    return [metric for metric in metrics if metric.state == state]
 
 
 def _visit(
