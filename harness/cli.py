@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    # a command without `help` is not listed by argparse, which knows no groups: the epilog lists it in its group
+    # a command without `help` is not listed by argparse, which has no groups: the epilog lists it in its group
     commands = parser.add_subparsers(required=True, metavar="COMMAND", prog="tare", help=argparse.SUPPRESS)
     commands.add_parser("bench")
     for name, command in all_commands().items():

@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("edit" if "not simulation" in config.option.markexpr else "whole")
 
 
-# tests build what they are about; those of kept images say so
+# tests build their images; tests of kept images say so
 os.environ["TARE_IMAGES"] = "anew"
 
 

@@ -12,7 +12,7 @@ import harness
 
 HOUSE = Path(harness.__file__).parent
 TESTS = Path(__file__).parent
-# From the ground up. A room imports only what stands before it; CONTRIBUTING says what is in each.
+# From the ground up. A room imports only rooms before it; CONTRIBUTING describes each room.
 ROOMS = (
     *("model", "errors", "settings", "tomlfile", "ledger"),
     *("stats", "text", "image", "host", "store", "engine", "catalogue", "surface", "scenarios", "lab", "cell"),

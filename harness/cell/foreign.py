@@ -42,7 +42,7 @@ def bring(lab: Lab, cell: Cell, *, image: str, repository: str) -> tuple[str, st
 
 
 def _by_name(engine: Engine, reference: str, image: str) -> tuple[str, str]:
-    """From the run's engine, else from the user's, else from the registry that the name leads to."""
+    """From the run's engine, or from the user's engine, or from the registry that the name leads to."""
     if engine.inspect(reference):
         engine.tag(reference, image)
         return _id(engine, image), f"{reference} of the engine"
@@ -59,7 +59,7 @@ def _by_name(engine: Engine, reference: str, image: str) -> tuple[str, str]:
     try:
         engine.pull(reference)
     except EngineError as error:
-        what = f"neither an engine nor a registry has {reference}, and it is no file: {error.what}"
+        what = f"neither an engine nor a registry has {reference}, and there is no such file: {error.what}"
         raise EngineError(what, fix="Check the name, or `docker save -o FILE IMAGE` and name the file.") from error
     engine.tag(reference, image)
     return _id(engine, image), f"pulled {reference}"

@@ -8,6 +8,6 @@ import harness
 
 
 def checkout() -> Path:
-    """The folder with variants/: the current one, else the checkout that this program is installed from."""
+    """The folder with variants/: the current folder, or the checkout that this program is installed from."""
     here = Path.cwd()
     return here if (here / "variants" / "bases.toml").is_file() else Path(harness.__file__).parents[1]

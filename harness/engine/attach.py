@@ -1,7 +1,7 @@
 """A command in a container with its input and output: a stream through the Engine API, wherever the engine is.
 
-The call is `docker exec -i`'s: POST /exec/{id}/start, upgraded to a raw stream ("hijacking" in Docker's words). What
-goes in is as it is; what comes out is in frames of stream number, three zeros, length (big-endian) and payload.
+The call is `docker exec -i`'s: POST /exec/{id}/start, upgraded to a raw stream ("hijacking" in Docker's words). Input
+is sent as it is; output comes in frames of stream number, three zeros, length (big-endian) and payload.
 https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
 """
 
@@ -64,8 +64,8 @@ class Attached:
         self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        """The next bytes that the command writes to its output; b"" at its end. What it writes to its error output is
-        left out. Raises OSError.
+        """The next bytes that the command writes to its output; b"" at its end. Its error output is left out. Raises
+        OSError.
         """
         while True:
             head = self._exactly(8)

@@ -79,7 +79,7 @@ class Asked:
 
     @classmethod
     def of(cls, run: Run) -> Asked:
-        """What a stored run was asked. Raises UsageError if it is no run of scenarios."""
+        """The request of a stored run. Raises UsageError if it is not a run of scenarios."""
         note: Any = run.manifest.plan.get(_NOTE)
         try:
             question = {**note["question"], "wire": LinkSpeed(**note["question"]["wire"])}
@@ -96,7 +96,7 @@ class Asked:
 
 
 def probes_of(asked: Asked, cells: Sequence[Cell], resume: Run | None = None) -> list[Probe]:
-    """The probes of the parts, then a play of every scenario asked for."""
+    """The probes of the parts, then a play of every requested scenario."""
     known = {} if resume is None else measured_parts(resume)
     earlier = {name: parts.reproducible for name, parts in known.items() if parts.reproducible is not None}
     question = asked.question
@@ -133,7 +133,7 @@ def play(
     """Play every scenario out for the cells named, and return the run folder, under results/scenarios.
 
     A run to resume has its own cells and its own question. A play that fails is a record; Ctrl-C loses nothing. Raises
-    UsageError for cells that there are not, and LabError if nodes cannot be had side by side.
+    UsageError for unknown cells, and LabError if there cannot be several nodes side by side.
     """
     asked = Asked(question=question, only=tuple(only))
     if resume:
@@ -159,7 +159,7 @@ def play(
 
 
 def note_of(asked: Asked) -> dict[str, object]:
-    """As the plan of a run keeps it; Asked.of reads it."""
+    """The form in the plan of a run; Asked.of reads it."""
     return {_NOTE: {"question": asdict(asked.question), "only": list(asked.only)}}
 
 
@@ -179,7 +179,7 @@ def checks(run: Run) -> Iterator[Check]:
             seconds, predicted = played(cell, metric_of(scenario.name)), scenario.compute(known, asked.question)
             if seconds is not None and predicted is not None:
                 yield Check(cell=cell, scenario=scenario.name, predicted=predicted, measured=seconds)
-    # versions are told apart by the names of apps, so two strategies of one app count as two apps here
+    # versions differ by the names of apps, so two strategies of one app count as two apps here
     expected, stored = storage(replace(each, app=each.cell) for each in parts.values()), played("", metric_of(STORAGE))
     if stored is not None and expected is not None and len(expected.apps) == len(parts):
         predicted = exact(expected.of(asked.question.versions))
@@ -187,7 +187,7 @@ def checks(run: Run) -> Iterator[Check]:
 
 
 def missing(run: Run, found: Sequence[Check]) -> list[str]:
-    """What was asked for and cannot be compared, because a play or a part of its formula is missing."""
+    """The requested scenarios that cannot be compared, because a play or a part of the formula is missing."""
     cells = [cell.id for cell in run.manifest.cells]
     wanted = [(cell, scenario) for cell in cells for scenario in Asked.of(run).scenarios]
     have = {(each.cell, each.scenario) for each in found}

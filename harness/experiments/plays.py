@@ -28,7 +28,7 @@ from harness.scenarios.formulas import SCENARIOS, Question
 from harness.settings import IMAGE_PREFIX
 
 STORAGE = "storage"
-SAME = "play.update-cold.same"  # which of its two plays a cell had
+SAME = "play.update-cold.same"  # metric that says which of its two plays a cell had
 _PLAYED = "played"  # the one state
 
 
@@ -56,7 +56,7 @@ class Play(CellProbe):
         self._question = question
 
     def impossible(self, lab: Lab) -> str:
-        """Raises LabError if nodes cannot be had side by side: the comparison needs them all."""
+        """Raises LabError if there cannot be several nodes side by side: the comparison needs them all."""
         if lab.nodes.kind in ("", "layers"):
             why = lab.nodes.impossible or "the only node is the engine itself"
             raise LabError(f"scenarios need separate nodes: {why}", fix="`tare doctor` shows what is missing.")
@@ -82,7 +82,7 @@ class _DeployPlay(Play):
         """A fresh node and its registry's address on the link, after a pull of `before` ("": of nothing)."""
         with lab.nodes.fresh() as node, self._link(lab, node.registry) as link:
             if before:
-                # as a node that deployed the version before: from the same registry, so the engine knows its layers
+                # like a node that deployed the previous version: from the same registry, so the engine knows its layers
                 node.engine.pull(f"{link.address}/{cell.repository}:{before}")
             yield node, link.address
 
@@ -111,9 +111,9 @@ class UpdatePlay(_DeployPlay):
 
 class UpdateColdPlay(_DeployPlay):
     """If builds are not reproducible, the version before shares nothing with the new one but the base: a node that has
-    the base stands for it.
+    the base represents it.
 
-    `known` says of cells whether the builds of earlier sessions were reproducible, by cell id.
+    `known` says by cell id whether the builds of earlier sessions were reproducible.
     """
 
     name = "play-update-cold"
@@ -228,8 +228,9 @@ class RebuildColdPlay(RebuildPlay):
 
 
 class StoragePlay(EngineProbe):
-    """Bytes that a registry of its own has on disk after as many versions of every cell as asked for, each from a real
-    edit. All cells share the registry, so it is one play for all of them."""
+    """Bytes that a separate registry has on disk after the requested number of versions of every cell, each from a real
+    edit. All cells share the registry, so it is one play for all of them.
+    """
 
     name = "play-storage"
     activity = "builds"
@@ -275,8 +276,9 @@ class StoragePlay(EngineProbe):
 
 
 def _push_unchanged(lab: Lab, workshop: Workshop, cell: Cell, reference: str) -> None:
-    """Push the version before a change, built by the cache as it stands: if a build is not reproducible, an image that
-    was built before the cache was emptied shares nothing with what is built from it now."""
+    """Push the version before a change, built with the present cache. If a build is not reproducible, an image from
+    before the cache was emptied shares nothing with a build from the present cache.
+    """
     tag = f"{IMAGE_PREFIX}cell/{cell.id}:unchanged"
     workshop.build(cell, tag)
     try:

@@ -46,12 +46,12 @@ def is_layout(path: Path) -> bool:
                     return False
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UsageError(
-            f"no image archive: {error}", where=str(path), fix="Use `docker save -o FILE IMAGE`."
+            f"not an image archive: {error}", where=str(path), fix="Use `docker save -o FILE IMAGE`."
         ) from error
     if INDEX in names:
         return True
     fix = "Use `docker save -o FILE IMAGE`, or a tar of an OCI layout."
-    raise UsageError("no image archive: it has neither manifest.json nor index.json", where=str(path), fix=fix)
+    raise UsageError("not an image archive: it has neither manifest.json nor index.json", where=str(path), fix=fix)
 
 
 def unpack(archive: Path, folder: Path) -> None:

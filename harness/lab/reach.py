@@ -1,4 +1,4 @@
-"""What Tare can do with an engine and what it cannot, because the engine is somewhere else or lacks something."""
+"""What Tare can do with an engine and what it cannot, because the engine is on another machine or lacks something."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ class Reach:
 
     @classmethod
     def of(cls, info: EngineInfo, *, droppable: bool = True) -> Self:
-        """As far as the engine's own words tell. `droppable`: this machine's page cache can be dropped."""
+        """The reach according to the engine's own information. `droppable`: this machine's page cache can be
+        dropped.
+        """
         away = "" if info.local else ELSEWHERE
         return cls(
             page_cache=f"{away}, and its page cache is not this machine's"

@@ -1,8 +1,8 @@
 """The registry of an engine that is on another machine: in a container of that engine, so that 127.0.0.1 is its own.
 
 An engine pushes to and pulls from 127.0.0.1 without TLS, and that is the loopback address of its machine. So the
-registry runs there, from the distribution's program and the libraries that it needs, in an image that stands on
-nothing. A tunnel brings the same port of this machine's loopback address to it.
+registry runs there, from the distribution's program and the libraries that it needs, in an image without a base. A
+tunnel brings the same port of this machine's loopback address to it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IMAGE = f"{IMAGE_PREFIX}registry:latest"
 _PROGRAM = "docker-registry"
 _CONFIGURATION = "/registry.json"
 _PORTS = (20_000, 32_000)  # below those that Linux gives to whoever asks for any
-_TRIES = 8  # a port that is free here may be taken there
+_TRIES = 8  # another program may use the port there, although it is free here
 _READY = 15.0  # s
 _POLL = 0.02  # s
 
@@ -42,7 +42,7 @@ _POLL = 0.02  # s
 class RegistryInEngine(RegistryReader):
     """A registry in a container of `engine`, for as long as its `with` block lasts. Its storage goes with it.
 
-    Raises LabError if it cannot be had, and EngineError if the engine runs no containers.
+    Raises LabError if it cannot be started, and EngineError if the engine runs no containers.
     """
 
     def __init__(self, engine: Engine, reaper: Scope, *, announce: Callable[[str], None] = lambda _: None) -> None:
@@ -122,7 +122,7 @@ class RegistryInEngine(RegistryReader):
 
 
 def registry_image(program: Path, folder: Path) -> Path:
-    """An image with this program, what it is linked against and a configuration, as an archive in `folder`.
+    """An image with this program, its libraries and a configuration, as an archive in `folder`.
 
     Raises LabError if a library is missing.
     """
@@ -141,7 +141,7 @@ def registry_image(program: Path, folder: Path) -> Path:
         },
         "http": {"addr": f"{LOOPBACK}:0", "relativeurls": True},
     }
-    (root / _CONFIGURATION[1:]).write_text(json.dumps(configuration), encoding="utf-8")  # YAML reads JSON
+    (root / _CONFIGURATION[1:]).write_text(json.dumps(configuration), encoding="utf-8")  # JSON is valid YAML
     layer = archive.write_layer(root, folder / "layer.tar", before={}, epoch=0, since=0.0)
     path = (folder / "layer.tar").rename(folder / f"{layer.diff_id.removeprefix('sha256:')}.tar")
     config = archive.image_config(

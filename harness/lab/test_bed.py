@@ -105,7 +105,7 @@ class TestBed:
         self.path = "namespace" if engine.info.local else "relay"
         self._tunnels: dict[int, Tunnel] = {}  # by the port that an app listens on
         if self.path == "relay" and holder != TOOL_HOLDER:
-            raise LabError("an engine on another machine is reached through the tool image, which cannot be had")
+            raise LabError("an engine on another machine is reached through the tool image, which is not available")
 
     def another(self) -> TestBed:
         """A second test bed of the same kind."""

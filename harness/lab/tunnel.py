@@ -67,7 +67,7 @@ class Tunnel:
     def _prepare(self) -> None:
         if not self._keeps_spare or self._spare or self._closed:
             return
-        with contextlib.suppress(EngineError):  # whoever connects next opens one, and sees why it cannot be had
+        with contextlib.suppress(EngineError):  # the next connection opens a stream, and reports why that fails
             stream = self._open()
             with self._guard:
                 if self._closed or self._spare:
@@ -91,7 +91,7 @@ class Tunnel:
                     stream, self._spare = self._spare, None
                 stream = stream or self._open()
             except EngineError:
-                return  # the connection ends, which is what a client sees of a server that is gone
+                return  # the connection ends, as with a server that is gone
             with self._guard:
                 self._streams.add(stream)
             back = threading.Thread(target=_back, args=(stream, connection), name="tunnel back", daemon=True)

@@ -1,4 +1,4 @@
-"""The records of a history: a series and its key, a night, what failed in it, and what an A/B said."""
+"""The records of a history: a series and its key, a night, its failures, and the results of an A/B."""
 
 from __future__ import annotations
 

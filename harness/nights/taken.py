@@ -1,4 +1,4 @@
-"""What a run gives the history: a night of each of its series, what failed in it, and what an A/B in it says."""
+"""Reads from a run what the history needs: a night of each of its series, its failures, and the results of an A/B."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary of a night: what was measured, what was compared with what, what came out, and what the history says."""
+"""The summary of a night: what was measured, which images were compared, the results, and the state of the history."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def summary(night: NightResult, text: str) -> str:
-    """The night's own lines, then `text`, which says what the history looks like."""
+    """The night's own lines, then `text`, the summary of the history."""
     return "\n".join([*_lines(night), text])
 
 
@@ -29,7 +29,7 @@ def _lines(night: NightResult) -> Iterator[str]:
 
 
 def _compared(item: Comparison) -> str:
-    """Which two images were compared, why, since when the good one is good, and the answer for each metric."""
+    """Which two images were compared, why, since when the good image is good, and the answer for each metric."""
     pairing, good = item.pairing, item.pairing.good
     since = f" of {good.night}" if good.night else ""
     because = f" ({good.why})" if good.why else ""

@@ -1,4 +1,4 @@
-"""The numbers of a run as one JSON document, for other programs: every metric of every cell, as the tables have it."""
+"""The numbers of a run as one JSON document, for other programs: every metric of every cell, as in the tables."""
 
 from __future__ import annotations
 

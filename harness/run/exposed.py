@@ -20,7 +20,7 @@ def exposed(image: str) -> int:
     try:
         config = _of_file(Path(image)) if Path(image).exists() else _of_engine(image)
     except (TareError, OSError, ValueError, LookupError, TypeError, tarfile.TarError):
-        return 0  # whoever needs the port asks for it; what is wrong with the image shows once it is fetched
+        return 0  # a caller that needs the port asks for it; faults of the image are reported when it is fetched
     ports = [name.partition("/") for name in config.get("ExposedPorts") or ()]
     numbers = [int(number) for number, _, kind in ports if kind in ("", "tcp") and number.isdigit()]
     return numbers[0] if len(numbers) == 1 else 0

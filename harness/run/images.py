@@ -30,9 +30,9 @@ from harness.store.run import Run
 from harness.text.display import Display
 
 APP = "image"  # the name of the generated app
-NOTE = "images"  # what a run keeps with its plan, so that it can be continued
+NOTE = "images"  # kept with the plan of a run, so that the run can be continued
 _LEFT_OUT = ("build", "rebuild", "pull")  # pull: ImagePull stands for it
-_ONLY_RUNNING = ("intruder", "harden")  # what a job that has ended cannot be asked
+_ONLY_RUNNING = ("intruder", "harden")  # probes that need a running container, which a job that has ended is not
 _UPDATE = {
     "total": (Unit.SECONDS, "wall time"),
     "download": (Unit.SECONDS, "the part until the last layer has arrived"),
@@ -43,7 +43,7 @@ _UPDATE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """What is measured: images by file or name, and how a container of them shows that it works.
+    """The request: images by file or name, and how a container of them shows that it works.
 
     `path` is an HTTP path that answers 200, `log` a text of a log line; `until_exit` is for jobs. Without any of them
     the port accepts a connection. `timeout` is how long (s) that may take.
@@ -79,7 +79,7 @@ class Images:
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """What a stored run measures. Raises UsageError if it is a run of another kind."""
+        """The request of a stored run. Raises UsageError if it is a run of another kind."""
         note = run.manifest.plan.get(NOTE)
         if not isinstance(note, dict):
             raise UsageError("this run did not measure images", where=run.id, fix="See `tare runs`.")
@@ -124,7 +124,7 @@ class ImagePull(PullProbe):
 
 @contextmanager
 def generated(catalogue: Catalogue, images: Images) -> Iterator[Catalogue]:
-    """A catalogue with a cell for each image, on the bases of `catalogue`. Its folder is removed in the end."""
+    """A catalogue with a cell for each image, on the bases of `catalogue`. Its folder is removed at the end."""
     with tempfile.TemporaryDirectory(prefix="tare-images-") as name:
         folder, source = Path(name), Path(name, "source")
         source.mkdir()  # and stays empty: there is no app folder
@@ -170,7 +170,7 @@ def rows(names: Sequence[str]) -> list[str]:
 
 
 def probes(images: Images, groups: Sequence[str] = ()) -> list[Probe]:
-    """The probes for images, those with a metric of the `groups` if there are any. Raises UsageError."""
+    """The probes for images; with `groups`, only the probes with a metric of these groups. Raises UsageError."""
     left_out = (*_LEFT_OUT, *(_ONLY_RUNNING if images.until_exit else ()))
     found: list[Probe] = [probe for probe in all_probes() if probe.name not in left_out]
     found = sorted([*found, ImagePull()], key=lambda probe: probe.rank)
@@ -195,7 +195,7 @@ def measure_images(
     resume: Run | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Measure the images, or go on with a run of them, and return the run's folder."""
+    """Measure the images, or continue a run of them, and return the run's folder."""
     with generated(catalogue, images) as own:
         job = Job(
             root=root,

@@ -45,7 +45,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Further:
-    """What to measure after all blocks of a plan are done: these probes, until they have so many blocks in all."""
+    """What to measure after all blocks of a plan are done: these probes, until they have this number of blocks in
+    total.
+    """
 
     probes: frozenset[str]
     blocks: int

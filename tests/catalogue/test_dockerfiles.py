@@ -57,7 +57,7 @@ def test_ignored_rules_have_a_reason() -> None:
 
 @each_dockerfile
 def test_builds_on_old_engines(path: Path) -> None:
-    """Docker 20.10 knows no heredocs and no COPY --link, and a syntax line would pull a frontend."""
+    """Docker 20.10 has neither heredocs nor COPY --link, and a syntax line would pull a frontend."""
     text = path.read_text()
     assert not re.search(r"^#\s*syntax\s*=", text, re.MULTILINE | re.IGNORECASE)
     for instruction in instructions(text):
@@ -96,7 +96,7 @@ def test_program_is_started_without_a_shell(path: Path) -> None:
 
 @each_dockerfile
 def test_user(path: Path) -> None:
-    """By number: an orchestrator cannot tell whether a name is root. What people write first runs as root."""
+    """By number, because an orchestrator cannot see whether a name is root. What people write first runs as root."""
     users = [entry.arguments for entry in final(path).instructions if entry.keyword == "USER"]
     assert users == ([] if strategy(path) == "full" else ["65532"])
 
@@ -116,7 +116,7 @@ def test_strategy_is_what_it_says(path: Path) -> None:
             assert len(found) > 1 and base.startswith("${BASE_DISTROLESS_")
         case "scratch":
             assert len(found) > 1 and base == "scratch"
-        case "scratch-cgo":  # the trap is what nobody said; all else is as in scratch
+        case "scratch-cgo":  # the trap is the missing setting; everything else is as in scratch
             sound = (ROOT / "variants" / "scratch" / path.name).read_text()
             assert "CGO_ENABLED=0 " in sound and "CGO_ENABLED=" not in path.read_text()
             ours, theirs = (

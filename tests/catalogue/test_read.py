@@ -1,5 +1,6 @@
-"""Reading the catalogue. A folder of tests/catalogue is a case: it is laid over `sound`, and expected.txt tells the
-cells that are left and every message, word by word."""
+"""Reading the catalogue. A folder of tests/catalogue is a case: it is laid over `sound`, and expected.txt holds the
+cells that are left and every message, word for word.
+"""
 
 from __future__ import annotations
 

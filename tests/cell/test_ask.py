@@ -16,7 +16,7 @@ from harness.model import Request, Status
 
 @contextmanager
 def served(reply: bytes, *, close: bool = False):
-    """A server that answers every connection with `reply`, and keeps it open unless told to close it."""
+    """A server that answers every connection with `reply`, and keeps it open unless it should close it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(0.05)
         stop = threading.Event()

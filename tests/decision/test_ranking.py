@@ -204,7 +204,7 @@ def test_a_flip_is_where_the_ranking_turns() -> None:
     flips = {flip.criterion: flip.limit for flip in found.flips}
     assert flips == {"x": pytest.approx(0.5), "y": pytest.approx(2.0)}
     assert found.alone == {"y": "b"}
-    assert found.anyhow["a"] == pytest.approx(2 / 3, abs=0.02)  # a wins where w_y < 2 w_x: two thirds of the simplex
+    assert found.anyhow["a"] == pytest.approx(2 / 3, abs=0.02)  # a wins if w_y < 2 w_x: two thirds of the simplex
 
 
 def test_over_all_apps_the_mean_of_the_leads_counts(twelve: Run) -> None:

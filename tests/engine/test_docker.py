@@ -77,7 +77,7 @@ def name(live_engine: DockerEngine) -> Iterator[str]:
 
 @pytest.mark.live
 def test_a_base_that_is_at_hand_is_asked_of_no_registry(live_engine: DockerEngine, name: str) -> None:
-    """Lookups are counted where they arrive: the base has a name in a registry of this test, which answers nothing."""
+    """Lookups are counted at their destination: the base has a name in a registry of this test, which never answers."""
     live_engine.build(context=context(), tag=name)
     with socket.create_server(("127.0.0.1", 0)) as door:
         door.settimeout(0.2)
@@ -100,11 +100,11 @@ def test_a_base_that_is_at_hand_is_asked_of_no_registry(live_engine: DockerEngin
             built = live_engine.build(context=context(f"FROM {base}\nCOPY app /other\n"), tag=name)
             assert built.image
             if asked and (live_engine.info.version[:4], live_engine.info.image_store) == ("26.1", "containerd"):
-                pytest.xfail("BuildKit of Docker 26.1 asks all the same, and takes what is at hand when nobody answers")
-            assert not asked, "a base at hand is looked up nowhere"
+                pytest.xfail("BuildKit of Docker 26.1 asks all the same, and uses the local image if nobody answers")
+            assert not asked, "a base that the engine has is not looked up"
             with pytest.raises(BuildFailed):
                 live_engine.build(context=context(f"FROM {registry}/tare.local/none:1\n"), tag=name)
-            assert asked, "a base that is not at hand is: so the count can fail"
+            assert asked, "a base that the engine lacks is looked up, so the count can fail"
             live_engine.remove_image(base)
         finally:
             ended.set()
@@ -411,7 +411,7 @@ SAID = ["Pulling fs layer", "Waiting", "Downloading", "Verifying Checksum", "Dow
 
 
 def test_times_that_an_engine_looks_for_now_and_then_are_not_kept() -> None:
-    """What 28.5 said of a pull with containerd's store: "b" took less than the 0.1 s between two looks."""
+    """The messages of 28.5 about a pull with containerd's store: "b" took less than the 0.1 s between two looks."""
     log = PullLog(polled=True)
     said = [
         (0.05, "a", "Pulling fs layer"),

@@ -1,4 +1,4 @@
-"""The fake engine keeps the contract, and does what a test tells it to."""
+"""The fake engine keeps the contract, and does what a test demands."""
 
 from __future__ import annotations
 

@@ -204,7 +204,7 @@ def test_nodes_are_of_the_version_that_answers_if_it_can_be_had(unpacked, versio
 
 @pytest.fixture
 def apt(monkeypatch, tmp_path):
-    """A host without `tool`, whose apt installs it when it has lists; what it was told is logged."""
+    """A host without `tool`, whose apt installs it when it has lists; its arguments are logged."""
     log, policy, bin_folder = [], tmp_path / "policy-rc.d", tmp_path / "bin"
     bin_folder.mkdir()
     answers = {"install": ["E: Unable to locate package tool", ""], "update": [""]}

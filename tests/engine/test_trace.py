@@ -14,7 +14,7 @@ T0 = 1_700_000_000
 
 
 def stamp(seconds: float | None) -> Timestamp | None:
-    """Seconds since T0 as a message; None where BuildKit sets none."""
+    """Seconds since T0 as a message; None if BuildKit sets none."""
     if seconds is None:
         return None
     nanos = T0 * NANO + round(seconds * NANO)

@@ -1,4 +1,4 @@
-"""What a calibration run says: its effects judged, the newest found, the page in form; and a short one for real."""
+"""A calibration run: its effects are judged, the newest is found, the page has its form; and a short real run."""
 
 from __future__ import annotations
 

@@ -84,7 +84,8 @@ def test_the_planner_takes_about_half_the_samples(folder, capsys):
 
     What can be saved is the difference between rows: an equal plan gives every row what the noisiest one needs. Of four
     rows, two of them as noisy, little more than two fifths can be saved: half is asked of a run of eight rows or more.
-    It is asked where it can be had: no interval is told before six blocks of all, so that nobody saves half of eight.
+    It applies only if saving is possible: there is no interval before six blocks of all, so half of eight cannot be
+    saved.
     """
     run = read_run(folder)
     found = races(run, seeds=range(8))

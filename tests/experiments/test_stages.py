@@ -65,7 +65,7 @@ COSTS = {"copy": 0.05, "serial": 0.4, "parallel": 0.2}
 
 @pytest.fixture
 def run(tmp_path):
-    """Three blocks in which a stage costs exactly what COSTS says, with one failed try."""
+    """Three blocks in which a stage costs exactly its COSTS, with one failed try."""
     where = Environment(facts={"engine": "fake"})
     with generated(EMPTY) as catalogue:
         cells = tuple(CellInfo.of(cell) for cell in catalogue.cells)

@@ -258,5 +258,5 @@ def test_the_claims_of_the_example_are_what_is_written_today(example: Tare, tmp_
     others = [str(folder) for folder in of_claims(ROOT / STORED, tmp_path)]
     kept = (EXAMPLE / "claims.md").read_text(encoding="utf-8")
     said = example("claims", "--markdown", STORED, *others)
-    _, first, rest = kept.partition("12 claims: ")  # what stands before it says which runs these are
+    _, first, rest = kept.partition("12 claims: ")  # the text before it names the runs
     same(first + rest, said.rstrip("\n") + "\n", "docs/example/claims.md", "`tare claims --markdown` writes it again.")

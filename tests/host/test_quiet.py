@@ -21,7 +21,7 @@ seconds = st.floats(0, 1e5)
 
 
 class Machine:
-    """Two processors with a clock that moves only when somebody sleeps; `load` says how busy they are from when on."""
+    """Two processors with a clock that moves only when somebody sleeps; `load` maps a time to the load from then on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, load: Callable[[float], float]) -> None:
         self.now = 1000.0

@@ -277,7 +277,7 @@ records = st.builds(
 @settings(deadline=None, max_examples=25)
 @given(made=st.lists(records, max_size=6), dropped=st.sets(st.integers(0, 5)), torn=st.integers(0, 200))
 def test_lease_says_what_is_left_wherever_its_last_line_is_torn(tmp_path_factory, made, dropped, torn):
-    """Cutting the file anywhere loses only lines from the end: never a record that a whole line tells of."""
+    """Cutting the file anywhere loses only lines from the end: never a record of a whole line."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lease_module.os, "fsync", lambda _: None)  # no power will fail
         lease = Lease.create(tmp_path_factory.mktemp("lease"), "token")
@@ -372,7 +372,7 @@ with Reaper(cache) as reaper:
 
 @contextlib.contextmanager
 def harness(cache: Path, *arguments: str, script: str = CHILD):
-    """A child harness: the process, and the words it said once it held everything."""
+    """A child harness: the process, and its message once it held everything."""
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(cache), *arguments],
         stdin=subprocess.PIPE,
@@ -428,7 +428,7 @@ def test_sweep_where_the_guardian_was_killed_too(tmp_path):
 
 
 def test_no_lock_no_sweep(tmp_path, monkeypatch):
-    """Where the file system has no locks nobody can be told to be dead."""
+    """If the file system has no locks, no owner can be known to be dead."""
     folder = tmp_path / "folder"
     folder.mkdir()
     dead_lease(tmp_path, Record(kind="folder", name=str(folder)))

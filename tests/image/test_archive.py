@@ -130,7 +130,7 @@ def test_a_second_name_of_a_file_is_a_link_in_its_own_layer_only(tmp_path):
     assert members(tmp_path / "whole.tar")["c"].linkname == "a"
     assert (whole.content, whole.files) == (4, 1)
     write(root, tmp_path / "upper.tar", before=before)
-    found = members(tmp_path / "upper.tar")  # `a` is below, where a link from this layer cannot reach
+    found = members(tmp_path / "upper.tar")  # `a` is in a layer below, which a link from this layer cannot reach
     assert (found["b"].isfile(), found["c"].linkname) == (True, "b")
 
 

@@ -106,7 +106,7 @@ def digest(data: bytes) -> str:
 
 
 def docker_members(tars: Sequence[bytes]) -> list[tuple[str, bytes | str]]:
-    """As docker 20.10 saves: a layer that comes again is a symlink to where it came first."""
+    """The form of docker 20.10: a repeated layer is a symlink to its first place."""
     members: list[tuple[str, bytes | str]] = []
     names: list[str] = []
     first: dict[bytes, str] = {}
@@ -587,7 +587,7 @@ def test_many_entries_keep_their_order() -> None:
 
 @pytest.mark.live
 def test_an_engine_unpacks_an_image_as_it_is_read_here(live_engine: DockerEngine, tmp_path: Path) -> None:
-    """What the engine saves has the layers it was given, and a container's file system is the tree told here."""
+    """A saved image has the layers that the engine was given, and a container's file system is the same tree."""
     layers = (
         [folder("d"), entry("d/old", size=10), folder("d/below"), entry("d/below/x", size=20), entry("e", size=40)],
         [folder("d"), entry("d/.wh..wh..opq"), entry("d/new", size=100), entry(".wh.e"), entry("p", Kind.FIFO)],

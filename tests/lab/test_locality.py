@@ -28,7 +28,7 @@ HERE = "0d9f7d1c"
 
 
 class Engine:
-    """An engine as far as it is asked. `boot` is what its kernel says, `sees` whether a bind mount brings a file."""
+    """A minimal engine. `boot` is the boot id of its kernel, `sees` whether a bind mount brings a file."""
 
     def __init__(self, *, boot: str = HERE, sees: bool = True, refuses: bool = False) -> None:
         self.boot, self.sees, self.refuses = boot, sees, refuses

@@ -1,4 +1,4 @@
-"""What is at hand of distribution packages: in the folder of bases and among the answers that the depot keeps."""
+"""The available distribution packages: in the folder of bases and among the answers that the depot keeps."""
 
 from __future__ import annotations
 

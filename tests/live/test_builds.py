@@ -191,7 +191,7 @@ FAILING = {
     "an ignored file": Shape(FROM + "COPY a.txt /\n", {**TREE, ".dockerignore": "a.txt\n"}),
     "a step that fails": Shape(FROM + "RUN exit 3\n"),
     "no instruction": Shape(FROM + "NONSENSE\n"),
-    "a frontend that cannot be had": Shape("# syntax=tare.invalid/frontend:1\n" + FROM),
+    "a frontend that is not available": Shape("# syntax=tare.invalid/frontend:1\n" + FROM),
     "a secret that is required": Shape(FROM + "RUN --mount=type=secret,id=none,required=true true\n"),
     "a target that is none": Shape(FROM, target="none"),
 }
@@ -202,7 +202,7 @@ def program(cache: Path, package: str) -> Path:
     try:
         return unpacked(cache, package)
     except BaseUnavailable as error:
-        pytest.skip(f"{package} cannot be had: {error}")
+        pytest.skip(f"{package} is not available: {error}")
 
 
 @pytest.fixture(scope="module")

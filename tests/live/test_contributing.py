@@ -56,7 +56,7 @@ def test_an_app_is_added_as_the_page_says(tmp_path):
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (command,) = written(tmp_path)
     tox, _, environment, _, *arguments = shlex.split(command)
-    assert (tox, environment) == ("tox", "bench")  # which calls this, as tox.ini says:
+    assert (tox, environment) == ("tox", "bench")  # tox.ini calls this:
     bench = [sys.executable, "-m", "harness", "bench", *arguments]
     done = subprocess.run(bench, cwd=tmp_path, capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

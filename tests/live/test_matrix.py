@@ -85,7 +85,7 @@ def test_an_ecosystem_that_cannot_be_reached_fails_its_cells_alone(tmp_path):
 
 
 def test_a_changed_image_shares_its_layers_whoever_builds_beside_it(tmp_path):
-    """Docker 20.10 misses its build cache where another build uses the same base at that time."""
+    """Docker 20.10 misses its build cache if another build uses the same base at that time."""
     folder = checkout(tmp_path / "tare", strategies=("slim",), apps=("go", "python"))
     done = bench(folder, "--blocks", "1", "-m", "size or pull")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -102,7 +102,7 @@ def test_an_image_is_kept_for_later_runs_as_long_as_it_is_sound(tmp_path, live_s
     source.write_text(source.read_text() + f"// {tmp_path}\n")  # one never built before
 
     def run() -> tuple[str, str, dict[str, float]]:
-        """What was said of the image, its id, and all that is exact."""
+        """The findings about the image, its id, and all exact values."""
         done = bench(folder, "--blocks", "1", "-m", "size or pull")
         assert done.returncode == 0, done.stdout + done.stderr
         record = read_run(latest(folder / "results"))

@@ -1,4 +1,4 @@
-"""What is said of an image's contents, beside what GNU's tools say of the same image."""
+"""The contents of an image by Tare and by GNU's tools."""
 
 from __future__ import annotations
 

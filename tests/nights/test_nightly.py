@@ -1,4 +1,6 @@
-"""A night from measuring to exit code, with a lab that writes what it is told; gate, exports and page over its runs."""
+"""A night from measuring to exit code, with a lab that writes the given samples; gate, exports and page over its
+runs.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two revisions of a checkout under a gate, with a lab that writes what it is told."""
+"""Two revisions of a checkout under a gate, with a lab that writes the given samples."""
 
 from __future__ import annotations
 

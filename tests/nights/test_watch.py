@@ -1,4 +1,4 @@
-"""What a history says: the hidden effects of tests/support/nights.py alone; alarms, staleness, acceptance."""
+"""The report of a history: only the hidden effects of tests/support/nights.py; alarms, staleness, acceptance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of all probes: every one says where it comes from."""
+"""The metrics of all probes: each names its origin."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_what_a_budget_left_is_measured_by_going_on(tmp_path):
 
 
 class Watched(Display):
-    """Remembers what it was told of the time left, with the time."""
+    """Remembers each report of the time left, with the time."""
 
     def __init__(self, clock) -> None:
         super().__init__(io.StringIO())
@@ -134,7 +134,7 @@ def test_the_expected_end_of_a_recorded_run_is_right_within_a_fifth(tmp_path, sl
         seconds[key] = seconds.get(key, 0.0) + try_.seconds
         visits.setdefault(key, set()).add(try_.block)
     clock = Clock()
-    guesses = {"start": 3.0, "pull": 10.0, "build": 20.0}  # those of the probes
+    guesses = {"start": 3.0, "pull": 10.0, "build": 20.0}  # the metrics of the probes
     made = FakeRun(tmp_path, [], ())
     made.probes = [
         takes(clock, name, lambda cell, n=name: slow * seconds[cell.id, n] / len(visits[cell.id, n]), guess=guess)

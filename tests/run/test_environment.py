@@ -12,7 +12,7 @@ from harness.run.environment import gunzip
 
 
 def programs(folder: Path, store: str, *names: str, containerd: str = "1.7.24~ds1") -> Programs:
-    """Programs in a folder, of which containerd says its version."""
+    """Programs in a folder; containerd prints its version."""
     folder.mkdir()
     for name in (*names, "containerd"):
         says = f"containerd github.com/containerd/containerd {containerd} 1" if name == "containerd" else name

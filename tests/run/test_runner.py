@@ -19,7 +19,7 @@ from support.fake_lab import FakeRun
 
 
 class Counter:
-    """Two states a visit; fails where it is asked to, and counts its calls."""
+    """Two states a visit; fails on demand, and counts its calls."""
 
     name = "count"
     activity = "counting"
@@ -136,7 +136,7 @@ def test_a_late_probe_that_was_not_reached_is_made_up_for(bench):
 
 
 def noisy(bench, values):
-    """Let the probe tell these values (by app), 10 % noise on them; a second state tells the same."""
+    """Make the probe return these values (by app) with 10 % noise; a second state returns the same."""
     random = np.random.default_rng(5)
 
     def measure(name, state):

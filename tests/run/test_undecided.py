@@ -44,7 +44,7 @@ def test_a_cell_that_is_decided_or_known_well_enough_is_closed():
     assert open_.open == {"a-full", "a-slim"}
     assert open_.width is not None
     enough = seen(values, TIME, precision=open_.width, cells=cells)
-    assert (enough.more, enough.open) == (0, frozenset(cells)), "where nothing is open, all are"
+    assert (enough.more, enough.open) == (0, frozenset(cells)), "if nothing is open, all are"
 
 
 def test_pairs_are_compared_with_each_other_and_not_with_the_first():

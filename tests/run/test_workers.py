@@ -64,7 +64,7 @@ def test_a_changed_image_has_to_answer_in_one_strategy_of_each_app(monkeypatch, 
 
     monkeypatch.setattr(Workshop, "verify", verify)
     assert [workshop._verify_changed(cell, cell.id) for cell in cells[:2]] == [2.0, 0.0]
-    for cell in cells[2:]:  # then every strategy tells what is wrong
+    for cell in cells[2:]:  # then every strategy reports what is wrong
         with pytest.raises(TryFailed):
             workshop._verify_changed(cell, cell.id)
     assert started == ["good-full", "bad-full", "bad-slim"]

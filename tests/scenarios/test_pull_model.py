@@ -277,7 +277,7 @@ LIVE_SPEEDS = (100, 300)  # Mbit/s
 ATTEMPTS = 3  # others may be at work on the machine
 # The model with the pull's own unpack times: what the wire and the order decide, which load hardly touches.
 SELF_TOLERANCE = 0.05
-# The whole model, with unpack times of another pull. facts: 0 to 5 %; judged only where the machine was quiet.
+# The whole model, with unpack times of another pull. facts: 0 to 5 %; judged only if the machine was quiet.
 TOLERANCE = 0.10
 
 

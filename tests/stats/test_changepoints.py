@@ -1,4 +1,4 @@
-"""Change points: found where they are, and nowhere else. How often, benchmarks/trend_simulation.py says."""
+"""Change points are found at their places, and nowhere else. benchmarks/trend_simulation.py shows how often."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_two_nights_tell_a_jump_where_their_samples_tell_the_noise():
     assert trend.suspect([1.0, 1.01, 1.3]) is not None
     assert trend.suspect([1.0, 1.3], error=0.02) is not None
     assert trend.suspect([1.0, 1.3], error=0.1) is None
-    assert trend.suspect([1.0, 1.3]) is None  # nothing tells the noise
+    assert trend.suspect([1.0, 1.3]) is None  # the noise is unknown
     assert trend.suspect([1.0]) is None
 
 

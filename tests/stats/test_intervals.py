@@ -62,7 +62,7 @@ def column(values: list[float] | Floats, blocks: list[int] | None = None) -> Col
 
 
 def coverage(sample: Sample, n: int, random: np.random.Generator, truth: float) -> float:
-    """Share of intervals that hold the truth; NaN where none is given."""
+    """Share of intervals that hold the truth; NaN if there is none."""
     values = sample(random, (REPEATS, n))
     low, high, _ = interval(np.sort(values))
     one = summarise(values[0])

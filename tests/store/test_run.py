@@ -1,4 +1,4 @@
-"""Run folders: nothing is lost, nothing is rewritten, and what is broken is said."""
+"""Run folders: nothing is lost, nothing is rewritten, and broken data is reported."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_stored_run_of_schema_1_is_read_and_resumed(tmp_path: Path) -> None:
     assert "lane" not in before.manifest.plan
     today = {metric.name: metric for probe in all_probes() for metric in probe.metrics}
     for metric in before.manifest.metrics:
-        if metric.name in today:  # what its name told then is in fields now
+        if metric.name in today:  # the facts in its name are in fields now
             own = today[metric.name]
             told = (metric.group, metric.probe, metric.phases, metric.state or own.state)
             assert told == (own.group, own.probe, own.phases, own.state), metric.name
@@ -169,7 +169,7 @@ def test_series_are_in_order_however_their_tries_were_shaped(writer: RunWriter) 
 
 @given(st.lists(st.integers(0, 60), unique=True, max_size=25), st.sets(st.integers(0, 60), max_size=8), st.booleans())
 def test_tries_are_found_by_their_order(orders: list[int], wanted: set[int], shuffled: bool) -> None:
-    """Also where cells that were prepared side by side came to be written out of order."""
+    """Also if cells that were prepared side by side were written out of order."""
     with TemporaryDirectory() as folder, RunWriter.create(Path(folder), MANIFEST) as writer:
         for order in orders if shuffled else sorted(orders):
             writer.append(a_try(order, log="x" * (order % 7)))

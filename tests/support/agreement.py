@@ -34,7 +34,7 @@ from support.gnu_tools import _debian, _python, layers_of, unpack
 _SYFT = {"deb": "deb", "python": "pypi", "npm": "npm", "go-module": "golang", "java-archive": "maven", "rpm": "rpm"}
 _SYFT |= {"rust-crate": "cargo", "apk": "apk", "alpm": "alpm"}
 _ECOSYSTEMS = ("deb", "rpm", "apk", "alpm", "pypi", "npm", "maven", "golang", "cargo")
-_NAMED = 4  # differences that are told by name
+_NAMED = 4  # differences that are listed by name
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def pieces(path: Path) -> Iterator[bytes]:
 
 
 def inventory(layers: Sequence[Path], known: KnownFiles) -> Inventory:
-    """Tare's own reading, with the packages at hand for tracing."""
+    """Tare's own reading, with the available packages for tracing."""
     config = {"rootfs": {"diff_ids": [f"sha256:{number}" for number in range(len(layers))]}}
     contents: ImageContents = read_layers(config, map(pieces, layers), examine=Examiner())
 
@@ -109,7 +109,7 @@ def go_modules(root: Path) -> frozenset[str]:
 
 
 def node_packages(root: Path) -> frozenset[str]:
-    """By where npm's folders are, links not followed."""
+    """By the places of npm's folders, without following links."""
     found = set()
     folders = chain(root.rglob("node_modules/*"), root.rglob("node_modules/@*/*"), root.glob("usr/share/nodejs/*"))
     for folder in chain(folders, root.glob("usr/share/nodejs/@*/*")):
@@ -172,7 +172,7 @@ def _agreement(
 
 
 def _named(found: Inventory, kind: str) -> Iterator[str]:
-    """What the image declares, without the app itself where readers leave it out."""
+    """What the image declares, without the app itself if readers leave it out."""
     for item in found.packages:
         package = item.package
         if package.ecosystem == kind and not item.is_traced and not (package.application and kind == "golang"):

@@ -85,7 +85,7 @@ def count_readings() -> None:
 
 if __name__ == "__main__":
     before, after = sys.argv[1 : sys.argv.index("--")], sys.argv[sys.argv.index("--") + 1 :]
-    Workshop.verify = lambda *_: 0.1  # the apps in memory do not answer what those of apps/ do
+    Workshop.verify = lambda *_: 0.1  # the apps in memory have other answers than the apps of apps/
     job.open_lab, job.environment = open_lab, lambda lab: Environment(facts={"engine": "fake"})
     if before == ["counts"]:
         count_readings()

@@ -79,7 +79,7 @@ def _grown() -> Mapping[str, Any]:
 def of_claims(example: Path, results: Path) -> list[Path]:
     """Stand-ins for the two runs that docs/example/claims.md draws on and that are not stored.
 
-    They are of the stored run's environment, and hold the numbers that claims.md tells of them.
+    They are of the stored run's environment, and hold the numbers of claims.md.
     """
     manifest = json.loads((example / "manifest.json").read_text(encoding="utf-8"))
     scratch = next(cell for cell in manifest["cells"] if cell["id"] == "go-scratch")

@@ -1,4 +1,4 @@
-"""What GNU tar, find, dpkg-query, getcap and Python's own metadata say of an image, beside what Tare says of it.
+"""Compares the findings of GNU tar, find, dpkg-query, getcap and Python's own metadata about an image with Tare's.
 
 The image is unpacked as an engine would, and asked with programs that share nothing with harness/surface. As a script,
 of cells of a run whose images are still kept (TARE_IMAGES):
@@ -25,7 +25,7 @@ from tabulate import tabulate
 
 from harness.surface.ownership import ComponentEvidence
 
-# where programs are started from without a path, as in every engine
+# the default PATH of every engine
 _FOLDERS = ("usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin", "sbin", "bin")
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "zsh", "ksh", "fish", "csh", "tcsh", "busybox", "rbash"))
 _DOWNLOADERS = frozenset(
@@ -193,7 +193,7 @@ def _python(root: Path) -> frozenset[str]:
 
 
 def _there(root: Path, names: Iterable[str]) -> frozenset[str]:
-    """Links of an image lead where they would lead in it."""
+    """Links of an image lead to the same place as within the image."""
 
     def target(path: Path, left: int = 40) -> Path:
         resolved = root

@@ -101,7 +101,7 @@ class Effect:
 
 EFFECTS = (
     Effect("python-slim", "start.warm.total", 40, factor=1.06, end=UPGRADED),
-    Effect("python-slim", "start.warm.total", UPGRADED, factor=1.06),  # the new environment knows nothing else
+    Effect("python-slim", "start.warm.total", UPGRADED, factor=1.06),  # there is nothing else in the new environment
     Effect("go-full", "size.transfer", 55, more=4e6),
     Effect("python-full", "size.transfer", 70, more=1.2e6, track=FLOATING),
     Effect("python-full", "pull.empty.total", 70, factor=1.06, track=FLOATING),
@@ -142,7 +142,7 @@ class World:
             git=f"{night // 40 + 1:040x}" if night >= 40 else f"{1:040x}",
         )
         random = np.random.default_rng([self.seed, night, track == FLOATING])
-        # the store's clock tells the night; waiting for the disk 40 000 times would show nothing more
+        # the store's clock sets the night; waiting for the disk 40 000 times would show nothing more
         with (
             mock.patch("harness.store.writer.time.time", lambda: at),
             mock.patch("harness.store.writer.os.fsync", lambda _: None),
@@ -198,7 +198,7 @@ class World:
         return factor, more
 
     def _documents(self, writer: RunWriter, night: int, track: str, cell: str) -> None:
-        """What a run keeps with a cell, as far as it tells what changed."""
+        """The documents that a run keeps with a cell, as far as they show changes."""
         app = cell.partition("-")[0]
         moved = track == FLOATING and night >= 70 and cell == "python-full"
         added = night >= 55 and cell == "go-full"

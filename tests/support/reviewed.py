@@ -74,7 +74,7 @@ def page(html: str) -> tuple[str, Any]:
 
 
 class _Reader(HTMLParser):
-    """Collects text; a NUL stands where a line ends."""
+    """Collects text; a NUL marks the end of a line."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def sized(size: int) -> bytes:
             ],
             15000 / 20000,
         ),
-        # the same where it has one: 8 000 bytes are deleted, which count in both sums
+        # the same if it has one: 8 000 bytes are deleted, which count in both sums
         (
             [
                 {"etc/nginx": DIR, "etc/nginx/nginx.conf": sized(2000), "etc/nginx/public": sized(3000)},

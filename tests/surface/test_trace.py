@@ -38,7 +38,7 @@ def md5(content: bytes) -> bytes:
 
 @pytest.fixture
 def lists(tmp_path: Path) -> Iterator[FileLists]:
-    """A base with a merged /usr, and one package that lies at hand."""
+    """A base with a merged /usr, and one available package."""
     lists = FileLists(tmp_path / "files.sqlite")
     base = [
         ListedFile(md5(LIBC.content), "lib/x86_64-linux-gnu/libc.so.6", deb("libc6", "2.41-12")),
@@ -79,7 +79,7 @@ def traced(found: Inspection) -> dict[str, tuple[str, ComponentEvidence]]:
 
 
 SCRATCH: Layer = {
-    "usr/lib/x86_64-linux-gnu/libc.so.6": LIBC,  # copied from /lib, where its package says it is
+    "usr/lib/x86_64-linux-gnu/libc.so.6": LIBC,  # copied from /lib, its path in the package
     "usr/lib/x86_64-linux-gnu/libssl.so.3": File(elf({".text": b"stripped"})),
     "opt/lib/libsqlite3.so.0": SQLITE,  # under the name that programs load it by
     "usr/share/zoneinfo/Europe/Berlin": b"TZif",

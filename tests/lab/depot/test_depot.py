@@ -137,7 +137,7 @@ def get(depot: Depot, url: str, *, method: str = "GET", accept: str = "") -> tup
 
 
 def eventually(depot: Depot, requests: int) -> DepotStats:
-    """Its figures once it has told of so many requests: nginx writes its log when an answer is out already."""
+    """Its figures once it has counted this number of requests: nginx writes its log after an answer is sent."""
     deadline = time.monotonic() + 10
     while (stats := depot.stats()).requests < requests and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -220,7 +220,7 @@ def test_forms_of_an_index_are_kept_apart_and_of_files_not(depot, upstream):
 @needs_nginx
 def test_redirects_are_followed_and_cached_under_the_first_address(tmp_path, reaper, upstream, authority):
     with Upstream() as store:
-        # An address, not a name, may be led to only where it is an upstream too.
+        # A page may lead to an address instead of a name only if the address is an upstream too.
         upstreams = replace(upstreams_at(upstream.url, authority), maven=store.url)
         upstream.pages["/npm/x.tgz"] = (302, {"Location": "/npm/y.tgz"}, "")
         upstream.pages["/npm/y.tgz"] = (307, {"Location": f"{store.url}/z?sig=%2F"}, "")
@@ -333,7 +333,7 @@ def test_why_there_can_be_no_depot(authority):
     assert "authorities" in Depot.impossible(replace(upstreams, authorities=()))
 
 
-# ---- what builds are told
+# ---- the settings of builds
 
 
 SECRETS = {f"tare-{tool}" for tool in ("apt", "pip", "uv", "npm", "go", "maven", "cargo")}
@@ -442,7 +442,7 @@ def test_a_tool_without_a_file_gets_none(authority):
 
 
 def test_only_the_public_names_of_registries_can_get_into_an_image(authority):
-    """The depot's own address stands only where a proxy is named, which no tool writes down."""
+    """The depot's own address appears only as the name of a proxy, which no tool writes down."""
     for name, content in clients.files(upstreams_at("http://a", authority), "10.0.0.1", 80).items():
         for line in content.decode().splitlines():
             assert "10.0.0.1" not in line or "proxy" in line.lower() or name in ("tare-uv", "tare-go"), line
@@ -523,7 +523,7 @@ def live(live_settings, live_endpoint, live_network, live_reaper, tmp_path_facto
 
 
 class Twice:
-    """A build through the depot and then without a network: what each ended with, and where settings were mounted."""
+    """A build through the depot and then without a network: the end of each, and the places of mounted settings."""
 
     def __init__(self, role: str) -> None:
         self.image = f"tare.local/test/depot-{role}:x"
