@@ -21,7 +21,7 @@ ROOMS = (
 )
 # Modules that do no input or output: the same arguments give the same answer.
 PURE = (
-    *("model", "text/units", "stats/*", "run/plan", "claims/judge", "decision/*"),
+    *("model", "text/units", "stats/*", "run/plan", "claims/judge", "claims/samples", "decision/*"),
     *("scenarios/pull_model", "scenarios/formulas", "scenarios/break_even", "nights/watch"),
 )
 INPUT_AND_OUTPUT = frozenset(

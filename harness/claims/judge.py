@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from itertools import combinations
-
-import numpy as np
 
 from harness.claims.read import (
     Answer,
@@ -31,12 +28,22 @@ from harness.claims.read import (
     Same,
     Within,
 )
-from harness.model import Direction, Metric, Status, Try, Unit
-from harness.stats.intervals import Method, Ratio, Summary, Verdict, confirm, ratio, summarise
-from harness.store.run import Run, Series
+from harness.claims.samples import (
+    cells_by_app,
+    cells_having,
+    cells_matching,
+    failure_of,
+    has_samples,
+    is_exact,
+    metric_of,
+    newest_run_of,
+    pairs_of_apps,
+    summary_of,
+)
+from harness.model import Direction, Metric, Status
+from harness.stats.intervals import Method, Ratio, Summary, Verdict, confirm, ratio
+from harness.store.run import Run
 from harness.text.units import scale, summary_text
-
-PREPARE = "prepare"  # the record of building, verifying and pushing a cell: harness/run/runner.py
 
 
 def judge(claims: Iterable[Claim], runs: Sequence[Run]) -> tuple[Judgement, ...]:
@@ -89,10 +96,10 @@ def _together(findings: Sequence[Evidence]) -> Answer:
 def _within(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evidence]:
     test = interpretation.test
     assert isinstance(test, Within)
-    for cell, run in _newest(
+    for cell, run in newest_run_of(
         interpretation.cells, runs, lambda run, cell: (cell, interpretation.metric) in run.series()
     ):
-        metric, summary = _metric(run, interpretation.metric), _summary(run, cell, interpretation.metric)
+        metric, summary = metric_of(run, interpretation.metric), summary_of(run, cell, interpretation.metric)
         low, high = summary.low, summary.high
         if low is None or high is None:
             answer = Answer.UNDECIDED
@@ -109,13 +116,13 @@ def _less(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evide
     pairs: dict[tuple[str, str], Run] = {}
     for run in runs:
         series = run.series()
-        for one, other in _pairs_of_apps(run, interpretation.cells, test.than):
+        for one, other in pairs_of_apps(run, interpretation.cells, test.than):
             if (one, interpretation.metric) in series and (other, interpretation.metric) in series:
                 pairs.setdefault((one, other), run)
     ratios = _ratios({pair: (run, interpretation.metric) for pair, run in pairs.items()})
     for (one, other), run in pairs.items():
-        metric = _metric(run, interpretation.metric)
-        mine, theirs = (_summary(run, cell, interpretation.metric) for cell in (one, other))
+        metric = metric_of(run, interpretation.metric)
+        mine, theirs = (summary_of(run, cell, interpretation.metric) for cell in (one, other))
         compared = ratios.get((one, other))
         numbers = f"{_value(metric, mine)} against {_value(metric, theirs)}"
         if compared is None:  # a value of zero has no ratio: only exact values can be compared
@@ -132,19 +139,19 @@ def _follows(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Ev
     assert isinstance(test, Follows)
     chosen: dict[str, Run] = {}
     for run in runs:
-        for app, cells in _by_app(run, interpretation.cells).items():
-            if len(_having(run, cells, (interpretation.metric, test.metric))) > 1:
+        for app, cells in cells_by_app(run, interpretation.cells).items():
+            if len(cells_having(run, cells, (interpretation.metric, test.metric))) > 1:
                 chosen.setdefault(app, run)
     pairs = {}
     for app, run in chosen.items():
-        cells = _having(run, _by_app(run, interpretation.cells)[app], (interpretation.metric, test.metric))
+        cells = cells_having(run, cells_by_app(run, interpretation.cells)[app], (interpretation.metric, test.metric))
         for one, other in combinations(cells, 2):
-            less, more = sorted((one, other), key=lambda cell: _summary(run, cell, test.metric).median)
-            if _summary(run, more, test.metric).median >= test.apart * _summary(run, less, test.metric).median:
+            less, more = sorted((one, other), key=lambda cell: summary_of(run, cell, test.metric).median)
+            if summary_of(run, more, test.metric).median >= test.apart * summary_of(run, less, test.metric).median:
                 pairs[less, more] = (run, interpretation.metric)
     ratios = _ratios(pairs)
     for app, run in chosen.items():
-        cells = _by_app(run, interpretation.cells)[app]
+        cells = cells_by_app(run, interpretation.cells)[app]
         mine = [ratios[pair] for pair in pairs if pair[0] in cells and pair in ratios]
         if mine:
             yield _tally(app, mine, test, run)
@@ -169,11 +176,11 @@ def _same(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evide
     test = interpretation.test
     assert isinstance(test, Same)
     for run in runs:
-        cells = _having(run, _matching(run, interpretation.cells), (interpretation.metric,))
+        cells = cells_having(run, cells_matching(run, interpretation.cells), (interpretation.metric,))
         if len(cells) < 2:
             continue
-        metric = _metric(run, interpretation.metric)
-        found = {cell: _summary(run, cell, interpretation.metric) for cell in cells}
+        metric = metric_of(run, interpretation.metric)
+        found = {cell: summary_of(run, cell, interpretation.metric) for cell in cells}
         least, most = min(found.values(), key=_median), max(found.values(), key=_median)
         low = _bound(most.low, least.high)  # greatest ÷ least, at least and at most
         high = _bound(most.high, least.low)
@@ -194,10 +201,10 @@ def _outcome(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Ev
     assert isinstance(test, EndsAs)
 
     def tried(run: Run, cell: str) -> bool:
-        return _works(run, cell) or _failure(run, cell) is not None
+        return has_samples(run, cell) or failure_of(run, cell) is not None
 
-    for cell, run in _newest(interpretation.cells, runs, tried):
-        failed = None if _works(run, cell) else _failure(run, cell)
+    for cell, run in newest_run_of(interpretation.cells, runs, tried):
+        failed = None if has_samples(run, cell) else failure_of(run, cell)
         yield Evidence(
             unit=cell,
             answer=_as_expected(test.status, failed.status if failed else Status.OK),
@@ -222,73 +229,6 @@ _FINDERS: Mapping[type, Callable[[Interpretation, Sequence[Run]], Iterator[Evide
     EndsAs: _outcome,
 }
 
-# ── contents of runs ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _newest(patterns: Sequence[str], runs: Sequence[Run], has: Callable[[Run, str], bool]) -> Iterator[tuple[str, Run]]:
-    """Every cell that matches, with the newest run that has its samples."""
-    seen: set[str] = set()
-    for run in runs:
-        for cell in _matching(run, patterns):
-            if cell not in seen and has(run, cell):
-                seen.add(cell)
-                yield cell, run
-
-
-def _matching(run: Run, patterns: Sequence[str]) -> list[str]:
-    """Cells of a run by its order, each once."""
-    return [cell.id for cell in run.manifest.cells if any(fnmatchcase(cell.id, pattern) for pattern in patterns)]
-
-
-def _by_app(run: Run, patterns: Sequence[str]) -> dict[str, list[str]]:
-    wanted = set(_matching(run, patterns))
-    found: dict[str, list[str]] = {}
-    for cell in run.manifest.cells:
-        if cell.id in wanted:
-            found.setdefault(cell.app, []).append(cell.id)
-    return found
-
-
-def _pairs_of_apps(run: Run, ones: Sequence[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
-    right = _by_app(run, others)
-    for app, cells in _by_app(run, ones).items():
-        for one in cells:
-            for other in right.get(app, ()):
-                if one != other:
-                    yield one, other
-
-
-def _having(run: Run, cells: Sequence[str], metrics: Sequence[str]) -> list[str]:
-    series = run.series()
-    return [cell for cell in cells if all((cell, metric) in series for metric in metrics)]
-
-
-def _works(run: Run, cell: str) -> bool:
-    """Only a cell that was built, started and answered rightly has samples."""
-    return any(known == cell for known, _ in run.series())
-
-
-def _failure(run: Run, cell: str) -> Try | None:
-    """The last failed try to make the cell ready."""
-    failed = [try_ for try_ in run.failures if try_.cell == cell and try_.probe == PREPARE]
-    return failed[-1] if failed else None
-
-
-def _metric(run: Run, name: str) -> Metric:
-    return next(metric for metric in run.manifest.metrics if metric.name == name)
-
-
-def _summary(run: Run, cell: str, metric: str) -> Summary:
-    samples = run.series()[cell, metric]
-    return summarise(samples.value, deterministic=_exact(_metric(run, metric), samples))
-
-
-def _exact(metric: Metric, *series: Series) -> bool:
-    """Whether the values are exact: deterministic, or counts and answers that were the same each time."""
-    counted = metric.unit in (Unit.COUNT, Unit.BOOLEAN)
-    return metric.deterministic or (counted and all(not np.ptp(each.value) for each in series))
-
-
 # ── comparing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -300,7 +240,7 @@ def _ratios(pairs: Mapping[tuple[str, str], tuple[Run, str]]) -> dict[tuple[str,
     found = {}
     for (one, other), (run, name) in pairs.items():
         mine, theirs = run.series()[one, name], run.series()[other, name]
-        exact = _exact(_metric(run, name), mine, theirs)
+        exact = is_exact(metric_of(run, name), mine, theirs)
         if compared := ratio(theirs, mine, direction=Direction.SMALLER, deterministic=exact):
             found[one, other] = compared
     return confirm(found)
