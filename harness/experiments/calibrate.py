@@ -21,7 +21,7 @@ from harness.model import Cell, Metric, Unit
 from harness.probes import all_probes
 from harness.probes.base import CellProbe, Probe, Reading, Visit, When
 from harness.probes.link import LinkProbe
-from harness.run.job import Job, Part, measure
+from harness.run.job import Extent, Job, measure
 from harness.settings import Settings
 from harness.store.run import read_run
 from harness.text.display import Display
@@ -82,17 +82,17 @@ def calibrate(root: Path, results: Path, settings: Settings, display: Display, *
     blocks = _SHORT if short else _FULL
     if not short:
         plain = [cell for cell in cells if cell.id == PLAIN]
-        pilot = measure(_job(root, folder, catalogue, plain, {"start": Part(blocks=_PILOT)}), settings, display)
+        pilot = measure(_job(root, folder, catalogue, plain, {"start": Extent(blocks=_PILOT)}), settings, display)
         cells.append(_shifted(plain[0], pilot))
     starts = (PLAIN, LATE, MEMORY) if short else (PLAIN, LATE, MEMORY, SHIFT)
-    parts = {name: Part(cells=what, blocks=blocks[name]) for name, what in _WHAT.items()}
-    parts["start"] = Part(cells=starts, blocks=blocks["start"])
-    return measure(_job(root, folder, catalogue, cells, parts), settings, display)
+    extents = {name: Extent(cells=what, blocks=blocks[name]) for name, what in _WHAT.items()}
+    extents["start"] = Extent(cells=starts, blocks=blocks["start"])
+    return measure(_job(root, folder, catalogue, cells, extents), settings, display)
 
 
-def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], parts: dict[str, Part]) -> Job:
-    """All cells under the probes of `parts`; also sizes, if there are cells to compare."""
-    names = {*parts, "size"} if len(cells) > 1 else set(parts)
+def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], extents: dict[str, Extent]) -> Job:
+    """All cells under the probes of `extents`; also sizes, if there are cells to compare."""
+    names = {*extents, "size"} if len(cells) > 1 else set(extents)
     probes: list[Probe] = [probe for probe in all_probes() if probe.name in names and probe.name != "link"]
     if "link" in names:
         probes.append(EveryLink())
@@ -106,7 +106,7 @@ def _job(root: Path, folder: Path, catalogue: Catalogue, cells: Sequence[Cell], 
         probes=probes,
         budget=None,
         blocks=WITHIN,
-        parts=parts,
+        extents=extents,
     )
 
 

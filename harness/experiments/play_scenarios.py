@@ -33,7 +33,7 @@ from harness.probes.base import Probe
 from harness.probes.build import BuildProbe
 from harness.probes.pull import PullProbe
 from harness.probes.size import SizeProbe
-from harness.run.job import Job, Part, measure
+from harness.run.job import Extent, Job, measure
 from harness.scenarios.formulas import SCENARIOS, Estimate, LinkSpeed, Question, exact, storage
 from harness.scenarios.measured import measured_parts
 from harness.settings import Settings
@@ -43,7 +43,7 @@ from harness.text.display import Display
 FOLDER = "scenarios"  # beside the runs of apps, under results/
 PULLS = 6  # unshaped pulls of each kind, for the parts: the smallest number with an interval
 BUILDS = 2  # of each kind
-PARTS = {"pull": Part(blocks=PULLS), "build": Part(blocks=BUILDS)}
+EXTENTS = {"pull": Extent(blocks=PULLS), "build": Extent(blocks=BUILDS)}
 LIMIT = 0.15  # a formula with a larger error is wrong here; bytes must agree within BYTES_LIMIT
 BYTES_LIMIT = 0.01  # a registry keeps manifests too
 _BUILT = ("update-cold", "rebuild", "rebuild-cold")  # scenarios that need builds as parts
@@ -151,7 +151,7 @@ def play(
         probes=probes_of(asked, cells, resume),
         budget=None,
         blocks=PULLS,
-        parts=PARTS,
+        extents=EXTENTS,
         resume=resume,
         note=note_of(asked),
     )

@@ -35,8 +35,8 @@ ANSWER = "the first valid answer"  # in the help texts of metrics
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """The part of a job that a probe measures, if it is not all of it: only these cells, at most this number of
+class Extent:
+    """What a probe measures of a job, if it is not all of it: only these cells, at most this number of
     blocks.
     """
 
@@ -48,7 +48,7 @@ class Part:
 class Job:
     """What to measure and for how long. `resume` is the folder of a run to continue; then its plan is used.
 
-    `parts` narrows probes, by name.
+    `extents` narrows probes, by name.
     """
 
     root: Path
@@ -60,7 +60,7 @@ class Job:
     blocks: int | None = None
     seed: int | None = None
     resume: Run | None = None
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    extents: Mapping[str, Extent] = field(default_factory=dict)
     track: str = ""  # track of bases: pinned, floating, or "" for the bases that exist
     note: Mapping[str, object] = field(default_factory=dict)  # kept with the plan
     after: Callable[[Lab, Mapping[str, Prepared]], None] | None = None  # called before the lab closes
@@ -185,7 +185,7 @@ def make_plan(job: Job) -> Plan:
     """The plan of a new run; of a resumed run, the stored plan with the options that were given anew. Raises
     UsageError.
     """
-    probes = tuple(_probe_plan(probe, job.parts.get(probe.name, Part())) for probe in job.probes)
+    probes = tuple(_probe_plan(probe, job.extents.get(probe.name, Extent())) for probe in job.probes)
     seed = job.seed if job.seed is not None else random.SystemRandom().randrange(1 << 32)
     if job.resume:
         seed = job.resume.manifest.seed
@@ -196,13 +196,13 @@ def make_plan(job: Job) -> Plan:
     return Plan(cells=cells, apps=apps, probes=probes, seed=seed, budget=job.budget, blocks=job.blocks)
 
 
-def _probe_plan(probe: Probe, part: Part) -> ProbePlan:
+def _probe_plan(probe: Probe, extent: Extent) -> ProbePlan:
     return ProbePlan(
         name=probe.name,
-        blocks=probe.blocks if part.blocks is None else part.blocks,
+        blocks=probe.blocks if extent.blocks is None else extent.blocks,
         guess=probe.guess,
         of_engine=isinstance(probe, EngineProbe),
-        cells=part.cells,
+        cells=extent.cells,
     )
 
 
@@ -275,10 +275,10 @@ def _writer(job: Job, manifest: Manifest) -> RunWriter:
 
 def _possible(probes: Sequence[Probe], plan: Plan, lab: Lab, display: Display) -> Plan:
     """The plan without the probes that cannot measure here, each reported with its reason."""
-    kept = []
-    for probe, part in zip(probes, plan.probes, strict=True):
+    possible = []
+    for probe, row in zip(probes, plan.probes, strict=True):
         if reason := probe.impossible(lab):
             display.say(f"{probe.name}: not possible here: {reason}")
         else:
-            kept.append(part)
-    return replace(plan, probes=tuple(kept))
+            possible.append(row)
+    return replace(plan, probes=tuple(possible))
