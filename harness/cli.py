@@ -21,7 +21,7 @@ from harness.errors import TareError, UsageError
 from harness.text.terminal import harmless, harmless_output, write_in_any_locale
 
 _DESCRIPTION = "Measures what a container image strategy costs: size, build, pull, start and memory."
-_BENCH = "measure every cell; takes pytest's -k, -m and --co, and --budget, --blocks, --resume"
+_BENCH = "measure every cell (an app with a strategy); takes pytest's -k, -m and --co, and --budget, --blocks, --resume"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from harness.commands._kinds import Checked, Text, add_force, add_output
 from harness.commands._runs import add_results
 from harness.settings import ENGINE_RELEASES, EngineChoice, Settings
 
-HELP = "measure two cells on several engines and write which probes measure there"
+HELP = "measure two cells on several engines and show which metrics each engine allows"
 GROUP = Group.MAINTAIN
 PLACE = 5
 

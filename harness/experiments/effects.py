@@ -330,4 +330,4 @@ def sentence(run: Run) -> str:
         return (
             "No calibration of this environment is stored. `tox -e calibrate` measures how exactly effects come back."
         )
-    return f"Calibration {FOLDER}/{folder.name}: {summary(effects(read_run(folder)))}."
+    return f"Calibration run {folder.name}: {summary(effects(read_run(folder)))}."

@@ -237,7 +237,7 @@ def _held(choice: Choice) -> str:
     if not choice.sensitivity or choice.take is None:
         return ""
     held = choice.sensitivity.anyhow.get(choice.take.strategy, 0.0)
-    return "; first under every weighting tried" if held == 1 else f"; first under {share(held)} of all weightings"
+    return "; first with all random weights" if held == 1 else f"; first with {share(held)} of random weights"
 
 
 def robust(choice: Choice) -> str:
@@ -248,10 +248,10 @@ def robust(choice: Choice) -> str:
     near, anyhow = (found.get(take, 0.0) for found in (choice.sensitivity.near, choice.sensitivity.anyhow))
     hold = "does not depend" if near > 0.95 else "depends" if near < 0.8 else "depends a little"
     if near == anyhow == 1:
-        return f"The choice does not depend on the weights: {take} is first under all 10 000 random weightings."
+        return f"The choice does not depend on the weights: {take} is first with all 10 000 sets of random weights."
     text = (
         f"The choice {hold} on the weights. If each weight is changed to between half and double, {take} is first in"
-        f" {share(near)} of 10 000 random weightings. With any weights at all, it is first in {share(anyhow)}."
+        f" {share(near)} of 10 000 random draws. With any weights at all, it is first in {share(anyhow)}."
     )
     if others := [f"by {name} alone, {strategy} would win" for name, strategy in choice.sensitivity.alone.items()]:
         text += f" Judged {listed(others, '; ')}."

@@ -56,11 +56,11 @@ def examine(settings: Settings) -> str:
             missing.append(package)
     free = shutil.disk_usage(_existing(settings))
     rows += [
-        ("root", "yes" if os.geteuid() == 0 else "no", "namespaced nodes, packages, page cache"),
-        ("page cache", "can be dropped" if can_drop_page_cache() else "cannot be dropped", "cold starts"),
-        ("processor", processor(), f"{os.cpu_count()} of them"),
+        ("root", "yes" if os.geteuid() == 0 else "no", "needed for nodes in namespaces, packages and the page cache"),
+        ("page cache", "can be dropped" if can_drop_page_cache() else "cannot be dropped", "needed for cold starts"),
+        ("processor", processor(), f"{os.cpu_count()} processors"),
         ("cache", str(settings.cache), f"{free.free / 1e9:.0f} GB free"),
-        ("choices", f"TARE_ENGINE={settings.engine}", f"TARE_LANE={settings.lane}, TARE_DEPOT={settings.depot}"),
+        ("settings", f"TARE_ENGINE={settings.engine}", f"TARE_LANE={settings.lane}, TARE_DEPOT={settings.depot}"),
     ]
     text = tabulate(rows, tablefmt="plain")
     if absent:

@@ -86,11 +86,11 @@ def test_thin_data_lean(tmp_path: Path) -> None:
 def test_what_the_run_lacks_is_named_once_and_decides_nothing(tmp_path: Path, twelve: Run) -> None:
     document = text(run(tmp_path, apps=FEW, without=("surface", "care")))
     screen = first_screen(document)
-    assert "Not measured in this run: surface, patching, upkeep and missing." in screen
+    assert "Criteria not measured in this run: surface, patching, upkeep and missing." in screen
     assert "over the measured criteria" in document
     go = next(line for line in screen.splitlines() if line.startswith("| **go**"))
     assert "more blocks" not in go
-    assert "Not measured in this run" not in first_screen(text(twelve))
+    assert "not measured in this run" not in first_screen(text(twelve))
 
 
 def test_constraints_and_what_is_not_a_candidate_are_said(twelve: Run) -> None:

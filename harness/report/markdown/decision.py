@@ -85,7 +85,7 @@ class Head(DocumentView):
         if text := self._uncounted():
             lines.append(text)
         if command := self._more():
-            lines.append(f"To be surer, run `{command}`. It measures each cell until it has this number of blocks.")
+            lines.append(f"To be surer, run `{command}`. It measures each cell up to this number of blocks.")
         if text := self._one_for_all():
             lines.append(text)
         for app, alternatives in self.apps.items():
@@ -102,7 +102,7 @@ class Head(DocumentView):
             return ""
         it = "it" if len(found) == 1 else "them"
         return (
-            f"Not measured in this run: {named(found)}. No choice counts {it}. A new run with all probes,"
+            f"Criteria not measured in this run: {named(found)}. No choice counts {it}. A new run with all probes,"
             f" `{MEASURE_ALL}`, measures {it}."
         )
 
@@ -193,7 +193,10 @@ class Head(DocumentView):
         app, loss = max(losses.items(), key=lambda item: item[1])
         if loss <= 1 + PRACTICAL:
             name = whole.take.strategy
-            return f"One strategy for all apps: **{name}**. With these weights it is the best in every app, within 3 %."
+            return (
+                f"One strategy for all apps: **{name}**. With these weights it is the best strategy of each app, or at"
+                " most 3 % worse than the best."
+            )
         return (
             f"One strategy for all apps: **{whole.take.strategy}**. Compared with each app's own best, it loses most in"
             f" {app}: {times(loss)} over all criteria."
@@ -206,7 +209,7 @@ class Head(DocumentView):
             "## Context",
             f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
             " a real engine, one cell at a time, in randomly ordered blocks. Strategies of an app are compared within"
-            " blocks: × is the middle of the ratios of pairs and not the ratio of the two medians. Pulls and"
+            " blocks, so × may differ from the ratio of the two medians. A block measures every cell once. Pulls and"
             " deployments use the local network at full speed. For slower links see `link.*` and the scenarios.",
             f"Environment: {facts}.",
             sentence(self.run),

@@ -48,7 +48,7 @@ class Cards(PageView):
         found = never_measured(self.decision)
         if not found:
             return ""
-        return f" <b>Not measured in this run, and not counted</b>: {esc(listed(found))}."
+        return f" <b>Criteria that were not measured in this run and do not count</b>: {esc(listed(found))}."
 
     def _card(self, app: str, choice: Choice) -> str:
         gains = [self._gain(found) for name in self._headline_names() if (found := self._found(choice, name))]
@@ -85,7 +85,7 @@ class Cards(PageView):
         top = max(mine, other) or 1.0
         interval = f" [{found.interval}]" if found.interval and found.sure else ""
         doubt = "" if found.sure else " (not yet sure)"
-        what = {"B": "to fetch", "s": "first deploy"}.get(found.metric.unit.value, found.metric.name)
+        what = {"B": "bytes to fetch", "s": "first deploy"}.get(found.metric.unit.value, found.metric.name)
         rows = []
         pairs = [(found.reference, other, found.before), (found.cell, mine, found.value)]
         for cell, value, text in pairs if found.cell.id != found.reference.id else pairs[1:]:
