@@ -36,7 +36,7 @@ def render(found: Revisions) -> str:
 def _same(count: int) -> str:
     if not count:
         return "The change affects every cell."
-    return f"The change does not affect {_counted(count, 'cell')}, so nothing of them was measured."
+    return f"The change does not affect {_counted(count, 'cell')}."
 
 
 def _measured(found: Revisions) -> str:

@@ -1,4 +1,4 @@
-"""docs/nightly/pull-request.yml: its steps run here, with stand-ins for tox, pip and gh."""
+"""docs/nightly/pull-request.yml: its steps run here, with stand-ins for pip, gh and (but for one test) tare."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
+from support.checkouts import ROOT, checkout
 
 WORKFLOW = Path(__file__).parents[2] / "docs" / "nightly" / "pull-request.yml"
 GH = """
@@ -33,10 +35,10 @@ else:
             print(item["id"])
 store.write_text(json.dumps(comments))
 """
-TOX = """
+TARE = """
 import sys
 from pathlib import Path
-assert sys.argv[1:6] == ["-qq", "-e", "tare", "--", "gate"], sys.argv
+assert sys.argv[1:2] == ["gate"], sys.argv
 print(Path("said").read_text(), end="")
 sys.exit(int(Path("code").read_text()))
 """
@@ -56,12 +58,17 @@ def steps() -> list[tuple[str, str]]:
 
 
 def workflow(folder: Path, code: int, said: str) -> int:
-    """Run every step as a runner does; the exit code is that of the first that fails."""
+    """Run every step after a gate that says this and ends with this code."""
     (folder / "said").write_text(said)
     (folder / "code").write_text(str(code))
+    return run(folder, TARE)
+
+
+def run(folder: Path, tare: str, **variables: str) -> int:
+    """Run every step as a runner does; the exit code is that of the first that fails."""
     programs = folder / "bin"
     programs.mkdir(exist_ok=True)
-    for name, source in (("gh", GH), ("tox", TOX), ("pip", "")):
+    for name, source in (("gh", GH), ("tare", tare), ("pip", "")):
         path = programs / name
         path.write_text(f"#!{sys.executable}\n{source}")
         path.chmod(0o755)
@@ -75,6 +82,7 @@ def workflow(folder: Path, code: int, said: str) -> int:
         "PULL": "7",
         "BASE": "a" * 40,
         "HEAD": "b" * 40,
+        **variables,
     }
     for _, script in steps():
         outputs = dict(line.split("=", 1) for line in output.read_text().splitlines())
@@ -115,3 +123,28 @@ def test_a_gate_that_says_nothing_is_said(tmp_path, said):
     (comment,) = comments(tmp_path)
     assert "could not measure" in comment
     assert "exit code 2" in comment
+
+
+def test_the_real_gate_writes_the_comment(tmp_path):
+    """A change that affects no cell needs no engine: the comment, and nothing else, is what `tare gate` prints."""
+    folder = checkout(tmp_path / "tare", strategies=("slim",))
+
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=tare", "-c", "user.email=tare@localhost")
+        done = subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "one")
+    (folder / "README.md").write_text("words\n")
+    git("add", "README.md")
+    git("commit", "-qm", "two")
+    real = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from harness.cli import main; sys.exit(main())\n"
+    base, head = git("rev-parse", "HEAD~1"), git("rev-parse", "HEAD")
+    assert run(folder, real, BASE=base, HEAD=head, TARE_CACHE=str(tmp_path / "cache")) == 0
+    (comment,) = comments(folder)
+    assert comment == (
+        f"<!-- tare-gate -->\n**Gate: passed**: {head[:12]} against {base[:12]}.\n\n"
+        "Nothing was measured. The change does not affect 1 cell.\n"
+    )
