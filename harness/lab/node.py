@@ -2,7 +2,8 @@
 
 namespace   dockerd in mount, pid and network namespaces of its own, its data in memory (root on Linux)
 dind        dockerd in a container of the engine, its data in memory (no root needed on this machine)
-layers      the engine itself, with all images of ours removed: what others share with them stays
+layers      the engine itself; of ours without any image, a user's with images whose layers it cannot have yet
+            (harness/cell/renewed.py)
 """
 
 from __future__ import annotations
@@ -284,15 +285,13 @@ class Nodes:
     def _layers(self) -> Node:
         t0 = time.monotonic()
         stayed = []
-        for image in self._engine.images():
-            try:
-                self._engine.remove_image(image)
-            except EngineError as error:
-                stayed.append(str(error))
         if self._engine.info.origin == "private":
+            for image in self._engine.images():
+                try:
+                    self._engine.remove_image(image)
+                except EngineError as error:
+                    stayed.append(str(error))
             self._engine.prune_builds()  # the records of the build cache hold the same layers
-        else:
-            stayed.append("layers that the build cache and other images hold")
         reachable = self._network is not None and self._engine.info.local
         return Node(
             engine=self._engine,

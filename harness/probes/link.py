@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
+from harness.cell.renewed import pullable
 from harness.engine.contract import Engine
 from harness.lab.lab import Lab
 from harness.lab.link import Link
@@ -70,16 +71,20 @@ class LinkProbe(CellProbe):
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
         known = state.pull_profile(cell.cell.id)
         if known is None:
-            with lab.nodes.fresh() as node:
-                pulled = node.engine.pull(f"{node.registry}/{cell.repository}:current")
-                known = profile(pulled, cell.manifest.layers)
+            with lab.nodes.fresh() as node, pullable(lab, node, cell) as fresh:
+                pulled = node.engine.pull(f"{node.registry}/{fresh.repository}:current")
+                known = profile(pulled, fresh.manifest.layers)
                 state.note_pull(cell.cell.id, known)
         modelled = _modelled(known)
         if cell.cell.id not in state.shaped or lab.reach.wire:
             yield self.states[0], lambda: Reading(modelled)
             return
-        with lab.nodes.fresh() as node, Link(lab.reaper, node.registry, lab.bind, megabits=MEASURED) as link:
-            yield self.states[0], lambda: self._measure(node.engine, link.address, cell, modelled)
+        with (
+            lab.nodes.fresh() as node,
+            pullable(lab, node, cell) as fresh,
+            Link(lab.reaper, node.registry, lab.bind, megabits=MEASURED) as link,
+        ):
+            yield self.states[0], lambda: self._measure(node.engine, link.address, fresh, modelled)
 
     def _measure(self, engine: Engine, address: str, cell: Prepared, modelled: Mapping[str, float]) -> Reading:
         pulled = reading("link", engine.pull(f"{address}/{cell.repository}:current"), cell.manifest)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from harness.cell.prepare import Prepared
+from harness.cell.renewed import pullable
 from harness.cell.start import Door, start_and_ask
 from harness.engine.contract import ContainerSpec, PullResult
 from harness.errors import TryFailed
@@ -98,7 +99,7 @@ class PullProbe(CellProbe):
         return {**not_measured(reach.phases, phases), **not_measured(reach.node, self.metrics)}
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:
-        with lab.nodes.fresh() as node:
+        with lab.nodes.fresh() as node, pullable(lab, node, cell) as cell:
             yield "empty", lambda: self._deploy(lab, state, node, cell)
             yield "previous", lambda: self._pull(node, cell, "previous")
             self._leave_base(node, cell)
@@ -127,7 +128,8 @@ class PullProbe(CellProbe):
         door = Door.of(app, address, port)
         began = time.monotonic()
         pulled = node.engine.pull(name)
-        if there := [layer.layer for layer in pulled.layers if layer.reused]:
+        there = [layer.layer for layer in pulled.layers if layer.reused]
+        if there and node.kind == "layers":  # any other node has nothing; an image may repeat a layer
             had = f"{len(there)} of {len(pulled.layers)} layers were there already"
             raise TryFailed(Status.ERROR, f"the node was not empty: {had} ({node.note or node.kind})")
         times = start_and_ask(node.engine, spec, door)

@@ -91,16 +91,31 @@ def test_a_kind_that_fails_at_once_gives_way_to_the_next(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("poor")
-@pytest.mark.parametrize("origin", ["system", "private"])
-def test_layers_tell_what_stayed(tmp_path, origin):
-    engine = Engine(origin=origin, images=["a", "b", "c"], stuck=["b"])
+def test_an_engine_of_ours_is_emptied_and_tells_what_stayed(tmp_path):
+    engine = Engine(origin="private", images=["a", "b", "c"], stuck=["b"])
     with Reaper(tmp_path) as reaper, nodes(tmp_path, reaper, engine=engine, registry_port=5000).fresh() as node:
         assert node.engine is engine
         assert "b is in use" in node.note
-        assert ("build cache" in node.note) is (origin == "system")
         assert node.registry == "127.0.0.1:5000"
     assert engine.present == ["b"]
-    assert engine.pruned is (origin == "private")
+    assert engine.pruned
+
+
+@pytest.mark.usefixtures("poor")
+def test_a_users_engine_keeps_what_it_has(tmp_path):
+    engine = Engine(origin="system", images=["a"])
+    with Reaper(tmp_path) as reaper, nodes(tmp_path, reaper, engine=engine, registry_port=5000).fresh() as node:
+        assert (node.engine, node.note) == (engine, "")
+    assert engine.present == ["a"]
+    assert not engine.pruned
+
+
+@pytest.mark.usefixtures("poor")
+def test_an_engine_on_another_machine_has_no_node_of_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(node_module.Daemon, "impossible", staticmethod(lambda *_: ""))
+    made = nodes(tmp_path, engine=Engine(local=False))
+    assert made.kind == "layers"
+    assert "another machine" in made.refused["namespace"]
 
 
 def check_empty_and_able(node, archive: Path) -> None:
