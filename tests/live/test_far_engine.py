@@ -1,4 +1,4 @@
-"""An engine that is as far away as one in a virtual machine: in a network namespace of its own, behind tcp:// and behind
+"""An engine as far away as one in a virtual machine: in a network namespace of its own, behind tcp:// and behind
 a socket that is forwarded.
 """
 
