@@ -6,7 +6,6 @@ and the poll interval (0.5 ms) bounds the error (facts-engine.md: 0.5–0.9 ms a
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 import socket
@@ -84,16 +83,17 @@ def _read(received: bytes | bytearray, method: str) -> tuple[HttpAnswer, bool]:
     """The answer so far, and whether it is complete by its own headers (RFC 9112, 6.3); otherwise the end of the
     connection ends it. Interim answers (1xx) are skipped.
     """
-    head, end, body = bytes(received).partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    words = lines[0].split(b" ", 2)
-    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        return HttpAnswer(0, bytes(received)), False
-    status = int(words[1])
-    if not end:
-        return HttpAnswer(status, b""), False
-    if 100 <= status < 200 and status != 101:
-        return _read(body, method)
+    body, status = bytes(received), 100
+    while 100 <= status < 200 and status != 101:  # an app may send any number of interim answers
+        rest = body
+        head, end, body = rest.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        words = lines[0].split(b" ", 2)
+        if len(words) < 2 or not words[0].startswith(b"HTTP/") or not re.fullmatch(rb"[0-9]{3}", words[1]):
+            return HttpAnswer(0, rest), False
+        status = int(words[1])
+        if not end:
+            return HttpAnswer(status, b""), False
     if method == "HEAD" or status in (101, 204, 304):
         return HttpAnswer(status, b""), True
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines[1:])}
@@ -101,7 +101,7 @@ def _read(received: bytes | bytearray, method: str) -> tuple[HttpAnswer, bool]:
     whole = False
     if coding.endswith(b"chunked"):
         body, whole = _dechunk(body)
-    elif length.isdigit():
+    elif re.fullmatch(rb"[0-9]{1,18}", length):
         whole = len(body) >= int(length)
         body = body[: int(length)]
     return HttpAnswer(status, _decoded(body, headers.get(b"content-encoding", b""))), whole
@@ -115,10 +115,10 @@ def _dechunk(body: bytes) -> tuple[bytes, bool]:
         end = body.find(b"\r\n", position)
         if end < 0:
             return bytes(content), False
-        try:
-            length = int(body[position:end].split(b";")[0], 16)
-        except ValueError:
+        size = body[position:end].split(b";")[0].strip()
+        if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):  # int() also takes signs, and a chunk never goes back
             return bytes(content), False
+        length = int(size, 16)
         position = end + 2
         if length == 0:
             trailers = body[position:]
@@ -133,10 +133,12 @@ def _decoded(body: bytes, coding: bytes) -> bytes:
     """
     if coding.lower() not in (b"gzip", b"x-gzip"):
         return body
+    unpacked = zlib.decompressobj(wbits=31)  # a gzip stream
     try:
-        return gzip.decompress(body)
-    except (OSError, EOFError, zlib.error):
+        content = unpacked.decompress(body, _ANSWER_LIMIT)
+    except zlib.error:
         return body
+    return content if unpacked.eof or len(content) == _ANSWER_LIMIT else body
 
 
 def mismatch(request: Request, answer: HttpAnswer) -> str:

@@ -96,6 +96,7 @@ class Workshop:
             secrets_for=lab.depot.secrets_for if lab.depot else None,
             network=lab.build_network,
             no_cache=no_cache,
+            timeout=lab.limits.build,
         )
 
     def _base(self, role: str) -> BaseImage:
@@ -277,7 +278,8 @@ class Workshop:
         Raises TryFailed with the container's last lines.
         """
         engine, bed = self._lab.engine, self._lab.test_bed
-        spec = ContainerSpec(image=image, env=self._lab.services.env(cell), network=bed.network)
+        env = self._lab.services.env(cell)
+        spec = ContainerSpec(image=image, env=env, network=bed.network, limits=self._lab.limits)
         port = bed.port(cell.app.port)
         started = start_and_ask(engine, spec, Door.of(cell.app, bed.address, port))
         try:

@@ -19,7 +19,8 @@ from harness.lab.test_bed import PROGRAM
 
 def as_it_is(lab: Lab, cell: Prepared) -> ContainerSpec:
     """The cell's container on the test bed, without conditions."""
-    return ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
+    env = lab.services.env(cell.cell)
+    return ContainerSpec(image=cell.image, env=env, network=lab.test_bed.network, limits=lab.limits)
 
 
 @contextmanager

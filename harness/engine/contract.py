@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from harness.engine.limits import Limits
 from harness.engine.plan import RunStep, SecretsFor
 from harness.image.context import BuildContext
 
@@ -106,7 +107,8 @@ class ContainerSpec:
     env: Mapping[str, str] = field(default_factory=dict)
     network: str = "default"
     pid: str = ""  # "container:<id>" shares that container's process namespace
-    memory: int | None = None  # B
+    limits: Limits | None = None  # None: no limits, for containers of our own
+    memory: int | None = None  # B, instead of the memory of `limits`
     read_only: bool = False
     cap_drop: Sequence[str] = ()
     cap_add: Sequence[str] = ()

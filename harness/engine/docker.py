@@ -42,6 +42,7 @@ __all__ = ["DockerEngine", "answering", "find_endpoint"]
 
 _LABELS = {LABEL: "1"}
 _LOG_TAIL = 40  # last lines of a failed build's log
+_LONGEST_LOG = 16_384  # characters of a container's log that are stored and shown
 _CHUNK = 1 << 20  # B
 _NANOSECONDS = re.compile(r"(\.\d{6})\d+")  # Python reads microseconds
 # With containerd's image store the build unpacks the layers too, as `docker build` requests, so that a first start does
@@ -291,7 +292,7 @@ class DockerEngine:
     def logs(self, container: str, *, tail: int = 40) -> str:
         parameters = {"stdout": "1", "stderr": "1", "tail": str(tail)}
         with self._http.open("GET", f"/containers/{container}/logs", params=parameters) as response:
-            return _text(response.content)
+            return bounded(_text(response.content))
 
     def log_since(self, container: str, since: float = 0.0) -> Sequence[tuple[float, str]]:
         asked = max(since + self._skew, 0.0) if since else 0.0
@@ -422,6 +423,11 @@ def unix_time(stamp: str) -> float:
     return datetime.fromisoformat(_NANOSECONDS.sub(r"\1", stamp)).timestamp()
 
 
+def bounded(log: str) -> str:
+    """The end of a log: a line may be as long as a program likes."""
+    return log if len(log) <= _LONGEST_LOG else f"…{log[-_LONGEST_LOG:]}"
+
+
 def _text(data: bytes) -> str:
     """Text of a multiplexed stream: frames of stream number, three zeros, length (big-endian) and payload."""
     at, payloads = 0, []
@@ -434,6 +440,8 @@ def _text(data: bytes) -> str:
 
 def _container(spec: ContainerSpec) -> dict[str, object]:
     """Body of POST /containers/create."""
+    limits = spec.limits
+    memory = spec.memory or (limits.memory if limits else 0)
     return {
         "Image": spec.image,
         "Cmd": None if spec.command is None else list(spec.command),
@@ -445,8 +453,20 @@ def _container(spec: ContainerSpec) -> dict[str, object]:
         "HostConfig": {
             "NetworkMode": spec.network,
             "PidMode": spec.pid,
-            "Memory": spec.memory or 0,
-            "MemorySwap": spec.memory or 0,  # the same value: a limit that spills over into swap is no limit
+            "Memory": memory,
+            "MemorySwap": memory,  # the same value: a limit that spills over into swap is no limit
+            **(
+                {
+                    "PidsLimit": limits.processes,
+                    # two files, so that the newest half of the log is there when the other one is dropped
+                    "LogConfig": {
+                        "Type": "json-file",
+                        "Config": {"max-size": str(limits.log // 2), "max-file": "2"},
+                    },
+                }
+                if limits
+                else {}
+            ),
             "ReadonlyRootfs": spec.read_only,
             "CapDrop": list(spec.cap_drop),
             "CapAdd": list(spec.cap_add),

@@ -172,7 +172,8 @@ class ScalePlay(Play):
 def _deploy(lab: Lab, node: Node, registry: str, cell: Prepared, name: str) -> float:
     """s of the pull, and from the create call to the first valid answer."""
     app, image = cell.cell.app, f"{registry}/{cell.repository}:{name}"
-    spec = ContainerSpec(image=image, env=lab.services.env(cell.cell, on_node=True), network="host")
+    env = lab.services.env(cell.cell, on_node=True)
+    spec = ContainerSpec(image=image, env=env, network="host", limits=lab.limits)
     began = time.monotonic()
     node.engine.pull(image)
     pulled = time.monotonic() - began

@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.engine.kept_root import KeptRoots
+from harness.engine.limits import Limits
 from harness.engine.provision import provision, roots_of
 from harness.errors import BaseUnavailable, EngineError, LabError
 from harness.host.network import Network, address_towards
@@ -71,6 +72,7 @@ class Lab:
     monitor: Monitor
     bind: str
     notes: dict[str, str]
+    limits: Limits = field(default_factory=Limits)
 
     def have_bases(self, cells: Iterable[Cell], state: RunState) -> None:
         """Make or find the bases of the cells that are missing. If a base is not available, the reason is kept."""
@@ -135,12 +137,13 @@ def open_lab(
     *,
     lazily: bool = False,
     track: str = "",
+    budget: float | None = None,
     say: Callable[[str], None],
     ledger: Ledger,
 ) -> Iterator[Lab]:
     """Open everything the cells need. Raises EngineUnavailable or LabError; a base that is not available fails only the
     cells that name it. `lazily`: the bases of cells come with Lab.have_bases. Track "pinned" goes on with the bases
-    there are; "floating" takes today's, and keeps them apart from the bases of other runs.
+    there are; "floating" takes today's, and keeps them apart from the bases of other runs. `budget` (s) bounds a build.
     """
     cells = tuple(cells)
     notes: dict[str, str] = {}
@@ -230,6 +233,7 @@ def open_lab(
             reaper=reaper,
             network=network,
             engine=engine,
+            limits=Limits.of(engine.info.memory, budget),
             depot=depot,
             registry=registry,
             shelf=shelf,

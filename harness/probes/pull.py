@@ -123,7 +123,8 @@ class PullProbe(CellProbe):
         name = f"{node.registry}/{cell.repository}:current"
         on_test_bed = node.kind == "layers"  # then the node is the engine itself
         env = lab.services.env(cell.cell, on_node=not on_test_bed)
-        spec = ContainerSpec(image=name, env=env, network=lab.test_bed.network if on_test_bed else "host")
+        network = lab.test_bed.network if on_test_bed else "host"
+        spec = ContainerSpec(image=name, env=env, network=network, limits=lab.limits)
         address, port = (lab.test_bed.address, lab.test_bed.port(app.port)) if on_test_bed else (node.address, app.port)
         door = Door.of(app, address, port)
         began = time.monotonic()

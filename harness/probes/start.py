@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from harness.cell.prepare import Prepared
 from harness.cell.start import Door, Started, start_and_ask
-from harness.cell.trial import with_program
+from harness.cell.trial import as_it_is, with_program
 from harness.engine.contract import ContainerSpec
 from harness.errors import EngineError, TryFailed
 from harness.lab.lab import Lab
@@ -98,7 +98,7 @@ class StartProbe(CellProbe):
 
     def visit_cell(self, lab: Lab, state: RunState, cell: Prepared) -> Visit:  # noqa: ARG002 - as CellProbe has it
         app = cell.cell.app
-        spec = ContainerSpec(image=cell.image, env=lab.services.env(cell.cell), network=lab.test_bed.network)
+        spec = as_it_is(lab, cell)
         door = Door.of(app, lab.test_bed.address, lab.test_bed.port(app.port))
         if isinstance(app.ready, Exit):
             yield from _visit(lab, self.name, spec, door, starts=1)
@@ -131,7 +131,7 @@ class FloorProbe(EngineProbe):
         }
 
     def visit_engine(self, lab: Lab, state: RunState) -> Visit:  # noqa: ARG002 - as EngineProbe has it
-        spec = ContainerSpec(image=TOOL_IMAGE, network=lab.test_bed.network)
+        spec = ContainerSpec(image=TOOL_IMAGE, network=lab.test_bed.network, limits=lab.limits)  # as apps have them
         door = Door(lab.test_bed.address, lab.test_bed.port(FLOOR_PORT), FLOOR_READY, 10.0)
         yield from _visit(lab, self.name, spec, door, starts=STARTS)
 

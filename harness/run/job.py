@@ -112,7 +112,15 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
     # a night must be able to say which bases it used, so it has all of them from the start
     lazily = not job.track
     with open_lab(
-        settings, job.catalogue, job.cells, state, lazily=lazily, track=job.track, say=display.say, ledger=ledger
+        settings,
+        job.catalogue,
+        job.cells,
+        state,
+        lazily=lazily,
+        track=job.track,
+        budget=plan.budget,
+        say=display.say,
+        ledger=ledger,
     ) as lab:
         where = environment(lab)
         with _writer(job, Manifest(
@@ -127,6 +135,7 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
             plan={
                 **asdict(plan),
                 UNMEASURED: _unmeasured(job.probes, lab.reach),
+                "limits": asdict(lab.limits),
                 **({"track": job.track} if job.track else {}),
                 **job.note,
             },

@@ -281,3 +281,37 @@ def test_an_engine_that_is_gone_ends_the_wait_with_its_words():
         poller.started()
         with pytest.raises(TryFailed, match="connection refused"):
             poller.result()
+
+
+PIECES = st.sampled_from(
+    [
+        *(b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 \r\n", b"\r\n", b"\r\n\r\n"),
+        *(b"Transfer-Encoding: chunked\r\n", b"Content-Length: 5\r\n", b"Content-Length: " + b"9" * 5000 + b"\r\n"),
+        *(b"Content-Encoding: gzip\r\n", b"-5\r\n", b"0\r\n", b"ffffffffffffffff\r\n", b"1_0\r\n", b"+1\r\n"),
+        *(b"\x1f\x8b\x08\x00", b"\x00\xff", b":", b"HTTP/", b"hello", b"5;x\r\nhello\r\n"),
+    ]
+)
+
+
+@given(st.lists(st.one_of(PIECES, st.binary(max_size=20)), max_size=30).map(b"".join), st.sampled_from(["GET", "HEAD"]))
+def test_whatever_an_app_sends_is_an_answer_or_none(received, method):
+    answer, _ = _read(received, method)
+    assert isinstance(answer.status, int)
+    assert isinstance(mismatch(Request("/", json={"a": 1}), answer), str)
+
+
+@pytest.mark.timeout(20)
+def test_a_chunk_of_negative_length_ends_the_answer():
+    """It once sent the reader back to the same chunk for ever."""
+    assert _read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\n", "GET") == (HttpAnswer(200, b""), False)
+
+
+def test_any_number_of_interim_answers():
+    assert _read(b"HTTP/1.1 100 Continue\r\n\r\n" * 5000 + OK, "GET") == (HttpAnswer(200, b"ok"), True)
+
+
+def test_a_compressed_answer_is_unpacked_only_up_to_the_limit():
+    """4 MB of zeros compress to 4 kB, and 4 GB to 4 MB."""
+    bomb = gzip.compress(bytes(64 << 20))
+    head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    assert len(_read(head + bomb, "GET")[0].body) == 4 << 20

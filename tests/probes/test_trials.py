@@ -75,6 +75,7 @@ class Bench:
             engine=self.engine,
             services=SimpleNamespace(env=lambda cell: {}),
             test_bed=SimpleNamespace(network="default", address="127.0.0.1", port=lambda port: self.engine.port),
+            limits=None,
             settings=SimpleNamespace(cache=folder),
             reach=Reach(),
         )

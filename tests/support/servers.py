@@ -36,9 +36,9 @@ def until(condition, seconds: float = 30.0) -> bool:
     return True
 
 
-def server_archive(folder: Path) -> Path:
-    """A tar with nothing but a static server in it: `docker import` makes an image of that."""
-    (folder / "main.go").write_text(SERVER)
+def server_archive(folder: Path, source: str = SERVER) -> Path:
+    """A tar with nothing but a static program in it, /server: `docker import` makes an image of that."""
+    (folder / "main.go").write_text(source)
     go = shutil.which("go")
     if go is None:
         pytest.skip("no Go here to make a static program with")
