@@ -133,10 +133,21 @@ READERS: Mapping[str, tuple[str, Callable[[Path], frozenset[str]]]] = {
 
 
 def syft_list(program: Path, root: Path) -> list[tuple[str, str, str]]:
-    """Ecosystem, name and version of all that syft finds."""
+    """Ecosystem, name and version of all that syft finds, each jar once.
+
+    syft lists a jar by the artifact of its pom.properties and, if the file has another name, by the file's name too.
+    """
     done = subprocess.run([program, "scan", f"dir:{root}", "-q", "-o", "json"], capture_output=True, check=True)
     listed = json.loads(done.stdout)["artifacts"]
-    return [(_SYFT.get(item["type"], item["type"]), item["name"], item["version"]) for item in listed]
+    said = [item["metadata"] for item in listed if item["type"] == "java-archive"]
+    named = {data["virtualPath"].partition(":")[0] for data in said if "pomProperties" in data}
+    return [
+        (_SYFT.get(item["type"], item["type"]), item["name"], item["version"])
+        for item in listed
+        if item["type"] != "java-archive"
+        or "pomProperties" in item["metadata"]
+        or item["metadata"]["virtualPath"] not in named
+    ]
 
 
 def compare(
