@@ -2,8 +2,9 @@
 
     python benchmarks/inspect_images.py CACHE BASE:LAYER[,LAYER…] …
 
-The lowest BASE layers are of the image's base. It prints the seconds of all images together: the walk, the inventory with its tracing if the code traces, the layers, and
-the bills of materials. A file of its own, because the older revision has other modules.
+The lowest BASE layers are of the image's base. It prints the seconds of all images together: the walk, the inventory
+with its tracing if the code traces, the layers, and the bills of materials. It is a file of its own, because the
+older revision has other modules.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def origins(cache: Path, layers: list[Path]) -> dict[str, object]:
+def origins(layers: list[Path]) -> dict[str, object]:
     """The argument that only the newer code takes, with the same cost as in a run whose cache lists its bases."""
     if not TRACES:
         return {}
@@ -52,12 +53,10 @@ def origins(cache: Path, layers: list[Path]) -> dict[str, object]:
     return {"origins": CellOrigins(KNOWN.ensure(()), frozenset(), {}, md5)}
 
 
-def inspect(cache: Path, base: int, layers: list[Path]) -> int:
+def inspect(base: int, layers: list[Path]) -> int:
     config = {"rootfs": {"diff_ids": [f"sha256:{number}" for number in range(len(layers))]}}
     contents = read_layers(config, map(pieces, layers), examine=Examiner())
-    found = inspection_of(
-        contents, name="x", image="sha256:0", packed=[1] * len(layers), base=base, **origins(cache, layers)
-    )
+    found = inspection_of(contents, name="x", image="sha256:0", packed=[1] * len(layers), base=base, **origins(layers))
     return len(found.documents())
 
 
@@ -68,5 +67,5 @@ if __name__ == "__main__":
         KNOWN = KnownFiles(FakeEngine(), Path(place))
     for image in images:
         number, _, layers = image.partition(":")
-        inspect(Path(place), int(number), [Path(layer) for layer in layers.split(",")])
+        inspect(int(number), [Path(layer) for layer in layers.split(",")])
     print(time.process_time() - began)

@@ -76,7 +76,10 @@ class Examiner:
             if _is_document(path):
                 return self._kept(Finding(text=data))
         reader = listed(path)
-        found = tuple(reader(data)) if reader else ()
+        try:
+            found = tuple(reader(data)) if reader else ()
+        except Unreadable as error:
+            return Finding(unread=str(error), program=program)
         name, other = "", tuple[Package, ...]()
         if reader is None and data[:1] in _LATENT and (hint := latent(data)):
             name, read = hint

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harness.surface.finding import Ecosystem, Package
+from harness.surface.finding import Ecosystem, Package, Unreadable
 from harness.surface.listed import listed
 
 MAGIC = b"PK\x03\x04"
@@ -132,7 +132,10 @@ class _Reader:
                 if content is None or not self._limits.spend(inflated=len(content)):
                     self.fault = "more bytes of package lists than are read"
                     return
-                yield from (replace(package, inside=info.filename) for package in reader(content))
+                try:
+                    yield from (replace(package, inside=info.filename) for package in reader(content))
+                except Unreadable as error:
+                    self.fault = str(error)
 
     def _own(
         self, jar: zipfile.ZipFile, infos: list[zipfile.ZipInfo], name: str, inside: str, *, holds_others: bool

@@ -20,7 +20,7 @@ _ENDINGS = (".egg-info", ".deps.json", ".gemspec")
 
 
 def listed(path: str) -> Reader | None:
-    """The function that reads the file's packages; None for a file that lists none."""
+    """The function that reads the file's packages, and may raise Unreadable; None for a file that lists none."""
     folder, _, name = path.rpartition("/")
     reader = _READERS.get(name)
     if reader is None:

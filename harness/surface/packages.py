@@ -2,7 +2,8 @@
 
 Formats: Python's core metadata (packaging.python.org, Core metadata specifications); npm's package.json; .NET's
 NAME.deps.json (dotnet/sdk, documentation/specs/runtime-configuration-file.md); RubyGems' specifications, as Ruby
-writes them; Composer's vendor/composer/installed.json. Broken documents yield no packages.
+writes them; Composer's vendor/composer/installed.json. A broken list of .NET, RubyGems or Composer raises Unreadable. A
+broken METADATA or package.json yields no packages: test data has many of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness.surface.finding import Ecosystem, Package
+from harness.surface.finding import Ecosystem, Package, Unreadable
 
 _GEM_FIELD = re.compile(r"""^\s*s\.(name|version)\s*=\s*(?:Gem::Version\.new\()?["']([^"']+)["']""", re.MULTILINE)
 
@@ -49,9 +50,12 @@ def vendored(text: bytes) -> Iterator[Package]:
 
 
 def dotnet(text: bytes) -> Iterator[Package]:
-    """The packages that a .NET program was built from."""
-    libraries = _object(text).get("libraries")
-    for key, library in libraries.items() if isinstance(libraries, dict) else ():
+    """The packages that a .NET program was built from. Raises Unreadable."""
+    document = _json(text, "deps.json of .NET")
+    libraries = document.get("libraries", {}) if isinstance(document, dict) else None
+    if not isinstance(libraries, dict):
+        raise Unreadable("a broken deps.json of .NET")
+    for key, library in libraries.items():
         name, slash, version = str(key).partition("/")
         kind = library.get("type") if isinstance(library, dict) else None
         if name and slash and kind in ("package", "project", "runtimepack"):
@@ -60,30 +64,31 @@ def dotnet(text: bytes) -> Iterator[Package]:
 
 
 def gem(text: bytes) -> Iterator[Package]:
-    """The gem of a specification, which is a Ruby program; only name and version are looked for."""
+    """The gem of a specification, which is a Ruby program; only name and version are looked for. Raises Unreadable."""
     fields = dict(_GEM_FIELD.findall(text.decode("utf-8", "replace")))
     if "name" in fields and "version" in fields:
         yield Package(ecosystem=Ecosystem.RUBY, name=fields["name"], version=fields["version"])
+    else:
+        raise Unreadable("a gem's specification without a literal name and version")
 
 
 def composer(text: bytes) -> Iterator[Package]:
-    """The packages that Composer installed: a list, which is within an object since Composer 2."""
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return
+    """The packages that Composer installed: a list, which is within an object since Composer 2. Raises
+    Unreadable.
+    """
+    document = _json(text, "installed.json of Composer")
     listed = document.get("packages") if isinstance(document, dict) else document
-    for item in listed if isinstance(listed, list) else ():
+    if not isinstance(listed, list):
+        raise Unreadable("a broken installed.json of Composer")
+    for item in listed:
         name, version = (item.get("name"), item.get("version")) if isinstance(item, dict) else (None, None)
         if isinstance(name, str) and isinstance(version, str) and name:
             vendor, _, short = name.rpartition("/")
             yield Package(ecosystem=Ecosystem.PHP, name=short, version=version.removeprefix("v"), group=vendor)
 
 
-def _object(text: bytes) -> dict[str, Any]:
-    """The document; an empty document if it is not a JSON object."""
+def _json(text: bytes, what: str) -> Any:
     try:
-        document = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+        raise Unreadable(f"a broken {what}") from None

@@ -260,6 +260,17 @@ def test_dotnet_gems_composer_and_what_python_packages_carry() -> None:
     assert found.counts()["libraries"] == 5
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["app/App.deps.json", "usr/local/bundle/specifications/rack-3.1.0.gemspec", "app/vendor/composer/installed.json"],
+)
+@pytest.mark.parametrize("data", [b"{", b"[" * 100_000, b'{"packages": 1, "libraries": []}', b"\xff\xfe\0"])
+def test_a_broken_list_of_a_language_is_unread_and_no_library_is_counted(path: str, data: bytes) -> None:
+    found = inspection({path: data, "usr/bin/x": b"x"}).inventory
+    assert list(found.unread) == [path]
+    assert not {"libraries", "components", "hidden"} & found.counts().keys()
+
+
 def test_a_go_module_replaced_by_a_folder_keeps_its_name() -> None:
     """go version -m: dep example.com/lib v0.0.0, => ./lib/ (devel)."""
     modules = "path\texample.com/app\nmod\texample.com/app\t(devel)\t\ndep\texample.com/lib\tv0.0.0\n"
