@@ -262,6 +262,7 @@ class Cell:
     base: str = ""  # "" for scratch
     archive: Path | None = None
     reference: str = ""
+    stand_ins: Mapping[str, str] = field(default_factory=dict)  # image of a FROM → role that is taken if none answers
 
     @property
     def is_built(self) -> bool:

@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 ROOMS = (
     *("model", "errors", "settings", "tomlfile", "ledger"),
     *("stats", "text", "image", "host", "store", "engine", "catalogue", "surface", "scenarios", "lab", "cell"),
-    *("probes", "run", "claims", "decision", "nights", "experiments", "report", "export", "commands"),
+    *("probes", "run", "claims", "decision", "service", "nights", "experiments", "report", "export", "commands"),
     *("plugin", "cli", "__main__"),
 )
 # Modules that do no input or output: the same arguments give the same answer.

@@ -39,6 +39,8 @@ def read_app(folder: Path, document: Document, bases: Mapping[str, Base], known:
         start_timeout=root.seconds("start_timeout", default=30.0),
         default=root.flag("default", default=True),
     )
+    if "try" in root and (found := root.table("try")):  # by `tare try`, for itself
+        found.rest()
     if app.language and not NAME.fullmatch(app.language):  # it becomes the name of a Dockerfile
         root.problem(f'language is "{app.language}"', key="language", fix=NAME_RULE)
     names = [service.name for service in app.services]

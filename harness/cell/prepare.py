@@ -85,6 +85,11 @@ class Workshop:
             base = self._base(role)  # a node of kind "layers" may have removed it
             argument = lab.catalogue.bases[role].argument
             arguments[argument] = names[role] if names else base.name
+        contexts = {
+            image: names[role] if names else base.name
+            for image, role in cell.stand_ins.items()
+            if (base := self._base(role)).lane != "upstream"  # then the builder gets the image itself
+        }
         changed = edited(cell.app, edit, number) if edit else None
         context = context_of(cell, changed)
         context.patterns()  # BuildKit's own message would name no file
@@ -97,6 +102,7 @@ class Workshop:
             network=lab.build_network,
             no_cache=no_cache,
             timeout=lab.limits.build,
+            contexts=contexts,
         )
 
     def _base(self, role: str) -> BaseImage:

@@ -176,11 +176,13 @@ class Engine(Protocol):
         no_cache: bool = False,
         network: str = "default",
         timeout: float = 1800.0,
+        contexts: Mapping[str, str] | None = None,
     ) -> BuildResult:
         """Build `context` with BuildKit, as it is. Raises BuildFailed with step and log tail.
 
         `secrets` (by id) are what RUN --mount=type=secret,id=… reads; `secrets_for` says which of them a step gets
-        although it does not ask for them. `network` is default, host or none.
+        although it does not ask for them. `network` is default, host or none. `contexts` are images of this engine that
+        stand for the images that FROM and COPY --from name.
         """
         ...
 

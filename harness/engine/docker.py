@@ -93,8 +93,10 @@ class DockerEngine:
         no_cache: bool = False,
         network: str = "default",
         timeout: float = 1800.0,
+        contexts: Mapping[str, str] | None = None,
     ) -> BuildResult:
         attributes = {
+            **{f"context:{name}": f"docker-image://{image}" for name, image in (contexts or {}).items()},
             "filename": context.name,
             "image-resolve-mode": "local",  # FROM asks no registry for an image that the engine has
             **{f"label:{name}": value for name, value in _LABELS.items()},

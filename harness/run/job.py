@@ -24,6 +24,7 @@ from harness.run.environment import environment, git_revision, versions
 from harness.run.plan import Further, Plan, ProbePlan
 from harness.run.progress import Progress
 from harness.run.runner import PREPARE_GUESS, RUN, Runner
+from harness.run.workers import Mend
 from harness.settings import Settings
 from harness.store.format import read_manifest, read_sessions
 from harness.store.run import UNMEASURED, CellInfo, Manifest, Run, list_runs
@@ -68,6 +69,7 @@ class Job:
     further: Callable[[Path], Further | None] | None = None  # asked for more once all blocks are done; None: enough
     first: Sequence[str] = ()  # apps that are measured before the others, in this order
     reporter: Reporter = field(default_factory=lambda: Reporter())
+    mend: Mend | None = None  # what is tried once for a cell that cannot be prepared
     ready: str = ANSWER  # what a start is measured until, as the metrics say it
 
 
@@ -163,6 +165,7 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
                 progress=Progress(possible, job.probes, before, efforts=efforts, pairs=job.pairs),
                 report=lambda app: job.reporter.measured(writer.folder, app),
                 further=lambda: job.further(writer.folder) if job.further else None,
+                mend=job.mend,
             )
             try:
                 runner.run()

@@ -23,7 +23,7 @@ from harness.run.plan import Block, Further, Plan, Row, RowProgress, expected_se
 from harness.run.progress import Progress
 from harness.run.provenance import bases_record, source_record
 from harness.run.visit import Attempt, Bench, visit
-from harness.run.workers import PREPARE, Crew, Done
+from harness.run.workers import PREPARE, Crew, Done, Mend
 from harness.store.documents import BASES, SOURCE
 from harness.store.writer import RunWriter
 from harness.text.display import Display, clock
@@ -49,6 +49,7 @@ class Runner:
         progress: Progress,
         report: Callable[[str], None] | None = None,
         further: Callable[[], Further | None] | None = None,
+        mend: Mend | None = None,
     ) -> None:
         """`progress` knows the run's earlier sessions. `report` is called with the name of an app once its rows are
         measured; for the first app also before the probe that takes longest.
@@ -64,6 +65,7 @@ class Runner:
         self._progress = progress
         self._report = report or (lambda _: None)
         self._further = further or (lambda: None)
+        self._mend = mend
         self._workshop = Workshop(lab, state)
         self._bench = Bench(lab=lab, state=state, workshop=self._workshop)
         self._pace = Pace(lab.monitor, ledger)
@@ -191,7 +193,7 @@ class Runner:
             )
         rebuilds = any(probe.activity == "builds" for probe in self._planned)
         at_once = self._at(When.PREPARING)
-        crew = Crew(self._lab, self._state, cells, at_once, self._progress.wanted, rebuilds=rebuilds)
+        crew = Crew(self._lab, self._state, cells, at_once, self._progress.wanted, rebuilds=rebuilds, mend=self._mend)
         with self._ledger.spend("preparing"), closing(crew.work()) as work:
             for done in work:
                 if done:

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from harness.cell.prepare import Prepared, Workshop
+from harness.errors import TryFailed
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
 from harness.lab.state import RunState
@@ -23,10 +24,15 @@ from harness.model import Cell
 from harness.probes.base import Probe, Reading
 from harness.run.visit import Attempt, Bench, attempt, visit
 
+REMEDY = "remedy"  # the note of a cell that could be prepared only after a remedy
 PREPARE = "prepare"  # not a probe: the record of building, verifying and pushing a cell
 WORKERS = 3  # two build and compress, and one waits for the disk or for a start
 _TICK = 1.0  # s between two looks at the queue
 _PATIENCE = 10.0  # s that workers have to end their work after they were asked to stop
+
+
+# What is made of a cell that cannot be prepared: another cell, and what it has that the first lacks. It is tried once.
+Mend = Callable[[Cell, TryFailed], tuple[Cell, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,7 @@ class Crew:
         ready: Mapping[str, Prepared] | None = None,
         rebuilds: bool = False,
         workers: int = WORKERS,
+        mend: Mend | None = None,
     ) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
         self.under_way: dict[str, None] = {}  # ids of cells, in the order in which they were begun
@@ -73,6 +80,7 @@ class Crew:
         self._wanted = wanted
         self._ready = ready or {}
         self._rebuilds = rebuilds
+        self._mend = mend
         self._waiting = deque(sorted(cells, key=lambda cell: _weight(lab, cell), reverse=True))
         self._guard = threading.Lock()
         self._stop = threading.Event()
@@ -138,13 +146,22 @@ class Crew:
         made: list[Prepared] = []
 
         def prepare() -> Reading:
-            made.append(bench.workshop.prepare(cell))
-            kept = made[-1].kept
-            return Reading({}, notes={"image": f"built {time.ctime(kept)}, kept since"} if kept else {})
+            notes: dict[str, str] = {}
+            try:
+                made.append(bench.workshop.prepare(cell))
+            except TryFailed as error:
+                mended = self._mend(cell, error) if self._mend else None
+                if mended is None:
+                    raise
+                notes[REMEDY] = mended[1]
+                made.append(bench.workshop.prepare(mended[0]))
+            if kept := made[-1].kept:
+                notes["image"] = f"built {time.ctime(kept)}, kept since"
+            return Reading({}, notes=notes)
 
         done = attempt(bench.lab, cell.id, PREPARE, "image", 0, prepare)
         prepared = made[-1] if made else None
-        self._done.put(Done(cell, done, prepared))
+        self._done.put(Done(prepared.cell if prepared else cell, done, prepared))
         return prepared
 
     def _probe(self, bench: Bench, prepared: Prepared) -> None:

@@ -123,8 +123,9 @@ class FakeEngine:
         no_cache: bool = False,
         network: str = "default",
         timeout: float = 1800.0,
+        contexts: Mapping[str, str] | None = None,
     ) -> BuildResult:
-        del secrets, secrets_for, network
+        del secrets, secrets_for, network, contexts
         self._log("build", tag)
         files = {entry.path: b"".join(entry.read()) for entry in context.entries() if entry.is_file}
         layer = tar(files)
