@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 HELP = "measure any images side by side, such as two versions: size, layers, surface, pull, start, memory"
 GROUP = Group.MEASURE
-PLACE = 1
+PLACE = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAME = "try"
 HELP = "build your own service with every strategy, measure it beside your Dockerfile, and show which to take"
 GROUP = Group.MEASURE
-PLACE = 2
+PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
