@@ -135,7 +135,7 @@ def bench(arguments: Sequence[str]) -> int:
     engines, rest = engines_of(arguments)
     if len(engines) > 1:
         return bench_on_each(engines, rest)
-    # pytest-benchmark's table has a row per duration and no sizes: shown only to those who ask for it
+    # pytest-benchmark's table has a row per duration and no sizes, so it is shown only on request
     asked = any(argument.startswith(("--benchmark", "-v", "--verbose")) for argument in arguments)
     quiet = [] if asked else ["--benchmark-quiet"]
     base = [

@@ -233,7 +233,9 @@ class Workshop:
 
     @contextmanager
     def _building(self, position: int = 0, *, verb: str = "built") -> Iterator[None]:
-        """Raise TryFailed with the reason if a build fails; `position` is where the depot's log was before it."""
+        """Raise TryFailed with the reason if a build fails; `position` is the length of the depot's log before the
+        build.
+        """
         depot = self._lab.depot
         try:
             yield
@@ -382,5 +384,5 @@ def _name(cell: Cell, name: str) -> str:
 
 
 def _repository(cell: Cell) -> str:
-    """A name the engine knows as ours, behind the registry too."""
+    """A name that the engine recognises as ours, with the registry's host too."""
     return f"{IMAGE_PREFIX}{cell.id}"

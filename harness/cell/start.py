@@ -117,7 +117,9 @@ def _written(engine: Engine, container: str, door: Door) -> float:
 
 
 def _ended(engine: Engine, container: str, door: Door) -> float:
-    """Monotonic time at which the engine said that the container has ended. Raises TryFailed unless it ended well."""
+    """Monotonic time at which the engine reported that the container has ended. Raises TryFailed unless it ended
+    well.
+    """
     try:
         code = engine.wait(container, timeout=door.timeout)
     except EngineError as error:

@@ -368,8 +368,8 @@ class DockerEngine:
 
 
 def answering(environ: Mapping[str, str] = os.environ, reaper: Scope | None = None) -> DockerEngine | None:
-    """The first engine that answers of those `find_endpoint` names, as a system engine. One behind ssh:// answers if
-    there is a `reaper` to end its connection.
+    """The first engine that answers, among the ones that `find_endpoint` names, as a system engine. One behind ssh://
+    answers if there is a `reaper` to end its connection.
     """
     for endpoint in find_endpoint(environ):
         try:

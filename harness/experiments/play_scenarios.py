@@ -85,7 +85,7 @@ class Asked:
             question = {**note["question"], "wire": LinkSpeed(**note["question"]["wire"])}
             return cls(question=Question(**question), only=tuple(note["only"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise UsageError("this is no run of scenarios", where=run.id, fix="See results/scenarios.") from error
+            raise UsageError("this is not a run of scenarios", where=run.id, fix="See results/scenarios.") from error
 
     def wants(self, scenario: str) -> bool:
         return not self.only or scenario in self.only

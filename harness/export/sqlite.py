@@ -1,4 +1,4 @@
-"""SQLite: runs, environments, metrics, samples and failed tries as tables for those who query."""
+"""SQLite: runs, environments, metrics, samples and failed tries as tables for queries."""
 
 from __future__ import annotations
 

@@ -332,7 +332,8 @@ def far_engine(reaper: Scope, network: Network, *, data: Path, programs: Program
         reaper,
         data=data,
         registries=str(network.subnet),
-        # given after those of every dockerd of ours, these count: the firewall is that of the new namespace
+        # these options come after the options of every dockerd of ours, so they count: the firewall is the new
+        # namespace's
         network=(
             *("--iptables=true", "--ip-forward=true", "--ip-masq=true"),
             *("--host", f"tcp://{address}:{_FAR_PORT}", "--tls=false"),

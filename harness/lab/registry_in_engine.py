@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 IMAGE = f"{IMAGE_PREFIX}registry:latest"
 _PROGRAM = "docker-registry"
 _CONFIGURATION = "/registry.json"
-_PORTS = (20_000, 32_000)  # below those that Linux gives to whoever asks for any
+_PORTS = (20_000, 32_000)  # below the range from which Linux chooses free ports
 _TRIES = 8  # another program may use the port there, although it is free here
 _READY = 15.0  # s
 _POLL = 0.02  # s

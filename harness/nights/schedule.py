@@ -58,7 +58,7 @@ def parse_schedule(text: str) -> Schedule | None:
     if late_text:
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(h|m|min)\s*", late_text)
         if not match:
-            raise UsageError(f"{late_text.strip()!r} is no time", where=text, fix="Write ±6h or ±90m.")
+            raise UsageError(f"{late_text.strip()!r} is not a time", where=text, fix="Write ±6h or ±90m.")
         late = float(match[1]) * (_HOUR if match[2] == "h" else 60.0)
     days_text = days_text.strip()
     if days_text == "weekly":
@@ -67,7 +67,9 @@ def parse_schedule(text: str) -> Schedule | None:
     unknown = [name for name in names if name[:3] not in _NAMES]
     if unknown:
         raise UsageError(
-            f"{unknown[0]!r} is no day", where=text, fix="Write daily, weekdays, weekly, or days such as mon wed fri."
+            f"{unknown[0]!r} is not a day",
+            where=text,
+            fix="Write daily, weekdays, weekly, or days such as mon wed fri.",
         )
     return Schedule(frozenset(_NAMES.index(name[:3]) for name in names), late)
 

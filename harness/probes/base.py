@@ -28,7 +28,7 @@ from harness.model import Cell, Metric, Phase
 
 
 def not_measured(reason: str, metrics: Iterable[Metric]) -> dict[str, str]:
-    """These metrics, each with the reason; none if there is no reason."""
+    """These metrics, each with the reason; empty if there is no reason."""
     return {metric.name: reason for metric in metrics} if reason else {}
 
 

@@ -269,7 +269,7 @@ def control(pvalues: Sequence[float], *, rate: float = RATE) -> tuple[bool, ...]
 def confirm(ratios: Mapping[Key, Ratio], *, rate: float = RATE) -> dict[Key, Ratio]:
     """The comparisons of one table; the ones that do not survive `control` become undecided.
 
-    Exact comparisons and those without a p-value or too few blocks to tell are not part of the family.
+    Exact comparisons, comparisons without a p-value and comparisons with too few blocks are not part of the family.
     """
     family = {key: item.p for key, item in ratios.items() if item.p is not None and item.n >= SMALLEST_DECIDABLE}
     kept = dict(zip(family, control(list(family.values()), rate=rate), strict=True))

@@ -258,7 +258,7 @@ def test_another_run_is_not_resumed(bench, tmp_path, capsys, monkeypatch):
     manifest = folder / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"scenarios"', '"other"'))
     assert main(["scenarios", "--resume", "--results", str(tmp_path / "results")]) == 2
-    assert "this is no run of scenarios" in capsys.readouterr().err
+    assert "this is not a run of scenarios" in capsys.readouterr().err
 
 
 # ── on a real engine ───────────────────────────────────────────────────────────────────────────────────────────────

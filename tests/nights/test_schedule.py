@@ -56,7 +56,7 @@ def test_a_written_schedule(text, before, at, late):
 
 def test_a_wrong_schedule_is_an_error():
     assert parse_schedule("") is None
-    with pytest.raises(UsageError, match="no day"):
+    with pytest.raises(UsageError, match="not a day"):
         parse_schedule("fortnightly")
-    with pytest.raises(UsageError, match="no time"):
+    with pytest.raises(UsageError, match="not a time"):
         parse_schedule("daily ±soon")

@@ -209,7 +209,7 @@ def _proxy(url: str) -> str:
 
 
 def apt_proxy(url: str, settings: Mapping[str, str]) -> str:
-    """The proxy apt.conf(5) gives for an address: the host's own, else its scheme's."""
+    """The proxy apt.conf(5) gives for an address: the proxy of the host, or of its scheme."""
     parts = urlsplit(url)
     own = settings.get(f"{parts.scheme}::Proxy::{parts.hostname}")
     proxy = own if own is not None else settings.get(f"{parts.scheme}::Proxy") or settings.get("http::Proxy", "")
