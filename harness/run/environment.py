@@ -40,7 +40,7 @@ def environment(lab: Lab) -> Environment:
         **({"node engine": differs} if (differs := lab.nodes.differs()) else {}),
         "start path": lab.test_bed.path,
         "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
-        "gunzip": gunzip(lab.nodes.programs, os.environ),
+        "gunzip": gunzip(lab.nodes.programs, os.environ) if info.local else "not known",
         "link": f"{MEASURED} Mbit/s",
     }
     notes = {
