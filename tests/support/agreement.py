@@ -161,7 +161,7 @@ def compare(
         others = syft_list(syft, root) if syft else None
         agreements = [one for kind in _ECOSYSTEMS if (one := _agreement(name, kind, found, root, others))]
     counts = found.counts()
-    theirs = "–" if others is None else str(len({item for item in others if item[1] != name}))
+    theirs = "–" if others is None else str(len(set(others)))
     totals = [name, *(str(counts.get(key, "not measured")) for key in ("components", "hidden", "unexplained")), theirs]
     return agreements, totals
 
