@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import median
 
-from harness.experiments.selftest import GOALS, races
+from harness.experiments.race import GOALS, races
 from harness.store.run import read_run
 
 STORED = sorted((Path(__file__).parents[1] / "tests" / "data").glob("real-samples*"))

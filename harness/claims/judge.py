@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 
-from harness.claims.read import (
+from harness.claims.claim import (
     Answer,
     Claim,
     EndsAs,

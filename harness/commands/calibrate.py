@@ -30,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
     from harness.experiments.calibrate import calibrate
-    from harness.experiments.effects import HEADERS, Recovery, document, effects, rows, summary
+    from harness.experiments.effects import Recovery, effects
     from harness.host.files import replace_file
+    from harness.report.calibration import HEADERS, document, rows, summary
     from harness.settings import Settings
     from harness.store.run import read_run
     from harness.text.display import Display

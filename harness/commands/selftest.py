@@ -142,7 +142,7 @@ def _plan(run: Run, seed: int) -> int:
     from tabulate import tabulate
 
     from harness.errors import UsageError
-    from harness.experiments.selftest import races
+    from harness.experiments.race import races
 
     found = races(run, seeds=range(seed, seed + 5))
     if not found:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.claims.claim import Claim, Judgement
 from harness.claims.judge import judge
-from harness.claims.read import Claim, Judgement
 from harness.decision.choice import Choice
 from harness.decision.constraints import Constraint
 from harness.decision.criteria import CRITERIA, Criterion

@@ -17,7 +17,7 @@ from harness.errors import StoreError
 from harness.model import Direction, Phase, Status
 from harness.stats.intervals import Difference, Verdict, difference, ratio
 from harness.store.format import read_manifest
-from harness.store.run import Run, Series, list_runs, read_run
+from harness.store.run import Run, Series, list_runs
 
 FOLDER = "calibration"  # beside the runs of apps, under results/
 APP = "knobs"
@@ -252,82 +252,3 @@ def _effect(
         high=None if found.high is None else found.high * factor,
         n=found.n,
     )
-
-
-# ── documents ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-HEADERS = ("known effect", "metric", "expected", "measured", "interval", "n", "comes back")
-
-
-def rows(found: Sequence[Effect]) -> list[tuple[str, ...]]:
-    return [
-        (
-            item.name,
-            item.how,
-            _expected(item),
-            "–" if item.measured is None else f"{_number(item.measured, item.unit)} {item.unit}",
-            "" if item.low is None or item.high is None else f"{item.low:.3g} to {item.high:.3g}",
-            str(item.n),
-            item.outcome.value,
-        )
-        for item in found
-    ]
-
-
-def _expected(item: Effect) -> str:
-    if item.unit == "blocks":
-        return f"≤ {WITHIN} blocks"
-    if item.outcome is Recovery.ABSENT and not item.expected:
-        return "–"
-    spread = f" ± {item.tolerance:.2g}" if item.tolerance and item.unit != "B" else ""
-    return f"{_number(item.expected, item.unit)}{spread} {item.unit}"
-
-
-def _number(value: float, unit: str) -> str:
-    if unit in ("B", "blocks"):
-        return f"{value:,.0f}".replace(",", " ")
-    return f"{value:.2f}"
-
-
-def document(run: Run) -> str:
-    """docs/calibration.md of a run, in Markdown."""
-    from tabulate import tabulate
-
-    environment = run.manifest.environment
-    facts = "; ".join(f"{name} {value}" for name, value in environment.facts.items())
-    table = tabulate(rows(effects(run)), headers=HEADERS, tablefmt="github", disable_numparse=True)
-    return f"""# Calibration: known effects and how exactly they come back
-
-Each strategy in [calibration/](../calibration) differs from `plain` in one thing, and the cost of this thing is known.
-The probes and the runner of every other run measure them. `tox -e calibrate` measures them again and writes this page.
-
-{table}
-
-Differences are paired by block and estimated by Hodges-Lehmann. "Not known yet" means that the estimate is outside the
-tolerance, but its interval reaches into the tolerance or there is no interval. The samples are too noisy or too few.
-
-Run {run.id}, environment {environment.fingerprint}: {facts}. {_load(run)}
-"""
-
-
-def _load(run: Run) -> str:
-    """How quiet the machine was: the processor share of other programs just before the tries."""
-    loads = [try_.load for try_ in run.tries()]
-    return f"Other processes used {np.median(loads):.0%} of the processors just before a try (median; quiet is 5 %)."
-
-
-def summary(found: Sequence[Effect]) -> str:
-    """One line for reports: how many of the known effects came back."""
-    outcomes = [item.outcome for item in found]
-    recovered, known = outcomes.count(Recovery.RECOVERED), len(outcomes) - outcomes.count(Recovery.ABSENT)
-    return f"{recovered} of {known} known effects came back within their tolerance"
-
-
-def sentence(run: Run) -> str:
-    """The text of a report about the calibration of its environment, which is stored beside the run."""
-    folder = newest(run.folder.parent, run.manifest.environment.fingerprint)
-    if folder is None:
-        return (
-            "No calibration of this environment is stored. `tox -e calibrate` measures how exactly effects come back."
-        )
-    return f"Calibration run {folder.name}: {summary(effects(read_run(folder)))}."

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 from harness.catalogue.catalogue import Catalogue
-from harness.claims.read import Answer, Evidence, Follows, Interpretation, Judged, Judgement, Less
+from harness.claims.claim import Answer, Evidence, Follows, Interpretation, Judged, Judgement, Less
 from harness.probes import all_probes
 
 _SHOWN = 12  # findings of an interpretation that are listed; further findings are counted

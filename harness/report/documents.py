@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.claims.read import Claim, read_claims
+from harness.claims.claim import Claim
+from harness.claims.read import read_claims
 from harness.decision.constraints import Constraint
 from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import PAGE, Decision, decide

@@ -12,8 +12,8 @@ from tabulate import tabulate
 
 from harness.decision.choice import listed
 from harness.decision.figures import FLOOR, Analysis, Figures, apps, select, successes
-from harness.experiments.effects import sentence
 from harness.model import Direction, Metric, Try
+from harness.report.calibration import sentence
 from harness.report.words import unmeasured_lines
 from harness.stats.intervals import PRACTICAL, Method, Verdict, summarise
 from harness.store.run import CellInfo, Run

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from harness.catalogue.catalogue import Catalogue
+from harness.claims.claim import Answer, Claim, EndsAs, Follows, Interpretation, Less, Same, Within
 from harness.claims.judge import judge
-from harness.claims.read import Answer, Claim, EndsAs, Follows, Interpretation, Less, Same, Within
 from harness.model import App, Base, Cell, Edit, Environment, Metric, Request, Status, Strategy, Try, Unit
 from harness.report.claims import command, render
 from harness.store.run import CellInfo, Manifest, read_run

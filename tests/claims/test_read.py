@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.claims.read import _TESTS, EndsAs, Follows, Less, Same, Within, read_claims
+from harness.claims.claim import EndsAs, Follows, Less, Same, Within
+from harness.claims.read import _TESTS, read_claims
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
 from harness.probes import all_probes

@@ -11,9 +11,10 @@ import pytest
 
 from harness.catalogue.read import read
 from harness.experiments import effects as calibration
-from harness.experiments.effects import Effect, Recovery, document, effects, newest, rows
+from harness.experiments.effects import Effect, Recovery, effects, newest
 from harness.model import Environment, Metric, Phase, Status, Try, Unit
 from harness.probes.link import MEASURED
+from harness.report.calibration import document, rows
 from harness.report.table import render
 from harness.store.run import CellInfo, Manifest, latest, read_run
 from harness.store.writer import RunWriter

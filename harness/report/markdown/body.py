@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from harness.claims.read import Answer, Judgement
+from harness.claims.claim import Answer, Judgement
 from harness.decision.choice import Choice, Confidence
 from harness.decision.decide import PAGE
 from harness.decision.doubts import planned_once

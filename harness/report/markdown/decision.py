@@ -13,8 +13,8 @@ from harness.decision.decide import Decision
 from harness.decision.doubts import when
 from harness.decision.figures import matrix
 from harness.decision.ranking import RAISED
-from harness.experiments.effects import sentence
 from harness.model import Metric
+from harness.report.calibration import sentence
 from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text

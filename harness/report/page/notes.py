@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from harness.claims.read import Answer, Judged
+from harness.claims.claim import Answer, Judged
 from harness.decision.choice import NOT_IN_RUN
 from harness.decision.criteria import Criterion
 from harness.decision.doubts import when
-from harness.experiments.effects import HEADERS, effects, newest, rows, sentence
+from harness.experiments.effects import effects, newest
+from harness.report.calibration import HEADERS, rows, sentence
 from harness.report.page.view import PageView, esc
 from harness.store.run import read_run
 
