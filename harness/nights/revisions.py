@@ -28,6 +28,7 @@ from harness.nights.budgets import OF_THE_MACHINE, Budget, Severity, budget_for
 from harness.probes.base import Probe
 from harness.run.job import Job, measure
 from harness.run.plan import Further
+from harness.run.workers import PREPARE
 from harness.settings import Settings
 from harness.stats.intervals import Ratio, compared
 from harness.store.run import Run, read_run
@@ -168,7 +169,8 @@ def judge(
                 continue
             one, other = series.get((cell + BASE, metric.name)), series.get((cell + HEAD, metric.name))
             if one is None or other is None:
-                if one is not None or not metric.deterministic:  # a metric that neither revision has is not missing
+                # an exact metric that neither revision has is not missing, unless a try that yields it failed
+                if one is not None or other is not None or not metric.deterministic or _failed(run, cell, metric):
                     missing.append(f"{cell} {metric.name}")
                 continue
             before, after = (sorted(found.value)[len(found.value) // 2] for found in (one, other))
@@ -187,6 +189,15 @@ def judge(
                 )
             )
     return tuple(rows), tuple(missing)
+
+
+def _failed(run: Run, cell: str, metric: Metric) -> bool:
+    """Whether a try of a cell failed that yields the metric, in either revision."""
+    return any(
+        try_.cell in (cell + BASE, cell + HEAD)
+        and (try_.probe == PREPARE or (try_.probe == metric.probe and metric.state in ("", try_.state)))
+        for try_ in run.failures
+    )
 
 
 def _verdict(metric: Metric, budget: Budget, before: float, after: float, answer: Ratio | None) -> tuple[bool, bool]:

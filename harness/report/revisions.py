@@ -54,7 +54,7 @@ def _notes(found: Revisions) -> Iterator[str]:
     if still := [row for row in found.rows if row.open]:
         more = max((row.answer.more if row.answer else 0) for row in still)
         need = f"about {more} more blocks" if more else "more blocks"
-        yield f"Undecided: {len(still)} metrics. It would take {need}: give a longer --budget."
+        yield f"Undecided: {_counted(len(still), 'metric')}. It would take {need}: give a longer --budget."
     yield from (f"Failed: {_plain(reason)}." for reason in found.failed[:_MOST_FAILED])
     if found.missing:
         yield f"Not measured: {', '.join(found.missing[:8])}{' …' if len(found.missing) > 8 else ''}."

@@ -172,7 +172,8 @@ def _measure(job: Job, plan: Plan, settings: Settings, display: Display, ledger:
             except OutOfTime:
                 display.say(f"{clock(ledger.elapsed)}: the budget is spent")
             except KeyboardInterrupt:
-                display.say(f"stopped; every sample is kept. To continue: --resume {writer.folder.name}")
+                how = "" if _has_purpose(job.note) else f" To continue: --resume {writer.folder.name}"
+                display.say(f"stopped; every sample is kept.{how}")
                 raise
             finally:
                 deadline.cancel()
@@ -259,16 +260,22 @@ def _as_budget(seconds: float) -> str:
 
 
 def unfinished(results: Path) -> Path | None:
-    """The newest run, if its last session was interrupted."""
+    """The newest run, if its last session was interrupted and `tare bench` can continue it."""
     runs = list_runs(results)
     if not runs:
         return None
     try:
-        read_manifest(runs[-1])
+        if _has_purpose(read_manifest(runs[-1]).plan):
+            return None
         sessions, _ = read_sessions(runs[-1])
     except StoreError:
         return None
     return runs[-1] if sessions and sessions[-1].outcome in ("", "interrupted", "failed") else None
+
+
+def _has_purpose(note: Mapping[str, object]) -> bool:
+    """Whether a run serves a night or a gate: these start anew and are not continued."""
+    return bool(note.get("purpose"))
 
 
 def _writer(job: Job, manifest: Manifest) -> RunWriter:

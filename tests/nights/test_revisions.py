@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +28,7 @@ from harness.settings import Settings
 from harness.store.format import CellInfo, Manifest
 from harness.store.writer import RunWriter
 from harness.text.display import Display
-from support.checkouts import checkout
+from support.checkouts import ROOT, checkout
 
 WARM = Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="To the first answer.")
 SIZE = Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="Bytes.")
@@ -257,3 +261,36 @@ def test_nothing_is_left_in_the_temporary_folder(gate, tmp_path, monkeypatch):
     (tmp_path / "temporary").mkdir()
     gate(TwoLabs())
     assert not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGINT, signal.SIGKILL])
+def test_a_gate_in_a_process_leaves_nothing_however_it_ends(number, repository, tmp_path):
+    """The whole gate with the real runner, on the engine in memory."""
+    budgets = (f'[[budget]]\nmetrics = "{name}"\ngrowth = "2 %"\n' for name in ("size.transfer", "start.warm.total"))
+    (repository / "budgets.toml").write_text("".join(budgets))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    script = ROOT / "tests" / "support" / "fake_gate.py"
+    done = subprocess.run(
+        [sys.executable, str(script), *([number.name] if number else [])],
+        cwd=repository,
+        env={**os.environ, "TMPDIR": str(temporary), "TARE_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, said
+    assert done.returncode == {None: 2, signal.SIGINT: 130, signal.SIGKILL: -signal.SIGKILL}[number], said
+    until = time.monotonic() + 60
+    while list(temporary.glob("tare-gate-*")) and time.monotonic() < until:  # the guardian follows a kill
+        time.sleep(0.1)
+    assert not list(temporary.glob("tare-gate-*"))
+    assert len(list((repository / "results").glob("2*"))) == 1
+    if number is None:  # the engine in memory cannot say how large an image is, so the gate is not passed
+        assert done.stdout.startswith(MARK)
+        assert "Failed: go-" in done.stdout
+        assert "Not measured: go-full size.transfer" in done.stdout
+    if number == signal.SIGINT:
+        assert "stopped; every sample is kept." in done.stderr
+        assert "--resume" not in done.stderr
