@@ -38,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.probes import all_probes
     from harness.report.claims import render
     from harness.store.run import list_runs, read_run
+    from harness.text.markdown import harmless_markdown
 
     metrics = [metric for probe in all_probes() for metric in probe.metrics]
     files = [*([FILE] if FILE.exists() or not options.file else []), *(options.file or ())]
@@ -49,5 +50,6 @@ def run(options: argparse.Namespace) -> int:
     width = shutil.get_terminal_size((100, 40)).columns
     judged = judge(claims, [read_run(folder) for folder in folders])
     names = [metric.name for metric in metrics]
-    print(render(judged, catalogue=catalogue, metrics=names, markdown=options.markdown, width=width))
+    text = render(judged, catalogue=catalogue, metrics=names, markdown=options.markdown, width=width)
+    print(harmless_markdown(text) if options.markdown else text)
     return 0

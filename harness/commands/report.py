@@ -73,8 +73,9 @@ def run(options: argparse.Namespace) -> int:
     from harness.decision.criteria import weighted
     from harness.decision.decide import PAGE
     from harness.report.documents import DECISION, make, write
-    from harness.report.table import render
+    from harness.report.table import Style, render
     from harness.store.run import read_run
+    from harness.text.markdown import harmless_markdown
 
     markdown, page = options.decision, options.html
     if options.out:
@@ -91,7 +92,9 @@ def run(options: argparse.Namespace) -> int:
             )
         width = shutil.get_terminal_size((100, 40)).columns
         for stored in runs:
-            print(render(stored, style="markdown" if options.markdown else "terminal", width=width, full=options.full))
+            style: Style = "markdown" if options.markdown else "terminal"
+            text = render(stored, style=style, width=width, full=options.full)
+            print(harmless_markdown(text) if options.markdown else text)
         return 0
     metrics = runs[0].manifest.metrics
     constraints = [need(name) for name in options.need]

@@ -87,6 +87,7 @@ def _show(question: Question, options: argparse.Namespace) -> int:
     from harness.scenarios.formulas import vectors
     from harness.scenarios.measured import measured_parts
     from harness.store.run import read_run
+    from harness.text.markdown import harmless_markdown
 
     stored = read_run(find_run(options.run, options.results))
     parts = measured_parts(stored)
@@ -94,7 +95,8 @@ def _show(question: Question, options: argparse.Namespace) -> int:
         print(json.dumps(vectors(parts, [question]), indent=1))
         return 0
     width = shutil.get_terminal_size((100, 40)).columns
-    print(render(stored, parts, question, style="markdown" if options.markdown else "terminal", width=width))
+    text = render(stored, parts, question, style="markdown" if options.markdown else "terminal", width=width)
+    print(harmless_markdown(text) if options.markdown else text)
     return 0
 
 

@@ -21,9 +21,27 @@ def write(runs: Sequence[Run], path: Path) -> None:
         writer.writerow(COLUMNS)
         for run in runs:
             manifest = run.manifest
-            head = (run.id, manifest.started, manifest.environment.fingerprint, track_of(manifest), manifest.git)
+            names = run.id, manifest.environment.fingerprint, track_of(manifest), manifest.git
+            run_id, fingerprint, track, git = map(_no_formula, names)
+            head = (run_id, manifest.started, fingerprint, track, git)
             units = {metric.name: metric.unit.value for metric in manifest.metrics}
             for (cell, metric), series in sorted(run.series().items()):
+                named = _no_formula(cell), _no_formula(metric)
                 columns = (series.block, series.order, series.at, series.value)
                 for block, order, at, value in zip(*(column.tolist() for column in columns), strict=True):
-                    writer.writerow((*head, cell, metric, units.get(metric, ""), block, order, at, repr(value)))
+                    writer.writerow(
+                        (
+                            *head,
+                            *named,
+                            units.get(metric, ""),
+                            block,
+                            order,
+                            at,
+                            repr(value),
+                        )
+                    )
+
+
+def _no_formula(text: str) -> str:
+    """Text that a spreadsheet does not compute. https://owasp.org/www-community/attacks/CSV_Injection"""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

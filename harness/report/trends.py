@@ -18,6 +18,7 @@ from harness.nights.stale import STOPPED_WITHIN
 from harness.nights.watch import Watch, Watched
 from harness.stats.changepoints import ChangeKind, LevelChange
 from harness.stats.intervals import Ratio, Verdict
+from harness.text.markdown import harmless_markdown
 from harness.text.units import Scale, counted, scale
 
 _MOST_CAUSES = 5
@@ -63,7 +64,7 @@ def render_markdown(found: Watch, results: Path, *, most: int = 20) -> str:
             "; ".join(cause.text for cause in causes(item, index, results)) or "–",
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+    return harmless_markdown("\n".join(lines) + "\n")
 
 
 def told(item: Watched) -> tuple[str, int, float, float]:

@@ -28,6 +28,7 @@ from harness.report.words import (
     times,
 )
 from harness.stats.intervals import PRACTICAL
+from harness.text.markdown import harmless_markdown
 from harness.text.units import counted, scale
 
 
@@ -47,7 +48,7 @@ def render(decision: Decision) -> str:
         body.claims(),
         body.evidence(),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return harmless_markdown("\n\n".join(part for part in parts if part) + "\n")
 
 
 class Head(DocumentView):
