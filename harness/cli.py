@@ -32,7 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["bench"]:  # its options are pytest's, so argparse only checks them
             return bench(arguments[1:])
         with harmless_output():
-            options = _parser().parse_args(arguments)
+            parser = _parser()
+            if "_ARGCOMPLETE" in os.environ:  # the shell asks; nobody else waits for the import
+                import argcomplete
+
+                argcomplete.autocomplete(parser)
+            options = parser.parse_args(arguments)
             refuse_to_replace(options)
             command: Callable[[argparse.Namespace], int] = options.command
             code = command(options)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,3 +70,36 @@ def test_the_readme_lists_every_command_in_the_order_of_the_help(capsys):
     assert rows[0].startswith("| `tox -e bench`")
     named = re.findall(r"tox -e tare -- (\w+)", "\n".join(rows))
     assert list(dict.fromkeys(named)) == commands
+
+
+def test_the_shell_completes_commands_and_options(tmp_path):
+    for line, wanted in (
+        ("tare mea", {"measure"}),
+        ("tare measure --until ", {"exit"}),
+        ("tare try --heal", {"--health"}),
+    ):
+        out = tmp_path / "out"
+        environ = {
+            **os.environ,
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(out),
+            "COMP_LINE": line,
+            "COMP_POINT": str(len(line)),
+            "COMP_TYPE": "9",
+        }
+        subprocess.run([sys.executable, "-m", "harness"], env=environ, timeout=60, check=False, capture_output=True)
+        assert {word.strip() for word in out.read_text().split("\v") if word.strip()} == wanted
+
+
+@pytest.mark.parametrize("language", ["go", "java", "node", "python", "rust", "spring"])
+def test_init_makes_an_app_folder_that_a_catalogue_takes(tmp_path, language, capsys):
+    from harness.catalogue.read import read
+
+    shutil.copytree(ROOT / "variants", tmp_path / "variants")
+    assert main(["init", "mine", "--language", language, "--apps", str(tmp_path / "apps")]) == 0
+    catalogue = read(tmp_path)
+    assert not catalogue.problems
+    assert [app.title for app in catalogue.apps] == ["mine"]
+    assert "mine-scratch" in {cell.id for cell in catalogue.cells}
+    assert main(["init", "mine", "--language", language, "--apps", str(tmp_path / "apps")]) == 2
+    assert "is there already" in capsys.readouterr().err

@@ -68,3 +68,23 @@ def test_a_changed_image_has_to_answer_in_one_strategy_of_each_app(monkeypatch, 
         with pytest.raises(TryFailed):
             workshop._verify_changed(cell, cell.id)
     assert started == ["good-full", "bad-full", "bad-slim"]
+
+
+def test_a_cell_that_cannot_be_prepared_is_tried_once_more_with_what_it_lacks(monkeypatch, tmp_path):
+    first, other = make_cell(tmp_path, "a"), make_cell(tmp_path / "other", "a")
+    tried, asked = [], []
+
+    def prepare(_, cell):
+        tried.append(cell)
+        raise TryFailed(Status.EXITED, f"failure {len(tried)}")
+
+    def mend(cell, error):
+        asked.append((cell, error.reason))
+        return other, "it lacked time zones"
+
+    monkeypatch.setattr(Workshop, "prepare", prepare)
+    crew = Crew(fake_lab(tmp_path, [first]), RunState(), [first], [], lambda *_: [], mend=mend)
+    (done,) = [item for item in crew.work() if item]
+    assert tried == [first, other]
+    assert asked == [(first, "failure 1")]
+    assert done.made.try_.reason == "failure 2"
