@@ -1,10 +1,12 @@
-"""The tests themselves: none leans on another module of tests, and each can fail."""
+"""The tests themselves: none leans on another module of tests, each can fail, and each has a time-out."""
 
 from __future__ import annotations
 
 import ast
 import re
 from pathlib import Path
+
+import pytest
 
 TESTS = Path(__file__).parent
 MODULES = sorted(TESTS.rglob("test_*.py"))
@@ -55,3 +57,8 @@ def test_every_test_can_fail() -> None:
         tests = [node for node in own.values() if node.name.startswith("test_")]
         cannot += [f"{name(path)}:{node.lineno}" for node in tests if not can_fail(node, {**SUPPORT, **own})]
     assert not cannot, f"asserts nothing: {', '.join(cannot)}"
+
+
+def test_every_test_has_a_time_out(request: pytest.FixtureRequest) -> None:
+    without = [item.nodeid for item in request.session.items if not item.get_closest_marker("timeout")]
+    assert not without, f"may hang: {', '.join(without)}"
