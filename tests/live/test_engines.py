@@ -16,7 +16,7 @@ from harness.store.run import Run, list_runs, read_run
 pytestmark = pytest.mark.live
 
 ROOT = Path(__file__).parents[2]
-CLASSIC, CONTAINERD = "private:26.1", "private:28.5+containerd"
+CLASSIC, CONTAINERD = "private:28.5", "private:28.5+containerd"  # one version: versions compress differently
 CELLS = ("go-distroless", "python-scratch")
 
 
@@ -34,7 +34,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 @pytest.mark.timeout(900)
 def test_each_engine_is_the_one_that_was_asked_for(runs: dict[str, Run]) -> None:
     facts = {engine: run.manifest.environment.facts for engine, run in runs.items()}
-    assert facts[CLASSIC]["engine"].startswith("docker 26.1.")
+    assert facts[CLASSIC]["engine"].startswith("docker 28.5.")
     assert facts[CONTAINERD]["engine"].startswith("docker 28.5.")
     assert (facts[CLASSIC]["image store"], facts[CONTAINERD]["image store"]) == ("classic", "containerd")
     assert not any("node engine" in found for found in facts.values()), "a node is the run's engine"
@@ -44,8 +44,7 @@ def test_each_engine_is_the_one_that_was_asked_for(runs: dict[str, Run]) -> None
 @pytest.mark.parametrize("metric", ["size.transfer", "size.unpacked", "size.base.transfer", "size.unique"])
 def test_a_size_is_the_same_with_either_store(runs: dict[str, Run], cell: str, metric: str) -> None:
     classic, containerd = (float(runs[engine].series()[cell, metric].value[0]) for engine in (CLASSIC, CONTAINERD))
-    # layers of a build are compressed by the engine, and containerd's store makes them up to 2.5 % larger
-    assert containerd == pytest.approx(classic, rel=0.03)
+    assert containerd == pytest.approx(classic, rel=0.01)
     if metric == "size.base.transfer":
         assert containerd == classic, "bases are the same bytes"
 
