@@ -11,8 +11,10 @@ from harness.catalogue.read import read
 from harness.errors import TryFailed, UsageError
 from harness.image.context import IGNORE, edited
 from harness.model import Connection, Request, Status
+from harness.report.documents import make
 from harness.service.detect import detect
-from harness.service.trying import Mender, app_of, generated, plain_name, stand_in
+from harness.service.trying import Mender, app_of, generated, hand_out, plain_name, stand_in
+from harness.store.run import read_run
 from harness.text.display import Display
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +99,18 @@ def test_a_known_remedy_is_a_cell_of_its_own_and_keeps_the_ignored_files(folder)
         assert "may write to" in why
         assert mender(cell, TryFailed(Status.EXITED, "exit code 1", log="oops")) is None
     assert "it lacks a folder that it may write to" in out.getvalue()
+
+
+def test_the_winner_is_handed_out_with_a_dockerignore(folder, tmp_path):
+    run = read_run(ROOT / "docs" / "example" / "20261125-184745-f5e3")
+    decision = make([run])
+    take = next(choice.take for app, choice in decision.choices.items() if app)
+    written = hand_out(decision, detect(folder), tmp_path)
+    assert [path.name for path in written] == ["Dockerfile", ".dockerignore"]
+    assert written[0].read_bytes() == (run.folder / "artefacts" / take.id / "Dockerfile").read_bytes()
+    assert ".git\n" in written[1].read_text()
+    (folder / ".dockerignore").write_text("*.md\n")
+    assert hand_out(decision, detect(folder), tmp_path)[1].read_text() == "*.md\n"
 
 
 def test_a_folder_without_sources_is_refused(tmp_path):
