@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import pytest
 
 from harness.cli import main
 from harness.host.cache import open_cache
+from support.synthetic import APPS, write
 
 ROOT = Path(__file__).parents[1]
 
@@ -103,3 +105,34 @@ def test_init_makes_an_app_folder_that_a_catalogue_takes(tmp_path, language, cap
     assert "mine-scratch" in {cell.id for cell in catalogue.cells}
     assert main(["init", "mine", "--language", language, "--apps", str(tmp_path / "apps")]) == 2
     assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"started": None},
+        {"seed": "7"},
+        {"run": 5},
+        {"plan": []},
+        {"environment": {"facts": []}},
+        {"environment": {"facts": {"kernel": 6}}},
+        {"metrics": [7]},
+        {"cells": {}, "versions": None},
+        {"schema": None},
+    ],
+    ids=str,
+)
+def test_one_bad_folder_does_not_hide_the_others(change, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    good = write(tmp_path / "results", apps={"go": APPS["go"]}, blocks=1)
+    bad = shutil.copytree(good, tmp_path / "results" / "20200101-000000-aaaa")
+    manifest = json.loads((bad / "manifest.json").read_text(encoding="utf-8"))
+    (bad / "manifest.json").write_text(json.dumps({**manifest, **change}), encoding="utf-8")
+    (shutil.copytree(good, tmp_path / "results" / "20200102-000000-bbbb") / "samples.jsonl").unlink()
+    assert main(["runs"]) == 0
+    said = capsys.readouterr()
+    assert good.name in said.out
+    assert said.err.count("tare: ") == said.err.count("\n") == 2
+    assert main(["report", bad.name]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["trend"]) in (0, 3)

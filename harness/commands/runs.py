@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from harness.commands import Group
 from harness.commands._runs import add_results
@@ -19,11 +20,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
+    from harness.errors import StoreError
     from harness.store.run import list_runs, read_run
 
     rows = []
     for folder in list_runs(options.results):
-        stored = read_run(folder)
+        try:
+            stored = read_run(folder)
+        except StoreError as error:  # one bad folder does not hide the others
+            print(f"tare: {error}", file=sys.stderr)
+            continue
         manifest = stored.manifest
         outcome = stored.sessions[-1].outcome if stored.sessions else ""
         samples = sum(len(series.value) for series in stored.series().values())

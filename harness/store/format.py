@@ -285,9 +285,32 @@ def read_manifest(folder: Path) -> Manifest:
         record["environment"] = Environment(**_known(Environment, record["environment"]))
         record["metrics"] = tuple(Metric(**_known(Metric, metric)) for metric in metrics)
         record["cells"] = tuple(_cell(cell) for cell in record["cells"])
-        return Manifest(**_known(Manifest, record))
+        manifest = Manifest(**_known(Manifest, record))
+        _check_types(manifest)
+        return manifest
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StoreError(f"the manifest does not fit schema {schema} says: {error}", where=str(path)) from error
+
+
+def _check_types(manifest: Manifest) -> None:
+    """Raises TypeError if a field holds a value of another type than the one that Tare writes."""
+    environment = manifest.environment
+    texts = {"run": manifest.run, "git": manifest.git}
+    texts |= {f"cells.{name}": getattr(cell, name) for cell in manifest.cells for name in ("id", "app", "strategy")}
+    texts |= {f"metrics.{name}": getattr(item, name) for item in manifest.metrics for name in ("name", "help")}
+    tables = {"facts": environment.facts, "notes": environment.notes, "plan": manifest.plan}
+    for name, table in {**tables, "versions": manifest.versions}.items():
+        if not isinstance(table, dict):
+            raise TypeError(f"{name} is not a table")
+    texts |= {f"facts.{name}": fact for name, fact in environment.facts.items()}
+    numbers = {"started": manifest.started, "seed": manifest.seed}
+    numbers |= {f"rank of {cell.id}": cell.rank for cell in manifest.cells}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise TypeError(f"{name} is not a text")
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(f"{name} is not a number")
 
 
 def _cell(record: Record) -> CellInfo:
