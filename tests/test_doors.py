@@ -87,7 +87,7 @@ def line(command: str, action: argparse.Action, value: str) -> list[str]:
             else:
                 words.append(value)
         elif other.required and other.nargs not in ("*", "?") and not other.option_strings:
-            words.append("go-slim")
+            words.append("." if isinstance(other.type, StoredFolder) else "go-slim")
         elif other.required and other.option_strings:
             words += [other.option_strings[0], str(next(iter(other.choices))) if other.choices else "main"]
     return words

@@ -118,7 +118,7 @@ class StoredFolder:
         try:
             os.listdir(path)  # noqa: PTH208 - only whether it can be read
         except OSError as error:
-            raise ArgumentTypeError(f"{path} cannot be read: {error.strerror}. Name a folder of runs.") from None
+            raise ArgumentTypeError(f"{path} cannot be read: {error.strerror}. Name a folder that exists.") from None
         return path
 
 

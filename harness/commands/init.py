@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from harness.commands import Group
+from harness.commands._kinds import OutputFolder, Text
 from harness.errors import UsageError
 
 HELP = "make a new app folder that works, from the sample app of a language"
@@ -17,10 +18,12 @@ LANGUAGES = ("go", "java", "node", "python", "rust", "spring")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", help="name of the app, in lower-case letters, digits and single hyphens")
+    parser.add_argument(
+        "name", type=Text("hello"), help="name of the app, in lower-case letters, digits and single hyphens"
+    )
     parser.add_argument("--language", choices=LANGUAGES, required=True, help="language of the app")
     parser.add_argument(
-        "--apps", type=Path, default=Path("apps"), metavar="DIR", help="folder of the apps (default: apps)"
+        "--apps", type=OutputFolder(), default=Path("apps"), metavar="DIR", help="folder of the apps (default: apps)"
     )
 
 

@@ -6,10 +6,10 @@ import argparse
 import json
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
+from harness.commands._kinds import RUN, TIME, StoredFolder, Text, Whole
 from harness.commands._runs import add_results, find_run
 from harness.errors import UsageError
 
@@ -24,7 +24,7 @@ PLACE = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="folder of a service in Python, Go, Java, Node.js or Rust")
+    parser.add_argument("path", type=StoredFolder(), help="folder of a service in Python, Go, Java, Node.js or Rust")
     found = parser.add_argument_group("instead of what is found in the folder")
     for name, text in (
         ("language", "go, java, node, python or rust"),
@@ -34,17 +34,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("lock", "lock file of the dependencies"),
         ("health", "path that answers 200 once the service works"),
     ):
-        found.add_argument(f"--{name}", default="", help=text)
+        found.add_argument(f"--{name}", type=Text("8080" if name == "port" else "go"), help=text)
     found.add_argument("--write", action="store_true", help="write what was found into app.toml in the folder")
     found.add_argument("--show", action="store_true", help="only show what is found; nothing is built")
     how = parser.add_argument_group("how much is measured")
-    how.add_argument("--budget", help="time limit (default: 20m)")
-    how.add_argument("--blocks", type=int, help="exactly this many blocks of every timed metric")
+    how.add_argument("--budget", type=TIME, help="time limit (default: 20m)")
+    how.add_argument("--blocks", type=Whole(), help="exactly this many blocks of every timed metric")
     how.add_argument(
-        "--resume", metavar="RUN", nargs="?", const="latest", help="continue an interrupted run (default: the newest)"
+        "--resume",
+        type=RUN,
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="continue an interrupted run (default: the newest)",
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
-    add_results(parser)
+    add_results(parser, writes=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
     display = Display(sys.stderr) if options.json else Display()
     try:
-        service = detect(options.path, {name: getattr(options, name) for name in OVERRIDES})
+        service = detect(options.path, {name: getattr(options, name) or "" for name in OVERRIDES})
         for finding in service.findings:
             display.say(str(finding))
         if options.write:
