@@ -52,13 +52,18 @@ def forwarded(address: str, path: Path) -> Iterator[str]:
         with suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
+    def connect(near: socket.socket) -> None:
+        with near, socket.create_connection((host, int(port))) as far:
+            there = threading.Thread(target=carry, args=(near, far), daemon=True)
+            there.start()
+            carry(far, near)
+            there.join()
+
     def accept() -> None:
         with suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.create_connection((host, int(port)))
-                for pair in ((near, far), (far, near)):
-                    threading.Thread(target=carry, args=pair, daemon=True).start()
+                threading.Thread(target=connect, args=(near,), daemon=True).start()
 
     threading.Thread(target=accept, daemon=True).start()
     try:
