@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
 # tests build their images; tests of kept images say so
 os.environ["TARE_IMAGES"] = "anew"
 
+
+# A shell ignores these signals in what it starts in the background, and every program that a test starts inherits that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Seconds that a test may take on a slow and busy machine. They are not in pyproject.toml, because `tare bench`
 # reads that file. The first live test of a session also fetches packages and makes bases.

@@ -82,7 +82,8 @@ def debian_packages(count: int) -> Sequence[tuple[str, str, str, str]]:
 def make(folder: Path, count: int = _PACKAGES) -> Mapping[str, Path]:
     """The layers by the names of the images."""
     layers = {name: folder / f"{name}.tar" for name in NAMES}
-    with tempfile.TemporaryDirectory() as place:
+    # not in TMPDIR: makepkg refuses to run as root, and another user may not be allowed to enter that folder
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
         work = Path(place)
         work.chmod(0o755)
         for name, root in _roots(work, debian_packages(count)).items():
