@@ -82,7 +82,8 @@ class Ending(Reporter):
         if not self._missed and not self.why:
             return [*found, f"Stored in {run.folder}; `tare report {run.id}` shows this again."]
         budget = f" --budget {max(math.ceil(1.2 * self._seconds / 60), 1)}m" if self._missed else ""
-        return [*found, f"Every sample is kept in {run.folder}. To continue: tox -e bench -- --resume {run.id}{budget}"]
+        command = run.manifest.to_continue(run.id)
+        return [*found, f"Every sample is kept in {run.folder}. To continue: {command}{budget}"]
 
 
 def tables(analysis: Analysis, *, only: str | None = None) -> str:

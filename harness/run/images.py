@@ -207,7 +207,7 @@ def measure_images(
             blocks=blocks,
             seed=seed,
             resume=resume,
-            note={NOTE: asdict(images)},
+            note={NOTE: asdict(images), "command": "tox -e tare -- measure"},
             reporter=reporter or Reporter(),
             ready=str(images.ready),
         )

@@ -6,6 +6,7 @@ The folder of the service is only read. Its own Dockerfile is one more row, `you
 from __future__ import annotations
 
 import re
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -218,6 +219,7 @@ def try_service(
     reporter: Reporter | None = None,
 ) -> Path:
     """Build, verify and measure the service in every strategy, within the budget (s); returns the run's folder."""
+    folder = str(service.folder.resolve())
     with generated(catalogue, service) as own:
         job = Job(
             root=root,
@@ -228,7 +230,7 @@ def try_service(
             budget=budget,
             blocks=blocks,
             resume=resume,
-            note={NOTE: str(service.folder.resolve())},
+            note={NOTE: folder, "command": f"tox -e tare -- {NOTE} {shlex.quote(folder)}"},
             reporter=reporter or Reporter(),
             mend=Mender(own.bases, display),
             ready=str(own.apps[0].ready),

@@ -123,6 +123,10 @@ class Manifest:
     run: str = ""  # run id; set by RunWriter.create
     schema: int = SCHEMA
 
+    def to_continue(self, run: str) -> str:
+        """The command that continues the run with this id; options may follow."""
+        return f"{self.plan.get('command', 'tox -e bench --')} --resume {run}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:

@@ -238,3 +238,9 @@ def test_a_run_is_read_again_only_if_a_try_was_added(tmp_path: Path) -> None:
     assert ended.series() is after.series()
     assert ended.sessions[-1].outcome == "complete"
     assert ended.sessions == read_run(writer.folder).sessions
+
+
+def test_a_run_says_the_command_that_continues_it():
+    assert MANIFEST.to_continue("r") == "tox -e bench -- --resume r"
+    own = replace(MANIFEST, plan={"command": "tox -e tare -- try 'my service'"})
+    assert own.to_continue("r") == "tox -e tare -- try 'my service' --resume r"

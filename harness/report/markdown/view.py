@@ -39,7 +39,7 @@ class DocumentView:
         """The command that measures the blocks that the choices lack; "" if they lack none."""
         leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
         more = max((lead.more for lead in leads), default=0)
-        return f"tox -e bench -- --resume {self.run.id} --blocks {fewest(self.run) + more}" if more else ""
+        return f"{self.run.manifest.to_continue(self.run.id)} --blocks {fewest(self.run) + more}" if more else ""
 
     def _figure(self, cell: CellInfo, metric: Metric) -> Figure | None:
         figure = self.decision.shown.get((cell.id, metric.name))
