@@ -48,7 +48,7 @@ CRITERIA = (
         name="patching",
         weight=1,
         metrics=("surface.hidden",),
-        meaning="components that no scanner reports and that only a new collection of files can patch",
+        meaning="components that no scanner reports; to patch one, its files must be collected again",
     ),
     Criterion(name="upkeep", weight=1, metrics=("care.lines",), meaning="lines of Dockerfile to maintain"),
     Criterion(

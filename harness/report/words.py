@@ -116,13 +116,17 @@ def traits(run: Run, cell: CellInfo) -> list[str]:
         return None if series is None else float(series.value[-1])
 
     words = []
+    packages: float | None = None
     if (components := of("surface.components")) is not None:
         words.append("1 component" if components == 1 else f"{components:.0f} components")
         if hidden := of("surface.hidden"):
             words.append(f"{hidden:.0f} of them invisible to scanners")
     elif (packages := of("surface.packages")) is not None:
         words.append("1 declared package" if packages == 1 else f"{packages:.0f} declared packages")
-    if (pending := of("surface.pending")) is not None:
+        if not packages:
+            words[-1] = "declares no packages, so a scanner finds none"
+    blind = components is None and not packages  # a run of before components were traced
+    if (pending := of("surface.pending")) is not None and not blind:
         fixes = "fix" if pending == 1 else "fixes"
         words.append(f"{pending:.0f} pending security {fixes}" if pending else "no pending security fix")
     shell = of("intruder.sh") if of("surface.shells") is None else of("surface.shells")
@@ -131,7 +135,7 @@ def traits(run: Run, cell: CellInfo) -> list[str]:
     if (root := of("surface.root")) is not None:
         words.append("runs as root" if root else "not root")
     if (hardened := of("harden.all")) is not None:
-        words.append("works hardened" if hardened else "does not work fully hardened")
+        words.append("works under all restrictions" if hardened else "fails under some restriction")
     return words
 
 
@@ -251,7 +255,7 @@ def robust(choice: Choice) -> str:
         return f"The choice does not depend on the weights: {take} is first with all 10 000 sets of random weights."
     text = (
         f"The choice {hold} on the weights. If each weight is changed to between half and double, {take} is first in"
-        f" {share(near)} of 10 000 random draws. With any weights at all, it is first in {share(anyhow)}."
+        f" {share(near)} of 10 000 random draws. With arbitrary weights, it is first in {share(anyhow)} of the draws."
     )
     if others := [f"by {name} alone, {strategy} would win" for name, strategy in choice.sensitivity.alone.items()]:
         text += f" Judged {listed(others, '; ')}."

@@ -222,8 +222,9 @@ class Head(DocumentView):
                     for item in self.decision.criteria
                 ],
             ),
-            "The score of a strategy is the weighted geometric mean of its ratios to the first strategy. 0.25× means a"
-            f" quarter of the first strategy, over all criteria. Counts may be 0, so {RAISED} is added to each count."
+            "The score of a strategy is the weighted geometric mean of its ratios to the first strategy. A score of"
+            " 0.25× means that the strategy costs on average a quarter of what the first strategy costs. A count may be"
+            f" 0, and 0 has no ratio, so {RAISED} is added to each count."
             " `--weight deploy=5` changes a weight. `--need shell` and `--at-most size.transfer=100MB` exclude images"
             " that do not fit.",
         ]
