@@ -51,7 +51,7 @@ def budgets_for(path: Path | None, cells: Collection[str], metrics: Collection[M
 
 def budgets_of_nights(path: Path | None, history: History, cells: Collection[str] = ()) -> tuple[Budget, ...]:
     """The budgets for a history of nights. `cells` are those to be measured next. Raises TareError as `budgets_for`."""
-    known = {key.cell for key in history.keys()}  # noqa: SIM118
+    known = {key.cell for key in history.keys()}  # noqa: SIM118 - a History is no mapping
     return budgets_for(path, known.union(cells), tuple(history.metrics().values()))
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.commands._kinds import OutputFolder, StoredFolder
+from harness.commands._kinds import RUN, OutputFolder, StoredFolder
 from harness.errors import UsageError
 
 
@@ -14,6 +14,18 @@ def add_results(parser: argparse.ArgumentParser, *, writes: bool = False) -> Non
     """`writes`: the command may also measure, so that the folder may be a new one."""
     kind = OutputFolder() if writes else StoredFolder()
     parser.add_argument("--results", type=kind, default=Path("results"), help="folder of the stored runs")
+
+
+def add_resume(parser: argparse._ArgumentGroup) -> None:
+    """The option of a command whose run can be continued; without a name it means the newest run."""
+    parser.add_argument(
+        "--resume",
+        type=RUN,
+        metavar="RUN",
+        nargs="?",
+        const="latest",
+        help="continue an interrupted run (default: the newest)",
+    )
 
 
 def find_runs(names: Sequence[str], results: Path) -> list[Path]:

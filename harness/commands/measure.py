@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
-from harness.commands._kinds import RUN, TIME, Amount, Checked, Text, Whole
-from harness.commands._runs import add_results, find_run
+from harness.commands._kinds import TIME, Amount, Checked, Text, Whole
+from harness.commands._runs import add_results, add_resume, find_run
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,14 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--budget", type=TIME, help="time limit (default: 10m)")
     how.add_argument("--blocks", type=Whole(), help="exactly this many blocks of every timed metric")
     how.add_argument("--seed", type=Whole(0, 2**63), help="seed of the order within blocks (default: random, stored)")
-    how.add_argument(
-        "--resume",
-        type=RUN,
-        metavar="RUN",
-        nargs="?",
-        const="latest",
-        help="continue an interrupted run (default: the newest)",
-    )
+    add_resume(how)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
     add_results(parser, writes=True)
 

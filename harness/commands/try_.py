@@ -9,8 +9,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
-from harness.commands._kinds import RUN, TIME, StoredFolder, Text, Whole
-from harness.commands._runs import add_results, find_run
+from harness.commands._kinds import TIME, StoredFolder, Text, Whole
+from harness.commands._runs import add_results, add_resume, find_run
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,14 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how much is measured")
     how.add_argument("--budget", type=TIME, help="time limit (default: 20m)")
     how.add_argument("--blocks", type=Whole(), help="exactly this many blocks of every timed metric")
-    how.add_argument(
-        "--resume",
-        type=RUN,
-        metavar="RUN",
-        nargs="?",
-        const="latest",
-        help="continue an interrupted run (default: the newest)",
-    )
+    add_resume(how)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
     add_results(parser, writes=True)
 
