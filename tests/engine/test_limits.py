@@ -118,7 +118,7 @@ def test_a_hostile_app_harms_nothing_but_itself(does: str, live_engine: DockerEn
             if does == "logs":
                 assert len(live_engine.logs(container)) < 20_000
                 log = Path(client.inspect_container(container)["LogPath"])
-                assert log.exists()
+                # The engine renames the file when it is full, so that the name itself may be absent for a moment.
                 kept = sum(path.stat().st_size for path in log.parent.glob(f"{log.name}*"))
                 assert 0 < kept < 2 * LIMITS.log
         finally:
@@ -131,8 +131,13 @@ def test_an_honest_app_starts_as_before(
 ) -> None:
     """The ratio is printed. It is not asserted, because a machine may be busy."""
     limits = Limits.of(live_engine.info.memory, None)
-    pairs = [(starts(live_engine, image, limits), starts(live_engine, image, None)) for _ in range(10)]
-    ratio = median(one / other for one, other in pairs)
+    starts(live_engine, image, None)  # warms the page cache for both
+    ratios = []
+    for pair in range(20):
+        order = (limits, None) if pair % 2 else (None, limits)
+        took = {each: starts(live_engine, image, each) for each in order}
+        ratios.append(took[limits] / took[None])
+    ratio = median(ratios)
     with capsys.disabled():
-        print(f"\nstart with limits ÷ without: {ratio:.3f}, 10 pairs")
+        print(f"\nstart with limits ÷ without: {ratio:.3f}, {len(ratios)} pairs")
     assert ratio > 0
