@@ -280,7 +280,7 @@ class Runner:
             for done in work:
                 if done:
                     self._take(done)
-                self._now(f"{names}: {', '.join(crew.under_way)}")
+                self._now(": ".join(filter(None, [names, ", ".join(crew.under_way)])))
         self._ledger.divide("late", crew.spent)
 
     def _record(self, made: Attempt) -> None:
