@@ -119,6 +119,8 @@ def test_init_makes_an_app_folder_that_a_catalogue_takes(tmp_path, language, cap
         {"metrics": [7]},
         {"cells": {}, "versions": None},
         {"schema": None},
+        {"schema": 0},
+        {"schema": 1.5},
     ],
     ids=str,
 )
@@ -129,10 +131,20 @@ def test_one_bad_folder_does_not_hide_the_others(change, tmp_path, monkeypatch, 
     manifest = json.loads((bad / "manifest.json").read_text(encoding="utf-8"))
     (bad / "manifest.json").write_text(json.dumps({**manifest, **change}), encoding="utf-8")
     (shutil.copytree(good, tmp_path / "results" / "20200102-000000-bbbb") / "samples.jsonl").unlink()
-    assert main(["runs"]) == 0
-    said = capsys.readouterr()
-    assert good.name in said.out
-    assert said.err.count("tare: ") == said.err.count("\n") == 2
+    piped = shutil.copytree(good, tmp_path / "results" / "20200103-000000-cccc") / "samples.jsonl"
+    piped.unlink()
+    os.mkfifo(piped)
+    (tmp_path / "results" / "20200104-000000-dddd").mkdir()
+    os.mkfifo(tmp_path / "results" / "20200104-000000-dddd" / "manifest.json")  # no run: nobody reads it
+    claims = str(ROOT / "variants" / "claims.toml")
+    for words in (["runs"], ["export", "--all", "--format", "csv"], ["claims", "--file", claims]):
+        assert main(words) == 0, capsys.readouterr().err
+        said = capsys.readouterr()
+        assert said.err.count("tare: left out: ") == said.err.count("\n") == 3
+        assert words[0] != "runs" or good.name in said.out
     assert main(["report", bad.name]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["trend"]) in (0, 3)
+    shutil.rmtree(good)
+    assert main(["export", "--all", "--format", "csv", "--force"]) == 2
+    assert "no run can be read here" in capsys.readouterr().err

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands._kinds import RUN, OutputFolder, StoredFolder
-from harness.errors import UsageError
+from harness.errors import StoreError, UsageError
+
+if TYPE_CHECKING:
+    from harness.store.run import Run
 
 
 def add_results(parser: argparse.ArgumentParser, *, writes: bool = False) -> None:
@@ -26,6 +31,19 @@ def add_resume(parser: argparse._ArgumentGroup) -> None:
         const="latest",
         help="continue an interrupted run (default: the newest)",
     )
+
+
+def readable(folders: Iterable[Path]) -> Iterator[Run]:
+    """The runs of these folders. A folder that cannot be read is one line on standard error: it does not hide the
+    others.
+    """
+    from harness.store.run import read_run
+
+    for folder in folders:
+        try:
+            yield read_run(folder)
+        except StoreError as error:
+            print(f"tare: left out: {error}", file=sys.stderr)
 
 
 def find_runs(names: Sequence[str], results: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.commands import Group
 from harness.commands._kinds import RUN, InputFile, Text
-from harness.commands._runs import add_results, find_runs
+from harness.commands._runs import add_results, find_runs, readable
 
 HELP = "test common claims about images against stored runs: confirmed, refuted or undecided"
 GROUP = Group.DECIDE
@@ -45,10 +45,13 @@ def run(options: argparse.Namespace) -> int:
     claims = [claim for path in files for claim in read_claims(path, metrics) if (options.only or "") in claim.name]
     if not claims:
         raise UsageError("no claim has this name", where=options.only or str(files[0]), fix="Leave out -k to see all.")
-    folders = find_runs(options.run, options.results) if options.run else list_runs(options.results)
+    if options.run:
+        runs = [read_run(folder) for folder in find_runs(options.run, options.results)]
+    else:
+        runs = [*readable(list_runs(options.results))]
     catalogue = read(Path()) if Path("variants/bases.toml").exists() else None
     width = shutil.get_terminal_size((100, 40)).columns
-    judged = judge(claims, [read_run(folder) for folder in folders])
+    judged = judge(claims, runs)
     names = [metric.name for metric in metrics]
     text = render(judged, catalogue=catalogue, metrics=names, markdown=options.markdown, width=width)
     print(harmless_markdown(text) if options.markdown else text)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.commands import Group
 from harness.commands._kinds import RUN, add_force, add_output, must_be_new
-from harness.commands._runs import add_results, find_runs
+from harness.commands._runs import add_results, find_runs, readable
 
 HELP = "write stored runs as CSV, SQLite, or the JSON of pytest-benchmark, Bencher or github-action-benchmark"
 GROUP = Group.OVER_TIME
@@ -31,10 +31,15 @@ def run(options: argparse.Namespace) -> int:
     from harness.store.run import list_runs, read_run
 
     exporter = exporters()[options.format]
-    folders = list_runs(options.results) if options.all else find_runs(options.run, options.results)
     path = options.output or Path(f"tare.{exporter.SUFFIX}")
     must_be_new(path, force=options.force)
-    runs = sorted((read_run(folder) for folder in folders), key=lambda run: run.id)
+    if options.all:
+        runs = [*readable(list_runs(options.results))]
+        if not runs:
+            raise StoreError("no run can be read here", where=str(options.results), fix="`tox -e bench` makes one.")
+    else:
+        runs = [read_run(folder) for folder in find_runs(options.run, options.results)]
+    runs.sort(key=lambda run: run.id)
     try:
         exporter.write(runs, path)
     except OSError as error:

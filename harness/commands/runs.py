@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from harness.commands import Group
-from harness.commands._runs import add_results
+from harness.commands._runs import add_results, readable
 
 HELP = "list the stored runs"
 GROUP = Group.READ
@@ -20,16 +19,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from tabulate import tabulate
 
-    from harness.errors import StoreError
-    from harness.store.run import list_runs, read_run
+    from harness.store.run import list_runs
 
     rows = []
-    for folder in list_runs(options.results):
-        try:
-            stored = read_run(folder)
-        except StoreError as error:  # one bad folder does not hide the others
-            print(f"tare: {error}", file=sys.stderr)
-            continue
+    for stored in readable(list_runs(options.results)):
         manifest = stored.manifest
         outcome = stored.sessions[-1].outcome if stored.sessions else ""
         samples = sum(len(series.value) for series in stored.series().values())

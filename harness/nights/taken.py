@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -62,14 +63,17 @@ def confirmations_of(run: Run) -> Iterator[Confirmation]:
             yield Confirmation(run=run.id, night=night, cell=cell, metric=metric, ratio=answer, base=base)
 
 
-def _continued(run: Run) -> Mapping[tuple[str, str], Series]:
-    """The samples of an A/B, after those of the A/B that it continues; a folder that is gone has none."""
+def _continued(run: Run, later: frozenset[str] = frozenset()) -> Mapping[tuple[str, str], Series]:
+    """The samples of an A/B, after those of the A/B that it continues; a folder that is gone has none.
+
+    `later` are the runs that continue this one: a run that claims to continue one of them is read as if it did not.
+    """
     series = run.series()
-    earlier = str(run.manifest.plan.get("continues", ""))
-    if not earlier:
+    earlier, known = str(run.manifest.plan.get("continues", "")), later | {run.folder.name}
+    if not earlier or earlier != Path(earlier).name or earlier in known:
         return series
     try:
-        before = _continued(read_run(run.folder.parent / earlier))
+        before = _continued(read_run(run.folder.parent / earlier), known)
     except StoreError:
         return series
     return {key: _after(before[key], new) if key in before else new for key, new in series.items()}

@@ -6,8 +6,10 @@ that. Older runs are brought up to date in memory by `MIGRATIONS`, in order; fil
 
 from __future__ import annotations
 
+import errno
 import math
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -212,6 +214,15 @@ def _scrubbed(value: object) -> object:
     return value
 
 
+_RESTORE = "Restore it, or move the folder out of results/."
+
+
+def check_regular(path: Path) -> None:
+    """Raises OSError if there is no such file, or if it is a pipe or a device, whose reader might wait for ever."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+
+
 class Lines:
     """The records of a JSON-lines file. After the loop, `good` counts the bytes read and `torn` holds the rest.
 
@@ -229,9 +240,10 @@ class Lines:
 
     def __iter__(self) -> Iterator[Record]:
         try:
+            check_regular(self.path)
             file = self.path.open("rb", buffering=1 << 20)
         except OSError as error:
-            raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path)) from error
+            raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path), fix=_RESTORE) from error
         good, sought = 0, self._sought  # locals: this loop may see a million lines
         with file:
             for self._number, line in enumerate(file, 1):
@@ -257,7 +269,7 @@ class Lines:
         raise StoreError(
             "this line is not a record",
             where=f"{self.path}:{self._number}",
-            fix="The file was changed after Tare wrote it. Restore it, or move the folder out of results/.",
+            fix=f"The file was changed after Tare wrote it. {_RESTORE}",
         )
 
     def warning(self) -> str:
@@ -269,12 +281,16 @@ class Lines:
 def read_manifest(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     try:
+        check_regular(path)
         record = orjson.loads(path.read_bytes())
-        schema = int(record["schema"])
+        schema = record["schema"]
+        if type(schema) is not int or schema < 1:
+            raise ValueError
     except OSError as error:
-        raise StoreError(f"this folder has no run: {error.strerror}", where=str(path)) from error
+        fix = "`tare runs` lists the stored runs."
+        raise StoreError(f"this folder has no run: {error.strerror}", where=str(path), fix=fix) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("this is not the manifest of a run", where=str(path)) from error
+        raise StoreError("this is not the manifest of a run", where=str(path), fix=_RESTORE) from error
     if schema > SCHEMA:
         raise StoreError(
             f"the run uses schema {schema}, this Tare reads up to {SCHEMA}", where=str(path), fix="Use a newer Tare."
@@ -293,7 +309,8 @@ def read_manifest(folder: Path) -> Manifest:
         _check_types(manifest)
         return manifest
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StoreError(f"the manifest does not fit schema {schema} says: {error}", where=str(path)) from error
+        what = f"the manifest is not of schema {schema}: {error}"
+        raise StoreError(what, where=str(path), fix=_RESTORE) from error
 
 
 def _check_types(manifest: Manifest) -> None:

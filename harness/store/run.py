@@ -210,7 +210,7 @@ def _bisect(file: BinaryIO, order: int, low: int, high: int) -> tuple[int, recor
 
 def list_runs(results: Path) -> list[Path]:
     """Folders of `results` that hold a run, oldest first (their names begin with the time)."""
-    return sorted(path.parent for path in results.glob("[!.]*/manifest.json"))
+    return sorted(path.parent for path in results.glob("[!.]*/manifest.json") if path.is_file())
 
 
 def latest(results: Path) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from harness.model import Environment, Metric, Status, Try, Unit
@@ -217,3 +218,16 @@ def test_a_damaged_index_is_made_again(tmp_path):
     path.write_bytes(data)
     with History.open(tmp_path) as history:
         assert len(history.nights()) == 1
+
+
+def test_an_a_b_that_continues_itself_is_read_once(tmp_path):
+    cells = {"go-full" + GOOD: [1.0] * 8, "go-full" + NEW: [1.2] * 8}
+    head = replace(manifest(tuple(cells)), plan={"purpose": CONFIRM, "night": "20300101-000000-abcd"})
+    folders = [night(tmp_path, cells, head=head) for _ in range(2)]
+    for folder, earlier in zip(folders, reversed(folders), strict=True):
+        path = folder / "manifest.json"
+        record = orjson.loads(path.read_bytes())
+        record["plan"]["continues"] = earlier.name
+        path.write_bytes(orjson.dumps(record))
+    with History.open(tmp_path) as history:
+        assert {item.ratio.n for item in history.confirmations() if item.metric == WARM.name} == {16}
