@@ -16,7 +16,7 @@ from harness.nights.watch import Watch
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 try:
-    import trend_simulation as simulation
+    import simulated_nights as simulation
 finally:
     sys.path.pop(0)
 
