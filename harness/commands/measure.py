@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
-from harness.commands._kinds import TIME, Amount, Checked, Text, Whole
-from harness.commands._runs import add_results, add_resume, find_run
+from harness.commands._kinds import Amount, Checked, Text, Whole
+from harness.commands._measured import add_amount, budget, outcome, resumed
+from harness.commands._runs import add_results
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,22 +59,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="variable of the containers",
     )
     ready.add_argument("--timeout", type=Amount(), default=60.0, metavar="S", help="seconds it may take (default: 60)")
-    how = parser.add_argument_group("how much is measured")
+    how = add_amount(parser, usual="10m")
     how.add_argument("-m", type=Text("size,start"), metavar="NAMES", help="only these metrics, such as size,start")
-    how.add_argument("--budget", type=TIME, help="time limit (default: 10m)")
-    how.add_argument("--blocks", type=Whole(), help="exactly this many blocks of every timed metric")
     how.add_argument("--seed", type=Whole(0, 2**63), help="seed of the order within blocks (default: random, stored)")
-    add_resume(how)
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
     add_results(parser, writes=True)
 
 
 def run(options: argparse.Namespace) -> int:
-    from harness.decision.figures import Analysis
-    from harness.report.documents import write_documents
-    from harness.report.numbers import numbers
-    from harness.report.table import render
-    from harness.store.run import read_run
     from harness.text.display import Display
 
     display = Display(sys.stderr) if options.json else Display()
@@ -83,34 +74,17 @@ def run(options: argparse.Namespace) -> int:
         folder = _measure(options, display)
     finally:
         display.close()
-    stored = read_run(folder)
-    analysis = Analysis(stored)
-    written = write_documents(folder, analysis)
-    if options.json:
-        print(json.dumps(numbers(stored, analysis=analysis), indent=1))
-    else:
-        width = shutil.get_terminal_size((100, 40)).columns
-        print("\n" + render(stored, width=width, analysis=analysis).rstrip("\n"))
-        for path in written:
-            print(f"written: {path}")
-    return 1 if stored.failures else 0
+    return outcome(folder, as_json=options.json)
 
 
 def _measure(options: argparse.Namespace, display: Display) -> Path:
     from harness.catalogue.read import read
     from harness.commands._checkout import checkout
     from harness.run.images import Images, measure_images
-    from harness.run.plan import parse_budget
     from harness.settings import Settings
-    from harness.store.run import read_run
 
-    resume = None
-    if options.resume:
-        resume = read_run(find_run(None if options.resume == "latest" else options.resume, options.results))
-        images = Images.of(resume)
-    else:
-        images = _images(options)
-    budget = parse_budget(options.budget) if options.budget else None if options.blocks else parse_budget("10m")
+    resume = resumed(options)
+    images = Images.of(resume) if resume else _images(options)
     root = checkout()
     return measure_images(
         root,
@@ -120,7 +94,7 @@ def _measure(options: argparse.Namespace, display: Display) -> Path:
         display,
         images=images,
         groups=[name.strip() for name in (options.m or "").split(",") if name.strip()],
-        budget=budget,
+        budget=budget(options),
         blocks=options.blocks,
         seed=options.seed,
         resume=resume,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import shutil
 import sys
 from typing import TYPE_CHECKING
 
 from harness.commands import Group
-from harness.commands._kinds import TIME, StoredFolder, Text, Whole
-from harness.commands._runs import add_results, add_resume, find_run
+from harness.commands._kinds import StoredFolder, Text
+from harness.commands._measured import add_amount, budget, outcome, resumed
+from harness.commands._runs import add_results
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,10 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         found.add_argument(f"--{name}", type=Text("8080" if name == "port" else "go"), help=text)
     found.add_argument("--write", action="store_true", help="write what was found into app.toml in the folder")
     found.add_argument("--show", action="store_true", help="only show what is found; nothing is built")
-    how = parser.add_argument_group("how much is measured")
-    how.add_argument("--budget", type=TIME, help="time limit (default: 20m)")
-    how.add_argument("--blocks", type=Whole(), help="exactly this many blocks of every timed metric")
-    add_resume(how)
+    add_amount(parser, usual="20m")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
     add_results(parser, writes=True)
 
@@ -70,19 +66,11 @@ def run(options: argparse.Namespace) -> int:
 def _measured(options: argparse.Namespace, service: OwnService, display: Display) -> int:
     from harness.catalogue.read import read
     from harness.commands._checkout import checkout
-    from harness.decision.figures import Analysis
-    from harness.report.documents import make, write_documents
-    from harness.report.numbers import numbers
-    from harness.report.table import render
-    from harness.run.plan import parse_budget
+    from harness.report.documents import make
     from harness.service.trying import hand_out, try_service
     from harness.settings import Settings
-    from harness.store.run import read_run
 
     root = checkout()
-    resume = None
-    if options.resume:
-        resume = read_run(find_run(None if options.resume == "latest" else options.resume, options.results))
     folder = try_service(
         root,
         options.results,
@@ -90,20 +78,13 @@ def _measured(options: argparse.Namespace, service: OwnService, display: Display
         Settings.from_environ(),
         display,
         service=service,
-        budget=parse_budget(options.budget) if options.budget else None if options.blocks else parse_budget("20m"),
+        budget=budget(options),
         blocks=options.blocks,
-        resume=resume,
+        resume=resumed(options),
     )
     display.close()
-    stored = read_run(folder)
-    analysis = Analysis(stored)
-    written = write_documents(folder, analysis)
-    written += hand_out(make([stored], analysis=analysis), service, folder)
-    if options.json:
-        print(json.dumps(numbers(stored, analysis=analysis), indent=1))
-    else:
-        width = shutil.get_terminal_size((100, 40)).columns
-        print("\n" + render(stored, width=width, analysis=analysis).rstrip("\n"))
-        for path in written:
-            print(f"written: {path}")
-    return 1 if stored.failures else 0
+    return outcome(
+        folder,
+        as_json=options.json,
+        also=lambda analysis: hand_out(make([analysis.run], analysis=analysis), service, folder),
+    )
