@@ -92,7 +92,9 @@ def judge(lead: Lead, covered: Coverage) -> tuple[Confidence, list[str]]:
     """How sure a lead is, and the reasons why it is not surer."""
     reasons = []
     if lead.thin:
-        reasons.append(f"there are fewer than {SMALLEST_DECIDABLE} blocks of {listed(lead.thin)}")
+        many = len(lead.thin) > 1
+        has = f"{'criteria' if many else 'criterion'} {listed(lead.thin)} {'have' if many else 'has'}"
+        reasons.append(f"the {has} fewer than {SMALLEST_DECIDABLE} blocks, which widens the interval")
     if covered.absent > MOST_ABSENT:
         rest = f"more than two fifths of the weight lies on {listed(covered.never)}, {NOT_IN_RUN}"
         return Confidence.LEANING, [rest, *reasons]
@@ -106,7 +108,9 @@ def judge(lead: Lead, covered: Coverage) -> tuple[Confidence, list[str]]:
         return Confidence.TIE, reasons
     if lead.low > 1 and math.log(lead.estimate) > BAND:
         return Confidence.DECIDED, reasons
-    return Confidence.LEANING, [*reasons, "the lead is smaller than its error"]
+    if lead.low > 1:
+        return Confidence.LEANING, ["the lead is less than 3 %, which makes no practical difference", *reasons]
+    return Confidence.LEANING, ["the interval includes 1×, so the order may be the other way round", *reasons]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.decision.choice import Choice, Confidence, Lead
 from harness.decision.choice import listed as named
 from harness.decision.decide import Decision
-from harness.decision.figures import Figure, Figures
+from harness.decision.figures import Figures
 from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import Ratio, Verdict
 from harness.store.run import CellInfo, Run
-from harness.text.units import Scale, scale, shortened, summary_text
+from harness.text.units import bounds_text, scale, shortened
 
 _WORDS = {  # smaller, larger
     Unit.SECONDS: ("faster", "slower"),
     Unit.BYTES: ("smaller", "larger"),
     Unit.COUNT: ("fewer", "more"),
 }
-MEASURE_ALL = "tox -e bench"
+_MEASURE_ALL = "tox -e bench"
 _FAR = 10.0  # factor: weights farther from the given weights are not shown
 WORD = {
     Confidence.DECIDED: "decided",
@@ -45,10 +44,11 @@ class Gain:
     metric: Metric
     cell: CellInfo
     reference: CellInfo
-    value: str  # 12.3 MB ±0.1
-    before: str  # text of the reference
+    value: str  # 12.3 MB
+    spread: str  # its interval, [12.1–12.4]; "" if exact or unknown
+    before: str  # the value of the reference, in the same unit
     times: str  # 28× smaller
-    interval: str  # 12.1–14.0×; "" if exact or unknown
+    interval: str  # [12.1–14.0×]; "" if exact or unknown
     sure: bool  # the comparison is decided
     better: bool | None  # None: the same, or unknown
 
@@ -63,8 +63,7 @@ def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
     mine, other = shown.get((choice.take.id, name)), shown.get((reference.id, name))
     if not (mine and other and mine.summary and other.summary):
         return None
-    measure = scale(metric, [mine.summary.median])
-    before = scale(metric, [other.summary.median])
+    measure = scale(metric, [mine.summary.median, other.summary.median])
     times, interval, sure, better = ("the reference itself", "", True, None)
     if choice.take.id != reference.id:
         times, interval, sure, better = comparison(mine.ratio, metric)
@@ -72,19 +71,14 @@ def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
         metric=metric,
         cell=choice.take,
         reference=reference,
-        value=value_text(mine, measure),
-        before=f"{before.amount(other.summary.median)}",
+        value=measure.amount(mine.summary.median),
+        spread=bounds_text(mine.summary, measure),
+        before=measure.amount(other.summary.median),
         times=times,
         interval=interval,
         sure=sure,
         better=better,
     )
-
-
-def value_text(figure: Figure, measure: Scale) -> str:
-    if figure.summary is None:
-        return "–"
-    return summary_text(figure.summary, measure)
 
 
 def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, bool | None]:
@@ -103,7 +97,7 @@ def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, boo
     interval = ""
     if ratio.low and ratio.high and ratio.low != ratio.high:
         bounds = sorted((1 / ratio.low, 1 / ratio.high) if down else (ratio.low, ratio.high))
-        interval = span(bounds[0], bounds[1], factor)
+        interval = span(bounds[0], bounds[1])
     better = None if metric.direction is Direction.NEITHER else down == (metric.direction is Direction.SMALLER)
     return text, interval, ratio.verdict is not Verdict.UNDECIDED, better
 
@@ -147,8 +141,8 @@ def number(x: float) -> str:
 
 
 def times(factor: float) -> str:
-    """`28×`; a small factor is written as a share: `12 %`."""
-    return f"{(factor - 1) * 100:.0f} %" if factor < 1.5 else f"{number(factor)}×"
+    """`28×`, `1.07×`."""
+    return f"{number(factor)}×"
 
 
 def share(x: float) -> str:
@@ -162,15 +156,14 @@ def brief(choice: Choice) -> str:
     """How sure, in a few words; `sureness` gives the reasons."""
     if choice.lead is None or choice.rival is None or choice.confidence in (Confidence.OPEN, Confidence.WITHHELD):
         return sureness(choice)
-    ahead = f"{_ahead(choice.lead.estimate)} {choice.rival.strategy}"
+    ahead = _ahead(choice.lead, choice.rival.strategy)
     match choice.confidence:
         case Confidence.LEANING:
             more = f"about {_more_blocks(choice.lead)} needed" if choice.lead.more else "; ".join(choice.reasons)
-            return f"leaning: {ahead}, {more}"
+            return f"leaning: {ahead}; {more}"
         case Confidence.TIE:
             return f"either will do: surely within 3 % of {choice.rival.strategy}"
-    interval = span(choice.lead.low, choice.lead.high, choice.lead.estimate)
-    return f"**decided**{_at_these(choice)}: {ahead} [{interval}]{_held(choice)}"
+    return f"**decided**{_at_these(choice)}: {ahead}{_held(choice)}"
 
 
 def _at_these(choice: Choice) -> str:
@@ -191,16 +184,15 @@ def sureness(choice: Choice) -> str:
         word = "Decided" if choice.confidence is Confidence.DECIDED else "Leaning"
         return f"{word}: {'; '.join(choice.reasons)}." if choice.reasons else f"{word}."
     lead, rival, take = choice.lead, choice.rival.strategy, choice.take.strategy
-    ahead = f"{take} is {_ahead(lead.estimate)} {rival} {scope(choice)}"
+    ahead = f"{take} is {_ahead(lead, rival)} {scope(choice)}"
     match choice.confidence:
         case Confidence.DECIDED:
-            interval = span(lead.low, lead.high, lead.estimate)
-            return f"Decided{_at_these(choice)}: {ahead} (95 % interval {interval}){_held(choice)}."
+            return f"Decided{_at_these(choice)}: {ahead}{_held(choice)}."
         case Confidence.TIE:
             return f"Either will do: {take} and {rival} surely differ by less than 3 % {scope(choice)}."
         case _:
             more = f" About {_more_blocks(lead)} would decide." if lead.more else ""
-            return f"Leaning, not decided: {ahead}, but {'; '.join(choice.reasons)}.{more}"
+            return f"Leaning, not decided: {ahead}. Why it is not decided: {'; '.join(choice.reasons)}.{more}"
 
 
 def scope(choice: Choice) -> str:
@@ -222,19 +214,31 @@ def never_measured(decision: Decision) -> list[str]:
     return [item.name for item in decision.criteria if not item.rests_on(measured)]
 
 
+def to_measure(decision: Decision) -> str:
+    """What measures the criteria of `never_measured`; "" if the command of the run cannot measure them.
+
+    If the run's probes would measure them, the run is continued. Otherwise a new run of the whole matrix measures them.
+    `tare measure` builds nothing, so that it never measures some criteria.
+    """
+    manifest = decision.run.manifest
+    planned = {metric.name for metric in manifest.metrics}
+    never = set(never_measured(decision))
+    if all(item.rests_on(planned) for item in decision.criteria if item.name in never):
+        return f"`{manifest.to_continue(decision.run.id)}`"
+    return "" if "command" in manifest.plan else f"A new run, `{_MEASURE_ALL}`,"
+
+
 def _more_blocks(lead: Lead) -> str:
     return f"{lead.more} more {'block' if lead.more == 1 else 'blocks'}"
 
 
-def _ahead(factor: float) -> str:
-    return f"{(factor - 1) * 100:.0f} % ahead of" if factor < 1.5 else f"{number(factor)}× as good as"
+def _ahead(lead: Lead, rival: str) -> str:
+    return f"{times(lead.estimate)} as good as {rival} {span(lead.low, lead.high)}"
 
 
-def span(low: float, high: float, estimate: float) -> str:
-    """An interval of factors: `2.0–2.3×`, or `4–9 %` for small ones."""
-    if estimate < 1.5:
-        return f"{(low - 1) * 100:.0f} to {(high - 1) * 100:.0f} %".replace("-", "−")
-    return f"{number(low)}–{number(high)}×"
+def span(low: float, high: float) -> str:
+    """The 95 % interval of a factor: `[2.01–2.37×]`."""
+    return f"[{number(low)}–{number(high)}×]"
 
 
 def _held(choice: Choice) -> str:
@@ -250,26 +254,40 @@ def robust(choice: Choice) -> str:
         return ""
     take = choice.take.strategy
     near, anyhow = (found.get(take, 0.0) for found in (choice.sensitivity.near, choice.sensitivity.anyhow))
-    hold = "does not depend" if near > 0.95 else "depends" if near < 0.8 else "depends a little"
+    hold = "hardly depends" if near > 0.95 else "depends" if near < 0.8 else "depends a little"
     if near == anyhow == 1:
         return f"The choice does not depend on the weights: {take} is first with all 10 000 sets of random weights."
     text = (
         f"The choice {hold} on the weights. If each weight is changed to between half and double, {take} is first in"
         f" {share(near)} of 10 000 random draws. With arbitrary weights, it is first in {share(anyhow)} of the draws."
     )
-    if others := [f"by {name} alone, {strategy} would win" for name, strategy in choice.sensitivity.alone.items()]:
-        text += f" Judged {listed(others, '; ')}."
+    alone: dict[str, list[str]] = {}
+    for name, strategy in choice.sensitivity.alone.items():
+        alone.setdefault(strategy, []).append(name)
+    if alone:
+        others = "; ".join(f"{strategy} in {named(names)}" for strategy, names in alone.items())
+        text += f" In single criteria, other strategies have the best median: {others}."
     flips = [
-        f"if the weight of {flip.criterion} were {'above' if flip.limit > flip.given else 'below'}"
-        f" {number(flip.limit)} (now {flip.given:g}), {flip.strategy} would win"
+        f" If the weight of {flip.criterion} were {'above' if flip.limit > flip.given else 'below'}"
+        f" {number(flip.limit)} (now {flip.given:g}), {flip.strategy} would be first."
         for flip in choice.sensitivity.flips
         if flip.given / _FAR <= flip.limit <= flip.given * _FAR
     ]
-    return text + (f" I{listed(flips[:3], '; ')[1:]}." if flips else "")
+    return text + "".join(flips[:3])
 
 
-def listed(items: Sequence[str], joint: str = ", ") -> str:
-    return joint.join(items)
+def unlike(choice: Choice) -> str:
+    """Which services only one of the image to take and the app's first image contains: `full contains MariaDB, scratch
+    does not`; "" if they are alike.
+    """
+    if choice.take is None:
+        return ""
+    first = min((option.cell for option in choice.options), key=lambda cell: cell.rank)
+    found = []
+    for with_, without in ((first, choice.take), (choice.take, first)):
+        if titles := [title for title in with_.inside if title not in without.inside]:
+            found.append(f"{with_.strategy} contains {named(titles)}, {without.strategy} does not")
+    return "; ".join(found)
 
 
 def unmeasured_lines(run: Run) -> list[str]:

@@ -105,7 +105,20 @@ def interval_text(summary: Summary, scale: Scale) -> str:
     below, above = summary.median - summary.low, summary.high - summary.median
     if max(below, above) <= 1.5 * min(below, above) or max(below, above) * scale.factor < 2 * 10**-scale.decimals:
         return f"±{scale.deviation(max(below, above))}"
-    return f"[{scale.text(summary.low)}–{scale.text(summary.high)}]"
+    return bounds_text(summary, scale)
+
+
+def bounds_text(summary: Summary, scale: Scale) -> str:
+    """`[72.0–79.9]`, the interval by its bounds; "" if there is none."""
+    if summary.low is None or summary.high is None or summary.low == summary.high:
+        return ""
+    low, high = scale.text(summary.low), scale.text(summary.high)
+    if low == high:  # rounded away from each other, because an interval is never shown narrower than it is
+        power = scale.factor * 10**scale.decimals
+        low, high = (
+            scale.text(edge / power) for edge in (math.floor(summary.low * power), math.ceil(summary.high * power))
+        )
+    return f"[{low}–{high}]"
 
 
 def summary_text(summary: Summary, scale: Scale) -> str:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model import Metric, Unit
-from harness.text.units import SYMBOLS, parse_quantity, scale
+from harness.stats.intervals import summarise
+from harness.text.units import SYMBOLS, bounds_text, parse_quantity, scale
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,12 @@ def test_a_count_and_an_answer_have_no_unit() -> None:
     count, answer = (Metric(name="x", unit=unit, help="") for unit in (Unit.COUNT, Unit.BOOLEAN))
     assert scale(count, [128.0]).amount(128.0) == "128"
     assert (scale(answer, [1.0]).amount(1.0), scale(answer, [0.0]).amount(0.0)) == ("yes", "no")
+
+
+def test_an_interval_is_written_by_its_bounds_and_never_narrower_than_it_is() -> None:
+    seconds = Metric(name="x", unit=Unit.SECONDS, help="")
+    summary = summarise([0.1616, 0.1616, 0.1617, 0.1617, 0.1618, 0.1618, 0.1619])
+    assert bounds_text(summary, scale(seconds, [0.1616])) == "[161–162]"  # both are 162 ms if rounded
+    wide = summarise([0.150, 0.155, 0.160, 0.161, 0.165, 0.170, 0.180])
+    assert bounds_text(wide, scale(seconds, [0.161])) == "[150–180]"
+    assert bounds_text(summarise([1.0, 2.0]), scale(seconds, [1.5])) == ""

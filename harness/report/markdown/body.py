@@ -24,11 +24,10 @@ from harness.report.words import (
     times,
     traits,
     uncounted,
-    value_text,
 )
 from harness.stats.intervals import PRACTICAL, Verdict, compared
 from harness.store.run import CellInfo
-from harness.text.units import counted, ratio_text, scale
+from harness.text.units import bounds_text, counted, ratio_text, scale
 
 _MANY = 200  # blocks: nobody measures more; the two strategies then do not differ in practice
 
@@ -55,8 +54,10 @@ class Body(DocumentView):
                     figure = self._figure(cell, metric)
                     text = "–"
                     if figure and figure.summary:
-                        ratio = f" {ratio_text(figure.ratio)}" if figure.ratio else ""
-                        text = self._link(cell, metric, value_text(figure, measures[metric.name])) + ratio
+                        measure = measures[metric.name]
+                        text = self._link(cell, metric, measure.amount(figure.summary.median))
+                        ratio = ratio_text(figure.ratio) if figure.ratio else ""
+                        text = " ".join(filter(None, (text, bounds_text(figure.summary, measure), ratio)))
                     elif figure and figure.failures:
                         text = figure.failures[0].status.value
                     row.append(text)
@@ -76,7 +77,7 @@ class Body(DocumentView):
     def verdicts(self) -> str:
         parts = ["## Verdict", "\n".join(f"- *{WORD[item]}*: {MEANING[item]}." for item in self._used())]
         for app, choice in self.decision.choices.items():
-            head = app or "All apps alike"
+            head = app or "One strategy for all apps"
             lines = [f"### {head}: {self._taken(choice)}", sureness(choice)]
             if choice.take and choice.rival and choice.lead:
                 lines.append(self._why(choice))
@@ -121,11 +122,11 @@ class Body(DocumentView):
             texts.append(f"worse in {', '.join(worse)}")
         if same:
             texts.append(f"the same in {', '.join(same)}")
+        text = f"Why not {choice.rival.strategy}, the runner-up? {choice.take.strategy} is {'; '.join(texts)}."
+        if choice.confidence in (Confidence.DECIDED, Confidence.LEANING):  # the sentence before this one has the lead
+            return text
         lead = choice.lead
-        return (
-            f"Why not {choice.rival.strategy}, the runner-up? {choice.take.strategy} is {'; '.join(texts)}. Its lead"
-            f" {scope(choice)} is {times(lead.estimate)} (95 % interval {span(lead.low, lead.high, lead.estimate)})."
-        )
+        return f"{text} Its lead {scope(choice)} is {times(lead.estimate)} {span(lead.low, lead.high)}."
 
     def _apart(self, choice: Choice, name: str) -> bool:
         """Whether the two best strategies of an app differ in a criterion beyond noise; False for all apps together."""
@@ -179,7 +180,7 @@ class Body(DocumentView):
                 figure = self._figure(choice.take, metric)
                 if figure and figure.ratio and figure.ratio.verdict is Verdict.WORSE:
                     text, interval, _, _ = comparison(figure.ratio, metric)
-                    yield f"{app}: {metric.name} {text}{f' [{interval}]' if interval else ''}"
+                    yield f"{app}: {metric.name} {text}{f' {interval}' if interval else ''}"
 
     def undecided(self) -> str:
         lines = []

@@ -19,13 +19,14 @@ from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.words import (
-    MEASURE_ALL,
     WORD,
     Gain,
     brief,
     gain,
     never_measured,
     times,
+    to_measure,
+    unlike,
 )
 from harness.stats.intervals import PRACTICAL
 from harness.text.markdown import harmless_markdown
@@ -76,13 +77,17 @@ class Head(DocumentView):
         """The first screen."""
         rows = []
         for app, choice in self.decision.choices.items():
-            name = f"**{app}**" if app else "**all apps alike**"
+            name = f"**{app}**{self._contents(choice)}" if app else "**one for all apps**"
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
             rows.append([name, *cells, brief(choice), *self._holds_on(app)])
         lines = [markdown(self._headers(), rows), *self._flips()]
         if any(choice.lead for choice in self.decision.choices.values()):
-            lines.append("“Ahead” compares the scores of two strategies. A score weighs all criteria (see Context).")
+            lines.append(
+                "Brackets hold 95 % intervals. Strategies are compared within blocks, so a × may differ from the ratio"
+                " of the two medians beside it. “2× as good” compares scores: the other strategy's score is twice as"
+                " large. A score weighs all criteria, and a smaller score is better (see Context)."
+            )
         if text := self._uncounted():
             lines.append(text)
         if command := self._more():
@@ -102,10 +107,9 @@ class Head(DocumentView):
         if not found:
             return ""
         it = "it" if len(found) == 1 else "them"
-        return (
-            f"Criteria not measured in this run: {named(found)}. No choice counts {it}. A new run with all probes,"
-            f" `{MEASURE_ALL}`, measures {it}."
-        )
+        what = to_measure(self.decision)
+        how = f" {what} measures {it}." if what else ""
+        return f"Criteria not measured in this run: {named(found)}. No choice counts {it}.{how}"
 
     def _headers(self) -> list[str]:
         words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
@@ -159,7 +163,12 @@ class Head(DocumentView):
         value = self._link(found.cell, metric, found.value)
         if found.cell.id == found.reference.id:
             return f"{value} (the reference itself)"
-        return f"{_gain_text(found)}: {value} instead of {self._link(found.reference, metric, found.before)}"
+        spread = f" {found.spread}" if found.spread else ""
+        return f"{_gain_text(found)}: {value}{spread} instead of {self._link(found.reference, metric, found.before)}"
+
+    def _contents(self, choice: Choice) -> str:
+        found = unlike(choice)
+        return f" ({found})" if found else ""
 
     def _mean(self, choice: Choice, metric: Metric) -> str:
         measured = self.run.measured()
@@ -182,7 +191,7 @@ class Head(DocumentView):
         whole = self.decision.choices.get("")
         if whole is None or whole.take is None:
             return ""
-        losses = {}
+        losses: dict[str, float] = {}
         for app, choice in self.decision.choices.items():
             if app and choice.take:
                 scores = {option.cell.strategy: option.score for option in choice.options}
@@ -193,14 +202,12 @@ class Head(DocumentView):
             return ""
         app, loss = max(losses.items(), key=lambda item: item[1])
         if loss <= 1 + PRACTICAL:
-            name = whole.take.strategy
-            return (
-                f"One strategy for all apps: **{name}**. With these weights it is the best strategy of each app, or at"
-                " most 3 % worse than the best."
-            )
+            others = [name for name, each in losses.items() if each > 1]
+            rest = f", except of {named(others)}, whose best score is at most 3 % better" if others else ""
+            return f"One strategy for all apps: **{whole.take.strategy}**. It has the best score of each app{rest}."
         return (
             f"One strategy for all apps: **{whole.take.strategy}**. Compared with each app's own best, it loses most in"
-            f" {app}: {times(loss)} over all criteria."
+            f" {app}: its score is {times(loss)} the best score."
         )
 
     def context(self) -> str:
@@ -209,9 +216,8 @@ class Head(DocumentView):
         lines = [
             "## Context",
             f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
-            " a real engine, one cell at a time, in randomly ordered blocks. Strategies of an app are compared within"
-            " blocks, so × may differ from the ratio of the two medians. A block measures every cell once. Pulls and"
-            " deployments use the local network at full speed. For slower links see `link.*` and the scenarios.",
+            " a real engine, one cell at a time, in randomly ordered blocks. A block measures every cell once. Pulls"
+            " and deployments use the local network at full speed. For slower links see `link.*` and the scenarios.",
             f"Environment: {facts}.",
             sentence(self.run),
             "The criteria and their weights:",
@@ -245,5 +251,5 @@ class Head(DocumentView):
 
 def _gain_text(found: Gain) -> str:
     doubt = "" if found.sure else " (not yet sure)"
-    interval = f" [{found.interval}]" if found.interval and found.sure else ""
+    interval = f" {found.interval}" if found.interval and found.sure else ""
     return f"**{found.times}**{interval}{doubt}" if found.sure else f"{found.times}{doubt}"

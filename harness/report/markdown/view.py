@@ -46,8 +46,8 @@ class DocumentView:
         return figure if figure and (figure.summary or figure.failures) else None
 
     def _link(self, cell: CellInfo, metric: Metric, text: str) -> str:
-        bare = text.replace("[", "(").replace("]", ")")  # the text of a link must not contain brackets
-        return f"[{bare}]({PAGE}#samples/{cell.id}/{metric.name})"
+        """A number as a link to its samples. The text has no brackets, so an interval stands behind the link."""
+        return f"[{text}]({PAGE}#samples/{cell.id}/{metric.name})"
 
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,7 +6,7 @@ from harness.decision.choice import Choice, Confidence, listed
 from harness.decision.doubts import blocks, when
 from harness.decision.figures import matrix
 from harness.report.page.view import PageView, anchor, badge, esc
-from harness.report.words import MEANING, WORD, Gain, gain, never_measured, robust, sureness, traits
+from harness.report.words import MEANING, WORD, Gain, gain, never_measured, robust, sureness, traits, unlike
 
 
 class Cards(PageView):
@@ -53,8 +53,10 @@ class Cards(PageView):
     def _card(self, app: str, choice: Choice) -> str:
         gains = [self._gain(found) for name in self._headline_names() if (found := self._found(choice, name))]
         cells = self.apps_[app]
+        services = unlike(choice)
+        contents = f'<p class="traits">{esc(services)}</p>' if services else ""
         return f"""<article class="card" aria-label="{esc(app)}"><header><span class="app">{esc(app)}<small>
-{esc(cells[0].app_title)}</small></span>{badge(choice)}</header>{self._take(choice)}{"".join(gains)}
+{esc(cells[0].app_title)}</small></span>{badge(choice)}</header>{self._take(choice)}{"".join(gains)}{contents}
 {self._traits(choice)}<p class="sure">{esc(sureness(choice))} <a href="#app-{esc(app)}">Why</a></p></article>"""
 
     def _take(self, choice: Choice) -> str:
@@ -83,11 +85,11 @@ class Cards(PageView):
     def _gain(self, found: Gain) -> str:
         mine, other = (self._median(cell, found.metric) for cell in (found.cell, found.reference))
         top = max(mine, other) or 1.0
-        interval = f" [{found.interval}]" if found.interval and found.sure else ""
+        interval = f" {found.interval}" if found.interval and found.sure else ""
         doubt = "" if found.sure else " (not yet sure)"
         what = {"B": "bytes to fetch", "s": "first deploy"}.get(found.metric.unit.value, found.metric.name)
         rows = []
-        pairs = [(found.reference, other, found.before), (found.cell, mine, found.value)]
+        pairs = [(found.reference, other, found.before), (found.cell, mine, f"{found.value} {found.spread}".rstrip())]
         for cell, value, text in pairs if found.cell.id != found.reference.id else pairs[1:]:
             rows.append(
                 f'<span class="name">{esc(cell.strategy)}</span><span class="track">'

@@ -11,7 +11,7 @@ from harness.report.table import contents_text
 from harness.report.words import WORD, robust, sureness
 from harness.stats.intervals import PRACTICAL
 from harness.store.run import CellInfo
-from harness.text.units import Scale, interval_text
+from harness.text.units import Scale, bounds_text
 
 
 class Tables(PageView):
@@ -107,7 +107,7 @@ strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:
         figure = self.decision.shown[cell.id, metric.name]
         if figure.summary is None:
             return f"<td>{esc(figure.failures[0].status.value if figure.failures else '–')}</td>"
-        interval = interval_text(figure.summary, measure)
+        interval = bounds_text(figure.summary, measure)
         ci = f' <span class="ci">{esc(interval)}</span>' if interval else ""
         return (
             f'<td><a href="{anchor(cell, metric)}">{esc(measure.text(figure.summary.median))}</a>{ci}'
