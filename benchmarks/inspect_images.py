@@ -12,23 +12,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 try:
     from harness.engine.fake.engine import FakeEngine
-    from harness.image.read import read_layer, read_layers
     from harness.lab.origins import CellOrigins, KnownFiles
     from harness.surface.inspection import inspection_of
-    from harness.surface.origins import Wanted
+    from harness.surface.layers import SeenLayers, StoredLayer
 
     TRACES = True
 except ImportError:
     from harness.imageread import read_layers
+    from harness.surface.examine import Examiner
     from harness.surface.inspection import _inspection as inspection_of
 
     TRACES = False
-
-from harness.surface.examine import Examiner
 
 
 def pieces(path: Path) -> Iterator[bytes]:
@@ -37,26 +36,16 @@ def pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def origins(layers: list[Path]) -> dict[str, object]:
-    """The argument that only the newer code takes, with the same cost as in a run whose cache lists its bases."""
-    if not TRACES:
-        return {}
-
-    def md5(wanted):
-        found = {}
-        for number, paths in wanted.items():
-            look = Wanted(paths)
-            read_layer(pieces(layers[number]), examine=look)
-            found |= {(number, path): digest for path, digest in look.found.items()}
-        return found
-
-    return {"origins": CellOrigins(KNOWN.ensure(()), frozenset(), {}, md5)}
-
-
 def inspect(base: int, layers: list[Path]) -> int:
     config = {"rootfs": {"diff_ids": [f"sha256:{number}" for number in range(len(layers))]}}
-    contents = read_layers(config, map(pieces, layers), examine=Examiner())
-    found = inspection_of(contents, name="x", image="sha256:0", packed=[1] * len(layers), base=base, **origins(layers))
+    known = {"name": "x", "image": "sha256:0", "packed": [1] * len(layers), "base": base}
+    if TRACES:
+        stored = [StoredLayer(digest=layer.name, open=partial(pieces, layer)) for layer in layers]
+        seen = SEEN.read(config, stored, base=base)
+        origins = CellOrigins(KNOWN.ensure(()), frozenset(), {}, seen.md5)
+        found = inspection_of(seen.contents, **known, origins=origins)
+    else:
+        found = inspection_of(read_layers(config, map(pieces, layers), examine=Examiner()), **known)
     return len(found.documents())
 
 
@@ -64,7 +53,7 @@ if __name__ == "__main__":
     place, *images = sys.argv[1:]
     began = time.process_time()
     if TRACES:
-        KNOWN = KnownFiles(FakeEngine(), Path(place))
+        KNOWN, SEEN = KnownFiles(FakeEngine(), Path(place)), SeenLayers()
     for image in images:
         number, _, layers = image.partition(":")
         inspect(int(number), [Path(layer) for layer in layers.split(",")])

@@ -21,7 +21,7 @@ from typing import ClassVar
 
 from harness.catalogue.catalogue import Catalogue
 from harness.image.context import BuildContext
-from harness.image.tree import read_image, unpacked
+from harness.image.tree import account, read_image
 from harness.lab.bases.bases import BaseImage
 from harness.lab.lab import Lab
 from harness.lab.state import RunState
@@ -143,7 +143,7 @@ class StagesProbe(SourceProbe):
         return Reading(
             {
                 "stages.transfer": float(manifest.transfer_bytes),
-                "stages.unpacked": float(unpacked(read_image(lab.engine.save(tag)))),
+                "stages.unpacked": float(account(read_image(lab.engine.save(tag))).unpacked),
             }
         )
 

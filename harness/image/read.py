@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -61,12 +61,14 @@ def is_whiteout(entry: Entry) -> bool:
     return _WHITEOUT in path and path.rpartition("/")[2].startswith(_WHITEOUT)
 
 
-def read_layer(stream: Iterable[bytes], *, digest: bool = False, examine: Examine | None = None) -> Layer:
+def read_layer(
+    stream: Iterable[bytes], *, digest: bool = False, examine: Examine | None = None, limit: int = MAX_ENTRIES
+) -> Layer:
     """A layer from its tar, compressed or not. With `digest` its diff_id is computed, which takes a SHA-256 over the
-    tar.
+    tar. Raises LayerError, also for more than `limit` entries.
     """
     source = Source(stream)
-    return _layer(source.upto(BLOCK), source.rest(), digest=digest, limit=MAX_ENTRIES, examine=examine)
+    return _layer(source.upto(BLOCK), source.rest(), digest=digest, limit=limit, examine=examine)
 
 
 def read_image(stream: Iterable[bytes], *, digests: bool = False, examine: Examine | None = None) -> ImageContents:
@@ -86,17 +88,20 @@ def read_layers(
     config: Mapping[str, Any], streams: Iterable[Iterable[bytes]], *, examine: Examine | None = None
 ) -> ImageContents:
     """An image whose layers come one by one, lowest first, as a registry holds them. `config` is its document."""
-    layers = []
-    diff_ids = _diff_ids(config, "")
+    layers: list[Layer] = []
     limit = MAX_ENTRIES
     for number, stream in enumerate(streams):
-        source = Source(stream)
         try:
-            layer = _layer(source.upto(BLOCK), source.rest(), digest=False, limit=limit, examine=examine)
+            layers.append(read_layer(stream, examine=examine, limit=limit))
         except LayerError as error:
             raise LayerError(error.what, where=f"layer {number}", fix=error.fix) from None
-        limit -= len(layer.entries)
-        layers.append(layer)
+        limit -= len(layers[-1].entries)
+    return image_of(config, layers)
+
+
+def image_of(config: Mapping[str, Any], layers: Sequence[Layer]) -> ImageContents:
+    """An image of these layers, lowest first. `config` is its document, which names their diff_ids."""
+    diff_ids = _diff_ids(config, "")
     if len(diff_ids) != len(layers):
         raise LayerError(f"{len(diff_ids)} diff_ids for {len(layers)} layers")
     named = (replace(layer, diff_id=diff_id) for layer, diff_id in zip(layers, diff_ids, strict=True))

@@ -12,7 +12,7 @@ The numbers, in bytes:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -34,7 +34,6 @@ __all__ = [
     "flatten",
     "read_image",
     "read_layer",
-    "unpacked",
 ]
 
 # Members of an enum under names of the module, because looking them up in the class takes longer than everything else.
@@ -100,11 +99,6 @@ def account(image: ImageContents, tree: Tree | None = None) -> Account:
     )
 
 
-def unpacked(image: ImageContents) -> int:
-    """Bytes of the regular files of the tree, a file of several hard links once."""
-    return account(image).unpacked
-
-
 def beyond(image: ImageContents, base: Collection[str]) -> tuple[Layer, ...]:
     """The layers that are not among the diff_ids of a base: the layers that the image adds if the base is present."""
     return tuple(layer for layer in image.layers if layer.diff_id not in base)
@@ -128,7 +122,12 @@ class Tree:
     def __init__(self, image: ImageContents) -> None:
         self.root = TreeNode(None, 0)
         self._recent: tuple[str, TreeNode] = ("", self.root)  # archives are written folder by folder
-        for number, layer in enumerate(image.layers):
+        self._layers = 0
+        self.add(image.layers)
+
+    def add(self, layers: Iterable[Layer]) -> None:
+        """Put layers on top of the tree, lowest first."""
+        for layer in layers:
             # A whiteout hides files of lower layers, never files of its own layer, at whatever position it is.
             shown = layer.entries
             if layer.whiteouts:
@@ -137,7 +136,8 @@ class Tree:
                     if is_whiteout(entry):
                         self._erase(entry.path)
             for entry in shown:
-                self._place(entry, number)
+                self._place(entry, self._layers)
+            self._layers += 1
 
     def walk(self) -> Iterator[tuple[str, TreeNode]]:
         """All paths and their nodes, folders before what they hold. Not recursive: a path may have 2 000 parts."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from harness.scenarios.pull_model import PullProfile
 from harness.surface.inspection import Inspection
+from harness.surface.layers import SeenLayers
 
 
 class RunState:
@@ -26,6 +27,7 @@ class RunState:
         self._peaks: dict[str, int] = {}
         self._rebuilt: dict[str, str] = {}
         self._shaped: frozenset[str] = frozenset()
+        self.layers = SeenLayers()  # of images that were inspected; free it when all cells are prepared
 
     def next_edit(self) -> int:
         """The number of a source change that no build has seen."""

@@ -113,6 +113,7 @@ class Crew:
             deadline = time.monotonic() + _PATIENCE
             for thread in self._threads:
                 thread.join(max(deadline - time.monotonic(), 0.0))
+            self._state.layers.forget()
 
     def _next(self) -> Cell | None:
         """The next cell; None if there is none left."""

@@ -7,8 +7,11 @@ packages once the whole tree is known.
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 from harness.image.tar import Entry, Source
 from harness.surface import databases, elf, jars, marks, secrets
@@ -35,28 +38,56 @@ _ENDINGS = (".json", "/RECORD")
 _LATENT = frozenset((b"{", b"M"))  # the beginning of a list of packages under another name
 _MAY_BE_ZIP = frozenset((b"PK", b"#!"))  # the beginning of a zip, or of a script before a zip
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$")
+# What package managers write beside the files of packages; it belongs to no component.
+RECORDS = (
+    *("var/lib/dpkg/", "var/lib/apt/", "var/cache/", "lib/apk/", "usr/lib/apk/", "var/lib/rpm/", "var/lib/pacman/"),
+    *("usr/lib/sysimage/rpm/", "var/log/", "var/lib/chisel/", "var/lib/rpmmanifest/"),
+)
 
 
 class Examiner:
-    """`harness.image.read.Examine` for one image. Its limits hold for the whole image, not for a layer."""
+    """`harness.image.read.Examine` for one image, or for a layer of it. Its limits hold for the whole image.
 
-    def __init__(self) -> None:
-        self._room = MOST_BYTES
-        self._jars = jars.Jars()
+    `room` is how many bytes of documents and packages may be kept, and `limits` the limits of its jars, if layers below
+    have used a part of them. With `hashed` the MD5 of each file is computed as the file passes, except of the records
+    of package managers.
+    """
+
+    def __init__(self, room: int = MOST_BYTES, limits: jars.Jars | None = None, *, hashed: bool = False) -> None:
+        self.room = room
+        self.short = False  # whether something was left out because a limit was reached
+        self.md5: dict[str, bytes] | None = {} if hashed else None  # by path in the layer's archive
+        self._jars = limits or jars.Jars()
 
     def __call__(self, entry: Entry, stored: int, source: Source) -> Finding | None:
         if stored != entry.size:
             return None  # a sparse file: its bytes are not its content
+        hashed = self.md5 is not None and not entry.path.startswith(RECORDS)
         if stored <= SMALL:
-            return self._look(entry, source.read(stored))
+            data = source.read(stored)
+            if hashed:
+                self._hash(entry.path, (data,))
+            return self._look(entry, data)
         head = source.read(4)
         limit = _limit(entry, head)
-        if limit == 0:
-            program = _program(entry, head)
-            return Finding(program=program) if program else None
-        if stored > limit:
-            return Finding(program=_program(entry, head), unread=f"more than {limit >> 20} MiB")
-        return self._look(entry, head + source.read(stored - 4))
+        if stored <= limit:
+            data = b"".join(chain((head,), source.take(stored - 4)))
+            if hashed:
+                self._hash(entry.path, (data,))
+            return self._look(entry, data)
+        if hashed:
+            self._hash(entry.path, chain((head,), source.take(stored - 4)))
+        program = _program(entry, head)
+        if limit:
+            return Finding(program=program, unread=f"more than {limit >> 20} MiB")
+        return Finding(program=program) if program else None
+
+    def _hash(self, path: str, pieces: Iterable[bytes | memoryview]) -> None:
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in pieces:
+            digest.update(piece)
+        assert self.md5 is not None
+        self.md5[path] = digest.digest()
 
     def _look(self, entry: Entry, data: bytes) -> Finding | None:
         path = entry.path
@@ -69,6 +100,7 @@ class Examiner:
             return self._kept(Finding(packages=found, program=program, language=language, mark=said))
         if data[:2] in _MAY_BE_ZIP and jars.is_zip(path, data, executable=bool(entry.mode & 0o111)):
             found, unread = self._jars.packages(data, path.rpartition("/")[2])
+            self.short |= self._jars.spent
             return self._kept(Finding(packages=found, unread=unread, program=program))
         if path.startswith(_PLACES) or path.endswith(_ENDINGS) or path in _DOCUMENTS:
             if databases.is_database(path):
@@ -104,10 +136,11 @@ class Examiner:
             return None
         need = len(finding.text) + _PACKAGE_BYTES * (len(finding.packages) + len(finding.latent[1]))
         need += sum(_PACKAGE_BYTES + _PATH_BYTES * len(listing.paths) for listing in finding.listings)
-        if need > self._room:
+        if need > self.room:
+            self.short = True
             unread = f"more than {MOST_BYTES >> 20} MiB of package lists"
             return replace(finding, packages=(), listings=(), latent=("", ()), text=b"", unread=unread)
-        self._room -= need
+        self.room -= need
         return finding
 
 

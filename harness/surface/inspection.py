@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from harness.host.collector import held_back
 from harness.image.read import ImageContents, read_image
-from harness.image.tree import Account, Tree, account, unpacked
+from harness.image.tree import Account, Tree, account
 from harness.store.documents import CYCLONEDX, SPDX, STEPS, SURFACE
 from harness.store.format import encode
 from harness.surface import layerreport, sbom
@@ -19,9 +18,6 @@ from harness.surface.examine import Examiner
 from harness.surface.inventory import Inventory, take
 from harness.surface.layerreport import LayerReport
 from harness.surface.origins import Origins
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +62,17 @@ def inspection_of(
     """Everything from walked contents; the parameters are the parameters of `inspect`, and where files may come
     from.
     """
-    tree = Tree(contents)
+    lowest = replace(contents, layers=contents.layers[:base])
+    tree = Tree(lowest)
+    base_unpacked = account(lowest, tree).unpacked if base else 0
+    tree.add(contents.layers[base:])
     numbers = account(contents, tree)
     created = str(contents.config.get("created") or "")
     return Inspection(
         subject=sbom.Subject(name=name, image=image, created=created, version=version("tare")),
         account=numbers,
         contents=tuple(layer.content for layer in contents.layers),
-        base_unpacked=unpacked(replace(contents, layers=contents.layers[:base])) if base else 0,
+        base_unpacked=base_unpacked,
         inventory=take(contents, tree, origins, base),
         layers=layerreport.report(contents, numbers, packed),
         efficiency=layerreport.efficiency(contents),

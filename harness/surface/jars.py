@@ -82,6 +82,11 @@ class Jars:
         found = tuple(reader.read(data, name, "", _MAX_HELD, 0))
         return found, reader.fault
 
+    @property
+    def spent(self) -> bool:
+        """Whether a limit was reached."""
+        return self._files < 0 or self._inflated < 0
+
     def spend(self, *, files: int = 0, inflated: int = 0) -> bool:
         """Whether that much was left."""
         self._files -= files

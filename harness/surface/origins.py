@@ -22,6 +22,7 @@ from harness.surface.examine import DPKG, LARGE, Examiner
 from harness.surface.finding import Ecosystem, Finding, Package
 
 _FORMAT = 1  # version of the file; if it is raised, the lists are made anew
+_MOST_KNOWN = 20_000  # files whose origins are kept in memory: about 20 MB
 _MERGED = re.compile(r"^usr/(?=(?:bin|sbin|lib|lib32|lib64|libx32)/)")
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS list (id INTEGER PRIMARY KEY, name TEXT UNIQUE, label TEXT, system TEXT);
@@ -84,6 +85,8 @@ class FileLists:
                 self._database.execute(f"DROP TABLE IF EXISTS {table}")
         self._database.executescript(_SCHEMA)
         self._database.execute(f"PRAGMA user_version = {_FORMAT}")
+        # images of one strategy hold the same files: each is looked up once
+        self._known: dict[bytes | str, list[Origin]] = {}
 
     def close(self) -> None:
         with self._lock:
@@ -102,6 +105,7 @@ class FileLists:
             )
             if known.rowcount == 0:
                 return
+            self._known.clear()
             ids: dict[Package | None, int | None] = {None: None}
             rows = [
                 (file.md5, canonical(file.path), self._package(file.package, ids), known.lastrowid) for file in files
@@ -116,14 +120,20 @@ class FileLists:
 
     def _look(self, where: str, value: bytes | str) -> list[Origin]:
         with self._lock:
+            if (known := self._known.get(value)) is not None:
+                return known
             rows = self._database.execute(
                 "SELECT package.said, file.path, list.label, list.system FROM file JOIN list ON list.id = file.list"
                 f" LEFT JOIN package ON package.id = file.package WHERE {where} ORDER BY list.id LIMIT 64",
                 (value,),
             ).fetchall()
-        return [
-            Origin(_package(said) if said else None, path, label, _system(system)) for said, path, label, system in rows
-        ]
+            found = [
+                Origin(_package(said) if said else None, path, label, _system(system))
+                for said, path, label, system in rows
+            ]
+            if len(self._known) < _MOST_KNOWN:
+                self._known[value] = found
+            return found
 
     def _package(self, package: Package | None, ids: dict[Package | None, int | None]) -> int | None:
         if package not in ids:
@@ -170,16 +180,29 @@ class Documents:
         return self._examiner(entry, stored, source) if wanted else None
 
 
-class Wanted:
-    """Computes the MD5 of some files of a layer, by their paths in its archive, and examines no other file."""
+class AllFound(Exception):
+    """All files that were looked for have been read; the rest of the layer need not be."""
 
-    def __init__(self, paths: frozenset[str]) -> None:
+
+class Wanted:
+    """Computes the MD5 of some files of a layer, by their paths in its archive, and examines no other file.
+
+    `count` is how often these paths occur in the layer, if that is known: after the last time it raises AllFound.
+    """
+
+    def __init__(self, paths: frozenset[str], count: int = 0) -> None:
         self._paths = paths
+        self._left = count or -1
         self.found: dict[str, bytes] = {}
 
     def __call__(self, entry: Entry, stored: int, source: Source) -> None:
-        if entry.path in self._paths and stored == entry.size:
+        if entry.path not in self._paths:
+            return
+        self._left -= 1
+        if stored == entry.size:  # not a sparse file, whose bytes are not its content
             digest = hashlib.md5(usedforsecurity=False)
             for piece in source.take(stored):
                 digest.update(piece)
             self.found[entry.path] = digest.digest()
+        if self._left == 0:
+            raise AllFound

@@ -18,20 +18,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from harness.image.tree import TreeNode
-from harness.surface.examine import is_package_document
+from harness.surface.examine import RECORDS, is_package_document
 from harness.surface.finding import Ecosystem, Finding, Mark, Package, Program
 from harness.surface.origins import Origin, Origins, canonical
 from harness.surface.ownership import ComponentEvidence, Owners
 
 APP = "the app's folder"
-RECORDS = "records of package managers"
+_OF_MANAGERS = "records of package managers"
 _TELLING = 1024  # B: two texts of that size and the same name are not the same by chance
 # Put together from the files of the package that this program belongs to.
 _CERTIFICATES, _CERTIFICATES_BY = "etc/ssl/certs/ca-certificates.crt", "usr/sbin/update-ca-certificates"
-_RECORDS = (
-    *("var/lib/dpkg/", "var/lib/apt/", "var/cache/", "lib/apk/", "usr/lib/apk/", "var/lib/rpm/", "var/lib/pacman/"),
-    *("usr/lib/sysimage/rpm/", "var/log/", "var/lib/chisel/", "var/lib/rpmmanifest/"),
-)
 _PLACES = ("var/", "lib/", "usr/")  # checked first, because an image has tens of thousands of files
 # Folders in which the installation of packages writes files that no list names; not looked up in an image with a
 # database.
@@ -75,8 +71,8 @@ class Tracer:
             if self.owners.of(inode, path) >= 0:
                 continue
             self.left[inode] = path
-            if path.startswith(_PLACES) and (path.startswith(_RECORDS) or is_package_document(path)):
-                self.explained[inode] = RECORDS
+            if path.startswith(_PLACES) and (path.startswith(RECORDS) or is_package_document(path)):
+                self.explained[inode] = _OF_MANAGERS
             else:
                 (of_base if declared and inode.layer < self.base else left)[inode] = path
         return left, of_base

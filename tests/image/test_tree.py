@@ -33,7 +33,6 @@ from harness.image.tree import (
     flatten,
     read_image,
     read_layer,
-    unpacked,
 )
 from harness.settings import LABEL
 from support.engine_contract import new_name
@@ -517,7 +516,7 @@ def test_whiteouts_hide_lower_layers_only() -> None:
     )
     assert set(flatten(contents)) == {"d", "d/new", "e"}
     assert account(contents).hidden == (11, 0)
-    assert unpacked(contents) == 1100
+    assert account(contents).unpacked == 1100
 
 
 def test_entries_below_a_symlinked_folder_go_where_it_leads() -> None:
@@ -537,7 +536,7 @@ def test_entries_below_a_symlinked_folder_go_where_it_leads() -> None:
         "usr/bin/tool": 2,
         "alias": 2,
     }
-    assert (unpacked(contents), account(contents).wasted) == (18, 9)
+    assert (account(contents).unpacked, account(contents).wasted) == (18, 9)
 
 
 def test_a_folder_entry_replaces_a_symlink() -> None:
@@ -550,7 +549,7 @@ def test_hard_links_count_once_and_outlive_their_first_name() -> None:
         [entry("a", size=100), entry("b", Kind.HARDLINK, link="a"), entry("c", Kind.HARDLINK, link="b")],
         [entry(".wh.a"), entry("b", size=7)],
     )
-    assert (unpacked(contents), account(contents).files, account(contents).wasted) == (107, 2, 0)
+    assert (account(contents).unpacked, account(contents).files, account(contents).wasted) == (107, 2, 0)
 
 
 @pytest.mark.parametrize(
@@ -614,5 +613,5 @@ def test_an_engine_unpacks_an_image_as_it_is_read_here(live_engine: DockerEngine
         item.path for item in exported.entries if item.path.split("/")[0] in (".dockerenv", "dev", "etc", "proc", "sys")
     }
     assert {item.path for item in exported.entries} - own == set(flatten(contents))
-    assert exported.content == unpacked(contents) == 3007
+    assert exported.content == account(contents).unpacked == 3007
     assert account(contents).wasted == 170
