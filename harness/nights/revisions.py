@@ -21,43 +21,21 @@ from harness.catalogue.catalogue import Catalogue
 from harness.catalogue.read import read
 from harness.errors import CatalogueError, TareError, UsageError
 from harness.host.reaper import Reaper
-from harness.model import Cell, Direction, Metric
-from harness.nights.alarms import growth_of, is_broken
+from harness.model import Cell, Metric
 from harness.nights.bench import Measure, renamed
-from harness.nights.budgets import OF_THE_MACHINE, Budget, Severity, budget_for
+from harness.nights.budgets import Budget, Severity
+from harness.nights.judged import BASE, HEAD, RevisionRow, has_budget, judge, seconds_to_decide
 from harness.probes.base import Probe
 from harness.run.job import Job, measure
-from harness.run.plan import Further
-from harness.run.workers import PREPARE
+from harness.run.plan import ENOUGH_BLOCKS, Further
 from harness.settings import Settings
-from harness.stats.intervals import Ratio, compared
-from harness.store.run import Run, read_run
+from harness.store.run import read_run
 from harness.text.display import Display
 
 GATE = "gate"  # purpose of such a run: it is not a night of the history
-BASE, HEAD = ".base", ".head"
-BLOCKS, ROUNDS = 12, 3  # blocks of each round, and the maximum
+BLOCKS = 12  # of each round
+ROUNDS = ENOUGH_BLOCKS // BLOCKS
 EXPLAINS = "surface"  # the probe whose documents name layers, steps and packages: what is to blame
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RevisionRow:
-    """One budgeted metric of one cell in both revisions; the values are medians. `answer` is None for an exact
-    metric.
-    """
-
-    cell: str
-    metric: Metric
-    budget: Budget
-    before: float
-    after: float
-    answer: Ratio | None
-    broken: bool
-    open: bool  # could not be decided: the budget lies within the interval
-
-    @property
-    def fails(self) -> bool:
-        return self.broken and self.budget.severity is Severity.HARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +50,7 @@ class Revisions:
     failed: tuple[str, ...]  # why tries failed
     gone: tuple[str, ...]  # cells that only one revision has
     same: int  # cells for which nothing changed
+    seconds: float = 0.0  # the time budget that would decide what is open
 
     @property
     def exit_code(self) -> int:
@@ -117,11 +96,12 @@ def measure_revisions(
             if pair.moved & set(ours[name].roles) or _differs(theirs[name], ours[name], folders, paths)
         ]
         known = budgets(both, [metric for probe in probes for metric in probe.metrics])
-        judged = [probe for probe in probes if any(_budgets_of(known, wanted, metric) for metric in probe.metrics)]
+        judged = [probe for probe in probes if any(has_budget(known, wanted, metric) for metric in probe.metrics)]
         run: Path | None = None
         rows: tuple[RevisionRow, ...] = ()
         missing: tuple[str, ...] = ()
         failed: tuple[str, ...] = ()
+        needed = seconds
         if wanted and judged:
             cells = [
                 renamed(cell, suffix)
@@ -144,92 +124,27 @@ def measure_revisions(
             run = measuring(job, settings, display)
             stored = read_run(run)
             rows, missing = judge(stored, wanted, judged, known)
+            needed += seconds_to_decide(stored, rows)
             failed = tuple(dict.fromkeys(f"{at.cell}: {at.probe} {at.state}: {at.reason}" for at in stored.failures))
         gone = tuple(sorted(set(ours) ^ set(theirs)))
         same = len(both) - len(wanted)
-        return Revisions(base=base, head=head, run=run, rows=rows, missing=missing, failed=failed, gone=gone, same=same)
+        return Revisions(
+            base=base,
+            head=head,
+            run=run,
+            rows=rows,
+            missing=missing,
+            failed=failed,
+            gone=gone,
+            same=same,
+            seconds=needed,
+        )
 
 
 def _further(rows: Sequence[RevisionRow], number: int) -> Further | None:
     """The blocks of round `number` (0: no round is left) for the probes whose metrics are open; None if none is."""
     still = frozenset(row.metric.probe for row in rows if row.open)
     return Further(probes=still, blocks=BLOCKS * number) if still and number else None
-
-
-def judge(
-    run: Run, cells: Sequence[str], probes: Sequence[Probe], budgets: Sequence[Budget]
-) -> tuple[tuple[RevisionRow, ...], tuple[str, ...]]:
-    """Every budgeted metric of both revisions, and the metrics that are missing."""
-    rows, missing = [], []
-    series = run.series()
-    for cell in cells:
-        for metric in (metric for probe in probes for metric in probe.metrics):
-            budget = _budget_of(budgets, cell, metric)
-            if budget is None:
-                continue
-            one, other = series.get((cell + BASE, metric.name)), series.get((cell + HEAD, metric.name))
-            if one is None or other is None:
-                # an exact metric that neither revision has is not missing, unless a try that yields it failed
-                if one is not None or other is not None or not metric.deterministic or _failed(run, cell, metric):
-                    missing.append(f"{cell} {metric.name}")
-                continue
-            before, after = (sorted(found.value)[len(found.value) // 2] for found in (one, other))
-            answer = None if metric.deterministic else compared(metric, one, other)
-            broken, is_open = _verdict(metric, budget, float(before), float(after), answer)
-            rows.append(
-                RevisionRow(
-                    cell=cell,
-                    metric=metric,
-                    budget=budget,
-                    before=float(before),
-                    after=float(after),
-                    answer=answer,
-                    broken=broken,
-                    open=is_open,
-                )
-            )
-    return tuple(rows), tuple(missing)
-
-
-def _failed(run: Run, cell: str, metric: Metric) -> bool:
-    """Whether a try of a cell failed that yields the metric, in either revision."""
-    return any(
-        try_.cell in (cell + BASE, cell + HEAD)
-        and (try_.probe == PREPARE or (try_.probe == metric.probe and metric.state in ("", try_.state)))
-        for try_ in run.failures
-    )
-
-
-def _verdict(metric: Metric, budget: Budget, before: float, after: float, answer: Ratio | None) -> tuple[bool, bool]:
-    """Whether the budget is broken, and whether that could not be decided."""
-    smaller = metric.direction is Direction.SMALLER
-    broken = budget.limit is not None and (after > budget.limit if smaller else after < budget.limit)
-    if metric.deterministic:
-        if budget.growth is not None:
-            allowed = 1 + budget.growth if smaller else 1 - budget.growth
-            broken |= after > before * allowed if smaller else after < before * allowed
-        return broken, False
-    if answer is None or budget.growth is None:
-        return broken, answer is None and not broken
-    if is_broken(metric, answer, budget):
-        return True, False
-    if answer.low is None or answer.high is None:
-        return broken, True
-    worst = answer.high if smaller else answer.low
-    return broken, growth_of(metric, replace(answer, estimate=worst)) > budget.growth
-
-
-def _budget_of(budgets: Sequence[Budget], cell: str, metric: Metric) -> Budget | None:
-    """The budget that applies to a metric, if the metric can show that a revision is worse."""
-    from fnmatch import fnmatchcase
-
-    if metric.direction is Direction.NEITHER or any(fnmatchcase(metric.name, name) for name in OF_THE_MACHINE):
-        return None
-    return budget_for(budgets, cell, metric)
-
-
-def _budgets_of(budgets: Sequence[Budget], cells: Sequence[str], metric: Metric) -> bool:
-    return any(_budget_of(budgets, cell, metric) for cell in cells)
 
 
 def _is_on(cell: Cell) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.nights.blame import differences
-from harness.nights.revisions import BASE, HEAD, RevisionRow, Revisions
+from harness.nights.judged import BASE, HEAD, RevisionRow
+from harness.nights.revisions import Revisions
 from harness.report.trends import amount, percent
+from harness.run.plan import ENOUGH_BLOCKS
 
 MARK = "<!-- tare-gate -->"  # a workflow finds its comment by this mark
 _MOST_BLAMED = 3
@@ -52,9 +55,15 @@ def _counted(count: int, noun: str) -> str:
 
 def _notes(found: Revisions) -> Iterator[str]:
     if still := [row for row in found.rows if row.open]:
-        more = max((row.answer.more if row.answer else 0) for row in still)
-        need = f"about {more} more blocks" if more else "more blocks"
-        yield f"Undecided: {_counted(len(still), 'metric')}. It would take {need}: give a longer --budget."
+        yield f"Undecided: {_counted(len(still), 'metric')}."
+        if more := max(row.more or 0 for row in still):
+            time = f"{math.ceil(found.seconds / 60)}m"
+            yield f"It would take about {_counted(more, 'more block')}: --budget {time}."
+        if hopeless := [row for row in still if row.more is None]:
+            yield (
+                f"{_counted(len(hopeless), 'metric')} would take more than {ENOUGH_BLOCKS} blocks: the change is about "
+                "as large as the budget allows. Reduce the change, or let the budget in budgets.toml allow more."
+            )
     yield from (f"Failed: {_plain(reason)}." for reason in found.failed[:_MOST_FAILED])
     if found.missing:
         yield f"Not measured: {', '.join(found.missing[:8])}{' …' if len(found.missing) > 8 else ''}."

@@ -228,6 +228,19 @@ def compared(metric: Metric, a: ByBlock, b: ByBlock) -> Ratio | None:
     return ratio(a, b, direction=metric.direction, deterministic=metric.deterministic)
 
 
+def blocks_to_exclude(answer: Ratio, value: float) -> int:
+    """About how many more blocks it takes until the interval no longer contains `value`: its width falls with √n.
+
+    At least 1; below six blocks, what is missing of them.
+    """
+    if answer.low is None or answer.high is None:
+        return max(SMALLEST_DECIDABLE - answer.n, 1)
+    distance = abs(math.log(answer.estimate / value))
+    half = math.log(answer.high / answer.low) / 2
+    share = min(half / max(distance, 1e-9), 1e3)
+    return max(math.ceil(answer.n * (share**2 - 1)), 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
     """b − a, paired by block, in the unit of the values, with its 95 % interval (absent below six blocks)."""

@@ -19,7 +19,8 @@ from harness.cli import main
 from harness.errors import CatalogueError
 from harness.model import Environment, Metric, Status, Try, Unit
 from harness.nights.history import History
-from harness.nights.revisions import BASE, HEAD, Revisions, measure_revisions, resolve
+from harness.nights.judged import BASE, HEAD
+from harness.nights.revisions import Revisions, measure_revisions, resolve
 from harness.probes.base import CellProbe
 from harness.report.revisions import MARK, render
 from harness.run.job import Job
@@ -54,11 +55,14 @@ class Sizes(Starts):
 
 @dataclass
 class TwoLabs:
-    """Stands for the lab: the image of the head is slower by `slower`, larger by `larger`, and `noise` is relative."""
+    """Stands for the lab: the image of the head is slower by `slower`, larger by `larger`, and `noise` is relative.
+    The time ends after `most` blocks.
+    """
 
     slower: float = 1.0
     larger: int = 0
     noise: float = 0.01
+    most: int = 60
     jobs: list[Job] = field(default_factory=list)
     rounds: list[Further] = field(default_factory=list)
 
@@ -70,8 +74,8 @@ class TwoLabs:
         writer = RunWriter.create(job.results, manifest)
         assert job.further
         with writer:
-            self._round(job, writer, random, 0, job.blocks or 0)
-            while further := job.further(writer.folder):
+            self._round(job, writer, random, 0, min(job.blocks or 0, self.most))
+            while self.most > 12 and (further := job.further(writer.folder)):
                 self.rounds.append(further)
                 self._round(job, writer, random, further.blocks - 12, further.blocks, only=further.probes)
         return writer.folder
@@ -172,11 +176,20 @@ def test_what_is_open_goes_on_in_rounds_and_says_what_it_would_take(gate):
     found = gate(lab)
     assert found.exit_code == 2
     assert len(lab.jobs) == 1  # one session: both revisions are built once
-    assert lab.rounds == [Further(probes=frozenset({"start"}), blocks=blocks) for blocks in (24, 36)]
+    assert lab.rounds == [Further(probes=frozenset({"start"}), blocks=blocks) for blocks in (24, 36, 48, 60)]
     text = render(found)
     assert "**Gate: could not decide**" in text
-    assert "more blocks: give a longer --budget" in text
+    assert "2 metrics would take more than 60 blocks: the change is about as large as the budget allows." in text
     assert lab.jobs[0].pairs == {f"go-{name}{HEAD}": f"go-{name}{BASE}" for name in ("full", "slim")}
+
+
+def test_a_budget_that_would_decide_is_computed_from_the_blocks_that_were_measured(gate):
+    """Each of the two cells lacks two blocks of two tries of 1 s, in addition to the 1200 s that were given."""
+    found = gate(TwoLabs(most=4))
+    assert found.exit_code == 2
+    assert found.seconds == 1208.0
+    assert [row.more for row in found.rows if row.open] == [2, 2]
+    assert "Undecided: 2 metrics.\nIt would take about 2 more blocks: --budget 21m.\n" in render(found)
 
 
 def test_cells_for_which_nothing_changed_are_not_measured(gate, repository):

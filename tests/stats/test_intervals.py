@@ -20,6 +20,7 @@ from harness.stats.intervals import (
     Method,
     Ratio,
     Verdict,
+    blocks_to_exclude,
     confirm,
     control,
     difference,
@@ -310,6 +311,17 @@ def test_five_blocks_decide_nothing_and_noise_asks_for_more() -> None:
     assert calm
     assert wild
     assert 1 <= calm.more < wild.more
+
+
+def test_the_blocks_until_an_interval_excludes_a_value() -> None:
+    """Four times the blocks halve an interval; a value at the estimate itself is never excluded."""
+    answer = Ratio(estimate=1.0, low=1 / 1.1, high=1.1, p=0.5, n=12, verdict=Verdict.UNDECIDED)
+    assert blocks_to_exclude(answer, math.sqrt(1.1)) == 36
+    assert blocks_to_exclude(answer, 1 / math.sqrt(1.1)) == 36
+    assert blocks_to_exclude(answer, 1.2) == 1
+    assert blocks_to_exclude(answer, 1.0) > 10_000
+    few = Ratio(estimate=1.0, low=None, high=None, p=None, n=4, verdict=Verdict.UNDECIDED)
+    assert blocks_to_exclude(few, 1.05) == 2
 
 
 def test_deterministic_metrics_are_compared_exactly() -> None:
