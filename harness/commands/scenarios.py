@@ -37,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--nodes",
         type=Whole(),
         metavar="N",
-        help=f"nodes of the scale-out (default {NODES}; with --check at most the number of processors)",
+        help=f"machines of the scale-out (default {NODES}; with --check at most the number of processors)",
     )
     parser.add_argument("--versions", type=Whole(), default=10, metavar="V", help="versions to store (default 10)")
     parser.add_argument("--markdown", action="store_true", help="write Markdown instead of text")

@@ -29,17 +29,17 @@ CRITERIA = (
         name="deploy",
         weight=3,
         metrics=("deploy.total", "deploy.empty.total", "pull.empty.total"),
-        meaning="first deploy to an empty node, until it answers",
+        meaning="first deploy to an empty machine, until it answers",
     ),
-    Criterion(name="size", weight=3, metrics=("size.transfer",), meaning="bytes a node fetches"),
+    Criterion(name="size", weight=3, metrics=("size.transfer",), meaning="bytes to fetch"),
     Criterion(
         name="update",
         weight=2,
         metrics=("pull.previous.total", "deploy.previous.total"),
-        meaning="pull of a new version to a node that has the old version",
+        meaning="pull of a new version to a machine that has the old version",
     ),
     Criterion(
-        name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that the node already has"
+        name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that the machine already has"
     ),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),

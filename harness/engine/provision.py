@@ -160,7 +160,7 @@ def _like(info: EngineInfo, unpacker: Unpacker | None, announce: Callable[[str],
     try:
         found = unpacker.programs(release) if release else None
     except LabError as error:
-        announce(f"nodes: another Docker than the engine's {info.version} ({error.what})")
+        announce(f"empty machines: another Docker than the engine's {info.version} ({error.what})")
         return own
     return Programs(folder=found.folder, store=info.image_store) if found else own
 

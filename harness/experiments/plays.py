@@ -58,8 +58,8 @@ class Play(CellProbe):
     def impossible(self, lab: Lab) -> str:
         """Raises LabError if there cannot be several nodes side by side: the comparison needs them all."""
         if lab.nodes.kind in ("", "layers"):
-            why = lab.nodes.impossible or "the only node is the engine itself"
-            raise LabError(f"scenarios need separate nodes: {why}", fix="`tare doctor` shows what is missing.")
+            why = lab.nodes.impossible or "images can only be pulled to the engine itself"
+            raise LabError(f"scenarios need several empty machines: {why}", fix="`tare doctor` shows what is missing.")
         return ""
 
     def _link(self, lab: Lab, target: str) -> Link:

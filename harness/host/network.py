@@ -81,7 +81,9 @@ class Network:
                     self._taken.add(address)
                     return address
         raise LabError(
-            "no address is left in the network", where=self.bridge, fix="Close some nodes before you start more."
+            "no address is left in the network",
+            where=self.bridge,
+            fix="End some of the empty machines before you start more.",
         )
 
     def release(self, address: str) -> None:

@@ -177,7 +177,9 @@ class Nodes:
             else:
                 self._proven = True
                 return node
-        raise EngineUnavailable(f"no node can be started: {self.impossible}", fix="Set TARE_NODE=auto, or run as root.")
+        raise EngineUnavailable(
+            f"no empty machine can be started: {self.impossible}", fix="Set TARE_NODE=auto, or run as root."
+        )
 
     def _reason(self, kind: str) -> str:
         if kind == "namespace":
@@ -220,14 +222,16 @@ class Nodes:
             started=time.monotonic() - t0,
             note=""
             if in_memory
-            else f"the node's data is on disk, because only {room >> 20} MiB of memory may be used",
+            else f"the empty machine's data is on disk, because only {room >> 20} MiB of memory may be used",
         )
 
     def _dind(self, scope: Scope, need: int) -> Node:
         assert self._dind_image is not None
         room = int(self._engine.info.memory * _MEMORY_SHARE)
         if room < max(need, _MEMORY_LEAST):
-            raise LabError(f"the engine's memory ({self._engine.info.memory >> 20} MiB) is too small for a node")
+            raise LabError(
+                f"the engine's memory ({self._engine.info.memory >> 20} MiB) is too small for an empty machine"
+            )
         t0 = time.monotonic()
         folder = scope.short_folder()
         (folder / "daemon.json").write_text(json.dumps(self._programs.configuration()))
@@ -360,9 +364,9 @@ def _wait_for_namespace(pid: int) -> None:
             if other.readlink() != own:
                 return
         except OSError as error:
-            raise LabError("a node exited before it had its network namespace") from error
+            raise LabError("an empty machine ended before it had its network namespace") from error
         if time.monotonic() > deadline:
-            raise LabError("a node got no network namespace")
+            raise LabError("an empty machine got no network namespace")
         time.sleep(0.001)
 
 

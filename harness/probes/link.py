@@ -40,7 +40,7 @@ class LinkProbe(CellProbe):
                 name=f"link.model{speed}",
                 unit=Unit.SECONDS,
                 headline=speed == MEASURED,
-                help=f"a pull to an empty node over {speed} Mbit/s, by the pull model from one unshaped pull",
+                help=f"a pull to an empty machine over {speed} Mbit/s, by the pull model from one unshaped pull",
             )
             for speed in MODELLED
         ),
@@ -48,7 +48,7 @@ class LinkProbe(CellProbe):
             name="link.total",
             phases=True,
             unit=Unit.SECONDS,
-            help=f"wall time of a pull to an empty node over a link of {MEASURED} Mbit/s; for three cells of a run",
+            help=f"wall time of a pull to an empty machine over a link of {MEASURED} Mbit/s; for three cells of a run",
         ),
         Metric(
             name="link.error",

@@ -25,9 +25,9 @@ from harness.probes.base import CellProbe, Probe, Reading, Visit, not_measured
 from harness.scenarios.pull_model import heard, is_layer, profile
 
 _STATES = {
-    "empty": "an empty node",
-    "previous": "a node that runs the version before a source change",
-    "base": "a node that has the layers of the base",
+    "empty": "an empty machine",
+    "previous": "a machine that runs the version before a source change",
+    "base": "a machine that has the layers of the base",
 }
 
 
@@ -59,11 +59,11 @@ def _metrics() -> tuple[Metric, ...]:
                 name=f"pull.{state}.fetched",
                 state=state,
                 unit=Unit.BYTES,
-                help=f"compressed bytes of the layers that the node did not have (pull to {text})",
+                help=f"compressed bytes of the layers that the machine did not have (pull to {text})",
             ),
         ]
     parts = {
-        "total": "from the pull call on an empty node to the first valid answer, over an unshaped local link",
+        "total": "from the pull call on an empty machine to the first valid answer, over an unshaped local link",
         "pull": "the pull's part of deploy.total",
         "create": "the create call's part of deploy.total",
         "start": "the start call's part of deploy.total",
@@ -132,7 +132,7 @@ class PullProbe(CellProbe):
         there = [layer.layer for layer in pulled.layers if layer.reused]
         if there and node.kind == "layers":  # any other node has nothing; an image may repeat a layer
             had = f"{len(there)} of {len(pulled.layers)} layers were there already"
-            raise TryFailed(Status.ERROR, f"the node was not empty: {had} ({node.note or node.kind})")
+            raise TryFailed(Status.ERROR, f"the machine was not empty: {had} ({node.note or node.kind})")
         times = start_and_ask(node.engine, spec, door)
         node.engine.remove(times.container)
         state.note_pull(cell.cell.id, profile(pulled, cell.manifest.layers))

@@ -27,7 +27,7 @@ class SizeProbe(ImageProbe):
             unit=Unit.BYTES,
             deterministic=True,
             headline=True,
-            help="bytes that an empty node fetches: the compressed layers and the config, by the manifest",
+            help="bytes that an empty machine fetches: the compressed layers and the config, by the manifest",
         ),
         Metric(
             name="size.unpacked",
@@ -41,7 +41,7 @@ class SizeProbe(ImageProbe):
             unit=Unit.BYTES,
             deterministic=True,
             headline=True,
-            help="compressed bytes of the layers beyond the base: what a node with the base fetches",
+            help="compressed bytes of the layers beyond the base: what a machine with the base fetches",
         ),
         Metric(
             name="size.base.transfer",

@@ -26,7 +26,7 @@ _COLUMNS = {
     "first": "first deploy",
     "update": "new version",
     "update-cold": "new version¹",
-    "scale": "{nodes} nodes",
+    "scale": "{nodes} machines",
     "rebuild": "CI rebuild",
     "rebuild-cold": "CI rebuild¹",
 }
@@ -184,7 +184,7 @@ def _lacking(cell: Parts) -> list[str]:
     if cell.images is None:
         lacking.append("layers.json (probe size)")
     if cell.empty is None or cell.update is None:
-        lacking.append("pulls to an empty node and to a node with the previous version (probe pull)")
+        lacking.append("pulls to an empty machine and to a machine with the previous version (probe pull)")
     if cell.start is None:
         lacking.append("deploys or warm starts (probes deploy, start)")
     if cell.cold is None or cell.source is None:
@@ -197,7 +197,7 @@ def render_checks(checks: Sequence[Check], question: Question) -> str:
     wire = question.wire
     heading = (
         f"Scenarios by formula and measured: {wire.bits_per_second / 1e6:g} Mbit/s of payload, "
-        f"{wire.rtt * 1e3:g} ms round-trip time, {question.nodes} nodes, {question.versions} versions"
+        f"{wire.rtt * 1e3:g} ms round-trip time, {question.nodes} machines, {question.versions} versions"
     )
     rows = []
     for each in checks:

@@ -27,13 +27,13 @@ from harness.settings import ENGINE_RELEASES, Settings, engine_choices
 from harness.text.units import shortened
 
 _PROGRAMS = {
-    "dockerd": ("docker.io", "a private engine, and empty nodes to pull into"),
+    "dockerd": ("docker.io", "a private engine, and empty machines to pull to"),
     "unpigz": ("pigz", "faster unpacking of pulled layers, as in most engines"),
     "nginx": ("nginx", "the depot: builds fetch packages through it"),
-    "docker-registry": ("docker-registry", "the registry that nodes pull from"),
+    "docker-registry": ("docker-registry", "the registry that empty machines pull from"),
     "mmdebstrap": ("mmdebstrap", "bases from distribution packages"),
-    "ip": ("iproute2", "the private network of engine and nodes"),
-    "unshare": ("util-linux", "namespaces of engine and nodes"),
+    "ip": ("iproute2", "the private network of the engine and of empty machines"),
+    "unshare": ("util-linux", "namespaces of the engine and of empty machines"),
 }
 
 
@@ -56,7 +56,11 @@ def examine(settings: Settings) -> str:
             missing.append(package)
     free = shutil.disk_usage(_existing(settings))
     rows += [
-        ("root", "yes" if os.geteuid() == 0 else "no", "needed for nodes in namespaces, packages and the page cache"),
+        (
+            "root",
+            "yes" if os.geteuid() == 0 else "no",
+            "needed for empty machines in namespaces, packages and the page cache",
+        ),
         ("page cache", "can be dropped" if can_drop_page_cache() else "cannot be dropped", "needed for cold starts"),
         ("processor", processor(), f"{os.cpu_count()} processors"),
         ("cache", str(settings.cache), f"{free.free / 1e9:.0f} GB free"),

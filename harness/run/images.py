@@ -37,7 +37,7 @@ _UPDATE = {
     "total": (Unit.SECONDS, "wall time"),
     "download": (Unit.SECONDS, "the part until the last layer has arrived"),
     "unpack": (Unit.SECONDS, "time spent unpacking, partly while other layers still arrive"),
-    "fetched": (Unit.BYTES, "compressed bytes of the layers that the node did not have"),
+    "fetched": (Unit.BYTES, "compressed bytes of the layers that the machine did not have"),
 }
 
 
@@ -100,7 +100,7 @@ class ImagePull(PullProbe):
                 state="update",
                 phases=name == "total",
                 unit=unit,
-                help=f"{text} (pull to a node that has the first image)",
+                help=f"{text} (pull to a machine that has the first image)",
             )
             for name, (unit, text) in _UPDATE.items()
         ),

@@ -9,7 +9,7 @@ times s.
     first         = pull(empty, x) + start             an empty node, until the first valid answer
     update        = pull(update, x) + start            the next version, where the node has the one before
     update cold   = pull(base, x) + start              the same where CI builds without cache and not reproducibly
-    scale         = pull(empty, nodes · x) + start     N empty nodes at once through one uplink, until the last answers
+    scale         = pull(empty, N · x) + start         N empty machines through one uplink, until the last answers
     rebuild       = source + pushed(cached) · x + PUSH_TRIPS · rtt
     rebuild cold  = cold + pushed(uncached) · x + PUSH_TRIPS · rtt
     storage       = first version + (versions − 1) · added
@@ -204,7 +204,7 @@ class Question:
 
     def __post_init__(self) -> None:
         if self.nodes < 1 or self.versions < 1:
-            raise ValueError("a question needs at least one node and one version")
+            raise ValueError("a question needs at least one machine and one version")
 
 
 def first_deploy(parts: Parts, question: Question) -> Estimate | None:
@@ -244,15 +244,15 @@ class Scenario:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    Scenario("first", "first deploy to an empty node", "pull(empty, x) + start", first_deploy),
-    Scenario("update", "new version to a node that has the old", "pull(update, x) + start", update),
+    Scenario("first", "first deploy to an empty machine", "pull(empty, x) + start", first_deploy),
+    Scenario("update", "new version to a machine that has the old", "pull(update, x) + start", update),
     Scenario(
         "update-cold",
         "the same, if CI builds without cache",
         "pull(update if reproducible else base, x) + start",
         update_cold,
     ),
-    Scenario("scale", "scale-out of N empty nodes at once", "pull(empty, nodes · x) + start", scale_out),
+    Scenario("scale", "scale-out of N empty machines at once", "pull(empty, N · x) + start", scale_out),
     Scenario("rebuild", "CI rebuild with cache, and push", "source + pushed(cached) · x + PUSH_TRIPS · rtt", rebuild),
     Scenario(
         "rebuild-cold",

@@ -120,7 +120,7 @@ def _fetched(pull: PullResult, layers: Sequence[Blob], *, partial: bool) -> list
             state = "does not mention" if found is None else "did not fetch"
             raise LabError(
                 f"the pull {state} layer {blob.digest[:19]}",
-                fix="Profile a pull of the same image into an empty node.",
+                fix="Profile a pull of the same image to an empty machine.",
             )
     return fetched
 
@@ -152,7 +152,7 @@ def predict(
     """
     if not (bits_per_second > 0 and rtt >= 0 and parallel >= 1 and nodes >= 1):
         raise ValueError(
-            "a pull needs a bandwidth above 0, at least one slot and node, and a round-trip time of at least 0"
+            "a pull needs a bandwidth above 0, at least one slot and machine, and a round-trip time of at least 0"
         )
     layers = [layer for layer in profile.layers if layer.digest not in reused]
     begin = profile.lead + LEAD_TRIPS * rtt

@@ -247,7 +247,7 @@ def test_only_some_scenarios(bench):
 @pytest.mark.parametrize("kind", ["", "layers"])
 def test_without_nodes_side_by_side_nothing_is_measured(bench, kind):
     bench.kind = kind
-    with pytest.raises(LabError, match="scenarios need separate nodes"):
+    with pytest.raises(LabError, match="scenarios need several empty machines"):
         bench.play()
     assert not list(bench.stored().tries())
 

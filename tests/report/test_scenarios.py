@@ -37,9 +37,9 @@ def test_what_is_known_is_shown_and_what_is_not_is_said(run):
     parts = {"go-full": cell("full", (300 * 10**6, 3.0)), "go-slim": Parts(cell="go-slim", app="go", strategy="slim")}
     text = render(run, parts, QUESTION)
     expected = first_deploy(parts["go-full"], QUESTION).value
-    assert f"{expected:.1f} s" in text and "3 nodes" in text
+    assert f"{expected:.1f} s" in text and "3 machines" in text
     assert "Not measured for go-slim: layers.json (probe size), pulls" in text
-    assert "new version to a node" not in text and "CI rebuild " not in text  # columns that nothing is known of
+    assert "new version to a machine" not in text and "CI rebuild " not in text  # columns that nothing is known of
 
 
 def test_a_run_without_anything_says_what_would_measure_it(run):

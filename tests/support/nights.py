@@ -42,13 +42,13 @@ FACTS = {"processor": "Example 2 GHz", "kernel": "6.12.1", "engine": "docker 27.
 NEWER = {**FACTS, "engine": "docker 28.0.0"}
 
 METRICS = (
-    Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="bytes a node fetches"),
+    Metric(name="size.transfer", unit=Unit.BYTES, deterministic=True, headline=True, help="bytes to fetch"),
     Metric(
         name="size.layers", unit=Unit.COUNT, direction=Direction.NEITHER, deterministic=True, help="layers of the image"
     ),
     Metric(name="start.cold.total", unit=Unit.SECONDS, headline=True, help="start, the page cache dropped"),
     Metric(name="start.warm.total", unit=Unit.SECONDS, headline=True, help="start, the page cache warm"),
-    Metric(name="pull.empty.total", unit=Unit.SECONDS, headline=True, help="pull to an empty node"),
+    Metric(name="pull.empty.total", unit=Unit.SECONDS, headline=True, help="pull to an empty machine"),
     Metric(name="build.cold", unit=Unit.SECONDS, headline=True, help="build, the cache empty"),
     Metric(name="memory.ready", unit=Unit.BYTES, headline=True, help="peak resident memory when ready"),
 )

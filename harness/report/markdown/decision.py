@@ -15,6 +15,7 @@ from harness.decision.figures import matrix
 from harness.decision.ranking import RAISED
 from harness.model import Metric
 from harness.report.calibration import sentence
+from harness.report.facts import explained, plain
 from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
@@ -112,7 +113,7 @@ class Head(DocumentView):
         return f"Criteria not measured in this run: {named(found)}. No choice counts {it}.{how}"
 
     def _headers(self) -> list[str]:
-        words = {"size.transfer": "bytes a node fetches", "deploy.total": "first deploy, until it answers"}
+        words = {"size.transfer": "bytes to fetch", "deploy.total": "first deploy, until it answers"}
         before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
         heads = [f"{words.get(metric.name, metric.name)} (compared with {before})" for metric in self._heads()]
         return ["app", "take", *heads, "how sure", *(["holds on"] if self.decision.engines else [])]
@@ -211,14 +212,16 @@ class Head(DocumentView):
         )
 
     def context(self) -> str:
-        environment, count = self.run.manifest.environment, len(self.run.manifest.cells)
-        facts = "; ".join(f"{key} {value}" for key, value in environment.facts.items())
+        facts, count = self.run.manifest.environment.facts, len(self.run.manifest.cells)
         lines = [
             "## Context",
             f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
             " a real engine, one cell at a time, in randomly ordered blocks. A block measures every cell once. Pulls"
             " and deployments use the local network at full speed. For slower links see `link.*` and the scenarios.",
-            f"Environment: {facts}.",
+            f"Environment: {'; '.join(f'{name} {value}' for name, value in plain(facts).items())}.",
+            "\n".join(
+                f"- *{name}* {value}{': ' + text if text else ''}." for name, (value, text) in explained(facts).items()
+            ),
             sentence(self.run),
             "The criteria and their weights:",
             markdown(
@@ -234,7 +237,7 @@ class Head(DocumentView):
             " `--weight deploy=5` changes a weight. `--need shell` and `--at-most size.transfer=100MB` exclude images"
             " that do not fit.",
         ]
-        return "\n\n".join(lines)
+        return "\n\n".join(filter(None, lines))
 
     def _stands_for(self, criterion: Criterion) -> str:
         name = criterion.rests_on(self.run.measured())

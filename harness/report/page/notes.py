@@ -8,6 +8,7 @@ from harness.decision.criteria import Criterion
 from harness.decision.doubts import when
 from harness.experiments.effects import effects, newest
 from harness.report.calibration import HEADERS, rows, sentence
+from harness.report.facts import explained, plain
 from harness.report.page.view import PageView, esc
 from harness.store.run import read_run
 
@@ -74,8 +75,12 @@ against this run: {esc(total)}. <code>tare claims</code> prints the same.</p>{""
 
     def environment(self) -> str:
         manifest = self.run.manifest
-        facts = {**manifest.environment.facts, **manifest.environment.notes}
+        facts = {**plain(manifest.environment.facts), **manifest.environment.notes}
         items = "".join(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>" for key, value in facts.items())
+        words = "".join(
+            f"<li><b>{esc(name)}</b> {esc(value)}{esc(': ' + text if text else '')}</li>"
+            for name, (value, text) in explained(manifest.environment.facts).items()
+        )
         versions = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in manifest.versions.items())
         samples = sum(series.value.size for series in self.run.series().values())
         git = f", git {manifest.git[:12]}" if manifest.git else ""
@@ -101,7 +106,7 @@ against this run: {esc(total)}. <code>tare claims</code> prints the same.</p>{""
         return f"""<section id="environment"><h2>Environment</h2>
 <p class="soft">{samples} samples and {len(self.run.failures)} failed tries in samples.jsonl of run {esc(self.run.id)},
 environment {esc(manifest.environment.fingerprint)}, seed {manifest.seed}{esc(git)}.</p>
-<dl class="facts">{items}</dl><h3>Calibration</h3>{self.calibration()}<h3>Versions and sessions</h3>
+<dl class="facts">{items}</dl><ul>{words}</ul><h3>Calibration</h3>{self.calibration()}<h3>Versions and sessions</h3>
 <dl class="facts">{versions}{rows}</dl>{table}</section>"""
 
     def calibration(self) -> str:

@@ -98,7 +98,7 @@ your network. This page computes it from the measured parts of this run and the 
 <input id="sc-speed" type="range" min="0" max="4" step="0.02" value="2"></label>
 <label for="sc-rtt">Round-trip time <output id="sc-rtt-out" for="sc-rtt"></output>
 <input id="sc-rtt" type="range" min="0" max="300" step="5" value="20"></label>
-<label for="sc-nodes">Nodes at once <output id="sc-nodes-out" for="sc-nodes"></output>
+<label for="sc-nodes">Machines at once <output id="sc-nodes-out" for="sc-nodes"></output>
 <input id="sc-nodes" type="range" min="1" max="100" step="1" value="10"></label>
 <label for="sc-versions">Versions kept <output id="sc-versions-out" for="sc-versions"></output>
 <input id="sc-versions" type="range" min="1" max="200" step="1" value="20"></label>
