@@ -36,7 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         found.add_argument(f"--{name}", type=Text("8080" if name == "port" else "go"), help=text)
     found.add_argument("--write", action="store_true", help="write what was found into app.toml in the folder")
     found.add_argument("--show", action="store_true", help="only show what is found; nothing is built")
-    add_amount(parser, usual="20m")
+    how = add_amount(parser, usual="20m")
+    how.add_argument("-m", type=Text("size,start"), metavar="NAMES", help="only these metrics, such as size,start")
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
     add_results(parser, writes=True)
 
@@ -80,6 +81,7 @@ def _measured(options: argparse.Namespace, service: OwnService, display: Display
         service=service,
         budget=budget(options),
         blocks=options.blocks,
+        groups=[name.strip() for name in (options.m or "").split(",") if name.strip()],
         resume=resumed(options),
     )
     display.close()

@@ -21,7 +21,7 @@ from harness.errors import UsageError
 from harness.lab.lab import Lab
 from harness.lab.state import RunState
 from harness.model import App, Cell, Connection, Edit, Exit, LogLine, Metric, Readiness, Request, Strategy, Unit
-from harness.probes import all_probes
+from harness.probes import all_probes, of_groups
 from harness.probes.base import Probe, Visit
 from harness.probes.pull import PullProbe, reading
 from harness.run.job import Job, Reporter, measure
@@ -174,10 +174,7 @@ def probes(images: Images, groups: Sequence[str] = ()) -> list[Probe]:
     left_out = (*_LEFT_OUT, *(_ONLY_RUNNING if images.until_exit else ()))
     found: list[Probe] = [probe for probe in all_probes() if probe.name not in left_out]
     found = sorted([*found, ImagePull()], key=lambda probe: probe.rank)
-    known = {group: None for probe in found for group in (probe.name, *(metric.group for metric in probe.metrics))}
-    if unknown := [group for group in groups if group not in known]:
-        raise UsageError(f"{unknown[0]!r} is not measured of an image", where="-m", fix=f"Use {', '.join(known)}.")
-    return [p for p in found if not groups or {p.name, p.beside, *(m.group for m in p.metrics)} & set(groups)]
+    return of_groups(found, groups, "an image")
 
 
 def measure_images(

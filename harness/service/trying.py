@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from harness.errors import TryFailed, UsageError
 from harness.image.context import IGNORE
 from harness.image.dockerfile import base_arguments, last_stage_base, stages
 from harness.model import App, Base, Cell, Connection, Edit, Request, Strategy
-from harness.probes import all_probes
+from harness.probes import all_probes, of_groups
 from harness.run.job import Job, Reporter, measure
 from harness.service.dockerfiles import dockerfile, ignored
 from harness.service.found import Folder, OwnService
@@ -215,10 +215,14 @@ def try_service(
     service: OwnService,
     budget: float | None,
     blocks: int | None,
+    groups: Sequence[str] = (),
     resume: Run | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
-    """Build, verify and measure the service in every strategy, within the budget (s); returns the run's folder."""
+    """Build, verify and measure the service in every strategy, within the budget (s); returns the run's folder.
+
+    With `groups`, only the probes with a metric of these groups. Raises UsageError.
+    """
     folder = str(service.folder.resolve())
     with generated(catalogue, service) as own:
         job = Job(
@@ -226,7 +230,7 @@ def try_service(
             results=results,
             catalogue=own,
             cells=own.cells,
-            probes=all_probes(),
+            probes=of_groups(all_probes(), groups, "a service"),
             budget=budget,
             blocks=blocks,
             resume=resume,
