@@ -31,13 +31,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("entry", "what is started: a file or module, a Go package, a Rust program, a jar"),
         ("port", "port that the service listens on"),
         ("lock", "lock file of the dependencies"),
-        ("health", "path that answers 200 once the service works"),
+        ("health", "path that answers 200 once the service works; none: the port accepts a connection"),
     ):
         found.add_argument(f"--{name}", type=Text("8080" if name == "port" else "go"), help=text)
+    found.add_argument("--until", choices=["exit"], help="it is a job: it is measured until it ends with exit code 0")
     found.add_argument("--write", action="store_true", help="write what was found into app.toml in the folder")
     found.add_argument("--show", action="store_true", help="only show what is found; nothing is built")
     how = add_amount(parser, usual="20m")
     how.add_argument("-m", type=Text("size,start"), metavar="NAMES", help="only these metrics, such as size,start")
+    how.add_argument(
+        "--strategies", type=Text("slim,scratch"), metavar="NAMES", help="only these strategies, such as slim,scratch"
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON on standard output")
     add_results(parser, writes=True)
 
@@ -48,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
 
     display = Display(sys.stderr) if options.json else Display()
     try:
-        service = detect(options.path, {name: getattr(options, name) or "" for name in OVERRIDES})
+        service = detect(
+            options.path, {name: getattr(options, name) or "" for name in OVERRIDES}, job=bool(options.until)
+        )
         for finding in service.findings:
             display.say(str(finding))
         if options.write:
@@ -62,6 +68,10 @@ def run(options: argparse.Namespace) -> int:
         return _measured(options, service, display)
     finally:
         display.close()
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def _measured(options: argparse.Namespace, service: OwnService, display: Display) -> int:
@@ -81,7 +91,8 @@ def _measured(options: argparse.Namespace, service: OwnService, display: Display
         service=service,
         budget=budget(options),
         blocks=options.blocks,
-        groups=[name.strip() for name in (options.m or "").split(",") if name.strip()],
+        groups=_names(options.m),
+        only=_names(options.strategies),
         resume=resumed(options),
     )
     display.close()

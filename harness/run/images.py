@@ -32,7 +32,7 @@ from harness.text.display import Display
 APP = "image"  # the name of the generated app
 NOTE = "images"  # kept with the plan of a run, so that the run can be continued
 _LEFT_OUT = ("build", "rebuild", "pull")  # pull: ImagePull stands for it
-_ONLY_RUNNING = ("intruder", "harden")  # probes that need a running container, which a job that has ended is not
+ONLY_RUNNING = ("intruder", "harden")  # probes that need a running container, which a job that has ended is not
 _UPDATE = {
     "total": (Unit.SECONDS, "wall time"),
     "download": (Unit.SECONDS, "the part until the last layer has arrived"),
@@ -171,7 +171,7 @@ def rows(names: Sequence[str]) -> list[str]:
 
 def probes(images: Images, groups: Sequence[str] = ()) -> list[Probe]:
     """The probes for images; with `groups`, only the probes with a metric of these groups. Raises UsageError."""
-    left_out = (*_LEFT_OUT, *(_ONLY_RUNNING if images.until_exit else ()))
+    left_out = (*_LEFT_OUT, *(ONLY_RUNNING if images.until_exit else ()))
     found: list[Probe] = [probe for probe in all_probes() if probe.name not in left_out]
     found = sorted([*found, ImagePull()], key=lambda probe: probe.rank)
     return of_groups(found, groups, "an image")

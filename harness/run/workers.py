@@ -32,6 +32,7 @@ _PATIENCE = 10.0  # s that workers have to end their work after they were asked 
 
 
 # What is made of a cell that cannot be prepared: another cell, and what it has that the first lacks. It is tried once.
+_MOST_REMEDIES = 3  # headers to build with, the library to run with, a folder; more would be guessing
 Mend = Callable[[Cell, TryFailed], tuple[Cell, str] | None]
 
 
@@ -148,14 +149,17 @@ class Crew:
 
         def prepare() -> Reading:
             notes: dict[str, str] = {}
-            try:
-                made.append(bench.workshop.prepare(cell))
-            except TryFailed as error:
-                mended = self._mend(cell, error) if self._mend else None
-                if mended is None:
-                    raise
-                notes[REMEDY] = mended[1]
-                made.append(bench.workshop.prepare(mended[0]))
+            tried, lacked = cell, list[str]()
+            while not made:
+                try:
+                    made.append(bench.workshop.prepare(tried))
+                except TryFailed as error:
+                    mended = self._mend(tried, error) if self._mend and len(lacked) < _MOST_REMEDIES else None
+                    if mended is None or mended[1] in lacked:
+                        raise
+                    tried = mended[0]
+                    lacked.append(mended[1])
+                    notes[REMEDY] = "; ".join(lacked)
             if kept := made[-1].kept:
                 notes["image"] = f"built {time.ctime(kept)}, kept since"
             return Reading({}, notes=notes)

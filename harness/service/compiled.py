@@ -18,8 +18,16 @@ _RUST_PORT = [
     r"\],\s*(\d{2,5})\)",
     r"\bport\b[^;\n]*?(\d{4,5})",
 ]
-_JAVA_PORT = [r"^\s*server\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})", r"^server:\s*\n\s+port:\s*(?:\$\{\w+:)?(\d{2,5})"]
-_JAVA_SOCKET = [r"InetSocketAddress\([^)\n]*?(\d{2,5})\s*\)", r"[pP]ort\D{1,20}(\d{4,5})", r"ServerSocket\((\d{2,5})"]
+_JAVA_PORT = [
+    r"^\s*(?:quarkus\.http|micronaut\.server|server)\.port\s*[=:]\s*(?:\$\{\w+:)?(\d{2,5})",
+    r"^server:\s*\n\s+port:\s*(?:\$\{\w+:)?(\d{2,5})",
+]
+_JAVA_SOCKET = [
+    r"\.start\((\d{2,5})\)",
+    r"InetSocketAddress\([^)\n]*?(\d{2,5})\s*\)",
+    r"[pP]ort\D{1,20}(\d{4,5})",
+    r"ServerSocket\((\d{2,5})",
+]
 
 
 def go(folder: Folder) -> OwnService:
@@ -92,6 +100,7 @@ def java(folder: Folder) -> OwnService:
     """By Maven or Gradle, or plain sources with a manifest."""
     files = folder.files(".java", ".kt", ".properties", ".yml", ".yaml")
     findings: list[Fact] = []
+    main_class = ""
     build = next((name for name in ("pom.xml", "build.gradle.kts", "build.gradle") if folder.has(name)), "")
     text = folder.text(build) or "" if build else ""
     spring = folder.find([r"spring-boot"], [build]) if build else None
@@ -101,6 +110,7 @@ def java(folder: Folder) -> OwnService:
             r"<(?:java\.version|maven\.compiler\.release|release)>(\d+)",
             r"languageVersion\D+(\d+)",
             r"sourceCompatibility\D+(\d+)",
+            r"<(?:maven\.compiler\.(?:source|target)|jdk\.version)>(\d+)",
         ],
         [build] if build else [],
     )
@@ -109,6 +119,14 @@ def java(folder: Folder) -> OwnService:
     if build:
         entry: tuple[str, ...] = (_jar(text, build),)
         findings.append(Fact(name="entry", value=entry[0], where=build, why="the jar that the build makes"))
+        if kind == "maven" and not re.search(r"quarkus-maven-plugin|maven-shade|maven-assembly|micronaut-parent", text):
+            started = folder.find([r"public static void main\(|^(?:suspend )?fun main\("], files)
+            if started:
+                # a top-level main() of Kotlin is in the class FileKt
+                main_class = re.sub(r"^src/main/\w+/|\.\w+$", "", started.file).replace("/", ".")
+                findings.append(
+                    Fact(name="main", value=main_class, where=started.where, why="the jar has no libraries")
+                )
     else:
         main = folder.find([r"^Main-Class:\s*(\S+)"], ["MANIFEST.MF"])
         entry = main.groups[:1] if main else ()
@@ -130,11 +148,14 @@ def java(folder: Folder) -> OwnService:
         entry=entry,
         port=port,
         version=version.groups[0] if version else "",
+        main=main_class,
         **known,
     )
 
 
 def _jar(text: str, build: str) -> str:
+    if "quarkus-maven-plugin" in text and build == "pom.xml":
+        return "target/quarkus-app/quarkus-run.jar"
     if build == "pom.xml":
         plain = re.sub(
             r"<(parent|dependencies|dependencyManagement|profiles|plugins)>.*?</\1>", "", text, flags=re.DOTALL

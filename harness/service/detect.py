@@ -29,8 +29,10 @@ _LANGUAGES: Mapping[str, tuple[tuple[str, ...], Callable[[Folder], OwnService]]]
 OVERRIDES = ("language", "version", "entry", "port", "lock", "health")
 
 
-def detect(path: Path, given: Mapping[str, str] | None = None) -> OwnService:
-    """The service in a folder. `given` are facts by name that a user gave. Raises UsageError if nothing is found."""
+def detect(path: Path, given: Mapping[str, str] | None = None, *, job: bool = False) -> OwnService:
+    """The service in a folder. `given` are facts by name that a user gave. A job has no port: it ends by itself.
+    Raises UsageError if nothing is found.
+    """
     if not path.is_dir():
         raise UsageError("no such folder", where=str(path), fix="Name the folder of a service.")
     folder = Folder(path)
@@ -44,14 +46,19 @@ def detect(path: Path, given: Mapping[str, str] | None = None) -> OwnService:
     service = _with_exposed(folder, _LANGUAGES[language][1](folder))
     service = replace(service, findings=(Fact(name="language", value=language, where=where), *service.findings))
     for name, (value, origin) in facts.items():
-        if name != "language":
+        if name not in ("language", "until"):
             service = _overridden(service, name, value, origin)
     if not service.entry:
         raise UsageError(
             "no entry point was found", where=str(path), fix="Give it with --entry, such as --entry 'app.py'."
         )
-    if not service.port:
-        raise UsageError("no port was found", where=str(path), fix="Give it with --port 8080.")
+    if job or "until" in facts:
+        others = tuple(finding for finding in service.findings if finding.name not in ("port", "health"))
+        until = Fact(name="until", value="exit", where="--until" if job else APP, why="a job, which needs no port")
+        service = replace(service, port=0, health="", reads_port=False, findings=(*others, until))
+    elif not service.port:
+        fix = "Give it with --port 8080. If it is a job that ends by itself, use --until exit."
+        raise UsageError("no port was found", where=str(path), fix=fix)
     return service
 
 
@@ -91,7 +98,7 @@ def _from_app(folder: Folder) -> dict[str, tuple[str, str]]:
     found["health"] = ready.get("path") if isinstance(ready, dict) else None
     table = document.get(TABLE)
     if isinstance(table, dict):
-        found |= {name: value for name, value in table.items() if name in OVERRIDES}
+        found |= {name: value for name, value in table.items() if name in (*OVERRIDES, "until")}
     return {name: (str(value), APP) for name, value in found.items() if value}
 
 
@@ -104,17 +111,21 @@ def _overridden(service: OwnService, name: str, value: str, origin: str) -> OwnS
         changes = {"port": int(value), "entry": entry}
     elif name == "entry":
         changes = {"entry": tuple(value.split())}
+    elif name == "health" and value == "none":
+        changes = {"health": ""}
     elif name == "health" and not value.startswith("/"):
-        raise UsageError(f"{value!r} is no path", where=origin, fix="Write it as /health.")
+        raise UsageError(f"{value!r} is no path", where=origin, fix="Write it as /health, or as none.")
     others = tuple(finding for finding in service.findings if finding.name != name)
     return replace(service, findings=(*others, Fact(name=name, value=value, where=origin)), **changes)
 
 
 def app_toml(service: OwnService, title: str) -> str:
     """An app.toml with what was found: `tare try` reads it, and so does a catalogue."""
-    lines = [f'title = "{title}"', f'language = "{service.language}"', f"port = {service.port}", ""]
+    lines = [f'title = "{title}"', f'language = "{service.language}"']
+    lines += [f"port = {service.port}", ""] if service.port else [""]
     if service.health:
         lines += ["[ready]", f'path = "{service.health}"', ""]
     lines += [f"[{TABLE}]", f'entry = "{" ".join(service.entry)}"']
+    lines += [] if service.port else ['until = "exit"']
     lines += [f'{name} = "{value}"' for name in ("version", "lock") if (value := getattr(service, name))]
     return "\n".join(lines) + "\n"

@@ -40,18 +40,26 @@ _STATIC = (
 
 def dockerfile(text: str, service: OwnService, strategy: str) -> str:
     """The Dockerfile `text` of a strategy, for this service. Raises UsageError if there is none for its kind."""
-    edits = {"go": _go, "python": _python, "node": _node, "rust": _rust, "spring": _spring, "java": _java}
+    edits = {
+        "go": _go,
+        "python": _python,
+        "node": _node,
+        "rust": _rust,
+        "java": _java,
+        "spring": _spring,
+        "maven": _maven,
+    }
     if service.kind not in edits:
         what = f"Tare writes no Dockerfiles for a service built by {service.kind} yet"
         fix = "Put a Dockerfile into the folder: it is measured as the row `yours`."
         raise UsageError(what, where=str(service.folder), fix=fix)
     text = edits[service.kind](text, service, strategy)
-    return _replaced(text, "EXPOSE 8080", f"EXPOSE {service.port}")
+    return _replaced(text, "EXPOSE 8080\n", f"EXPOSE {service.port}\n" if service.port else "")
 
 
 def variants_of(service: OwnService) -> str:
     """The name of the Dockerfiles of variants/ that this service's are made from."""
-    return service.kind
+    return "spring" if service.kind == "maven" else service.kind
 
 
 def ignored(service: OwnService) -> str:
@@ -96,7 +104,9 @@ def _python(text: str, service: OwnService, strategy: str) -> str:
     if strategy != "full" and "with hashes" not in (f.why for f in service.findings if f.name == "lock"):
         text = _replaced(text, "--require-hashes ", "")
     if service.lock and service.lock != "requirements.txt":
-        text = _replaced(text, "-r requirements.txt", ".")
+        text = _replaced(
+            text, "-r requirements.txt", service.install if service.install == "." else f"'{service.install}'"
+        )
         return text if strategy == "full" else _replaced(text, "COPY requirements.txt ./", "COPY . .")
     if not service.lock:
         text = re.sub(r"^COPY requirements\.txt \./\n", "", text, flags=re.MULTILINE)
@@ -149,7 +159,70 @@ def _rust(text: str, service: OwnService, strategy: str) -> str:
 
 def _spring(text: str, service: OwnService, strategy: str) -> str:  # noqa: ARG001 - as every kind has it
     jar = service.entry[0]
-    return text.replace("target/service.jar", jar).replace("/app/service.jar", f"/app/{jar.rpartition('/')[2]}")
+    text = text.replace("target/service.jar", jar).replace("/app/service.jar", f"/app/{jar.rpartition('/')[2]}")
+    return _without_tests(text)
+
+
+def _without_tests(text: str) -> str:
+    """Tests may need what no build has: a database, an engine."""
+    return re.sub(r"(mvn [^\n]*?)package\b", r"\1-DskipTests package", text)
+
+
+def _maven(text: str, service: OwnService, strategy: str) -> str:
+    """Spring's Dockerfiles, if the build makes another jar: one with all libraries, one beside a folder of libraries
+    (Quarkus), or one without libraries, which Maven then copies.
+    """
+    jar = service.entry[0]
+    folder, _, name = jar.rpartition("/")
+    text = _without_tests(text)
+    text = text.replace(
+        "RUN --mount=type=cache,target=/root/.m2 mvn --batch-mode --no-transfer-progress dependency:go-offline\n", ""
+    )
+    text = text.replace("COPY pom.xml ./\n", "").replace("COPY src ./src\n", "COPY . .\n")
+    libraries = "dependency" if service.main else "lib" if folder != "target" else ""
+    if service.main:
+        copied = " package dependency:copy-dependencies -DincludeScope=runtime"
+        text = _replaced(text, " package", copied)
+    if strategy == "full":
+        return _started(text, '["java", "-jar", "target/service.jar"]', service, jar, "target/dependency")
+    if strategy == "slim":
+        made = "cp -a target/quarkus-app/. ./" if folder != "target" else f"cp {jar} ./"
+        made += " && cp -a target/dependency ./" if service.main else ""
+        text = _replaced(text, "java -Djarmode=tools -jar target/service.jar extract --force --destination .", made)
+        return _started(text, '["java", "-jar", "/app/service.jar"]', service, f"/app/{name}", "/app/dependency")
+    made = (
+        f"mkdir -p /layers && cp -a {folder}/. /layers/" if folder != "target" else f"install -D {jar} /layers/{name}"
+    )
+    made += " \\\n && cp -a target/dependency /layers/" if service.main else ""
+    text = _replaced(text, "java -Djarmode=tools -jar target/service.jar extract --layers --destination /layers", made)
+    if not libraries:
+        text = text.replace(
+            "# What changes seldom comes apart from what changes often, so that each is a layer of its own.\n", ""
+        )
+    copies = "".join(f"COPY --from=build /layers/{part}/ ./{part}/\n" for part in [libraries] if part)
+    last, rest = f"{copies}COPY --from=build /layers/ ./\n", text
+    if libraries == "lib":
+        last = copies + "".join(f"COPY --from=build /layers/{part} ./{part}\n" for part in ("app", "quarkus", name))
+    elif libraries:
+        last = f"{copies}COPY --from=build /layers/{name} ./\n"
+    spring = "".join(
+        f"COPY --from=build /layers/{part}/ ./\n"
+        for part in ("dependencies", "spring-boot-loader", "snapshot-dependencies", "application")
+    )
+    text = _replaced(rest, spring, last)
+    if strategy == "scratch":
+        text = _replaced(text, "COPY --from=build /layers/dependencies/ ./\n", "COPY --from=build /layers/ ./\n")
+        text = _replaced(text, "$(jdeps ", "$(find . -name '*.jar' -exec jdeps ")
+        text = _replaced(text, "lib/*.jar)", "{} +)")
+    program = '"/opt/java/bin/java"' if strategy == "scratch" else '"java"'
+    return _started(text, f'[{program}, "-jar", "/app/service.jar"]', service, f"/app/{name}", "/app/dependency")
+
+
+def _started(text: str, old: str, service: OwnService, jar: str, libraries: str) -> str:
+    """The command with this jar, and with its libraries if the jar is without them."""
+    words = json.loads(old)
+    words = [words[0], "-cp", f"{jar}:{libraries}/*", service.main] if service.main else [*words[:-1], jar]
+    return _replaced(text, old, json.dumps(words))
 
 
 def _java(text: str, service: OwnService, strategy: str) -> str:  # noqa: ARG001 - as every kind has it

@@ -39,10 +39,12 @@ class OwnService:
     language: str
     kind: str
     entry: tuple[str, ...]
-    port: int
+    port: int  # 0: a job, which ends by itself
     version: str = ""
     health: str = ""  # "": ready once the port accepts
     lock: str = ""
+    install: str = "."  # python: the project, with the extras that its server is in
+    main: str = ""  # java without a jar that starts by itself: the class with main()
     build: str = ""  # node: the script that builds it; "" if none does
     cgo: bool = False
     data: tuple[str, ...] = ()  # folders that a compiled program reads when it runs
@@ -88,9 +90,7 @@ class Folder:
         found: list[str] = []
         for file in self._walk(self.path):
             name = file.relative_to(self.path).as_posix()
-            if file.suffix in suffixes and not re.search(
-                r"(_test\.go|\.test\.[jt]s|\.spec\.[jt]s|/test_\w+\.py)$", name
-            ):
+            if file.suffix in suffixes and not _TEST.search(name):
                 found.append(name)
             if len(found) >= _MOST_FILES:
                 break
@@ -127,4 +127,8 @@ HEALTH = [
     r"[\"'`](/(?:_?healthz?|health/(?:live|ready)|healthcheck|livez|readyz?|ping|up|status))/?[\"'`]",
     r"(?:GET|HandleFunc|Handle|get|route)\W{1,4}[\"'`](?:GET )?(/(?:healthz?|livez|readyz?|ping|up|status))/?[\"'`]",
     r"[\"'`]GET (/(?:healthz?|livez|readyz?|ping|up|status))[\"'`]",
+]
+ROOT = [  # what answers at / with a page or a text, as frameworks write it
+    r"@Get\(\)|@GetMapping(?:\(\"/\"\)|\s*$)|@Path\(\"/\"\)",
+    r"(?:\.route|\.get|\.GET|HandleFunc|\.Handle)\(\s*[\"'`](?:GET )?/(?:\{\$\})?[\"'`]",
 ]

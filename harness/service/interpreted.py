@@ -7,7 +7,7 @@ import re
 import tomllib
 from typing import Any
 
-from harness.service.found import HEALTH, Fact, Folder, Match, OwnService
+from harness.service.found import HEALTH, ROOT, Fact, Folder, Match, OwnService
 
 _PYTHON_PORT = [
     r"\bport\s*[=:]\s*(\d{2,5})\b",
@@ -35,6 +35,7 @@ def python(folder: Folder) -> OwnService:
         findings.append(Fact(name="version", value=version.groups[0], where=version.where))
     needs = " ".join(filter(None, (folder.text(name) for name in ("requirements.txt", "pyproject.toml", "setup.py"))))
     entry, port, reason = _python_entry(folder, files, needs)
+    install = _install(folder, lock, entry, findings)
     if reason:
         findings.append(Fact(name="entry", value=" ".join(entry), where=reason.where, why=reason.text[:60]))
     said = folder.find(_PYTHON_PORT, files)
@@ -51,6 +52,7 @@ def python(folder: Folder) -> OwnService:
         port=port,
         version=version.groups[0] if version else "",
         lock=lock,
+        install=install,
         reads_port=bool(folder.find([r"environ\S*PORT"], files)),
         **_health(folder, files, findings),
     )
@@ -83,13 +85,30 @@ def _python_entry(folder: Folder, files: list[str], needs: str) -> tuple[tuple[s
     return ((mains[0],), 0, Match(mains[0], mains[0], 1, ())) if mains else ((), 0, None)
 
 
+def _install(folder: Folder, lock: str, entry: tuple[str, ...], findings: list[Fact]) -> str:
+    """What pip installs of a project, with the group of optional dependencies that has its server."""
+    if lock != "pyproject.toml" or entry[:1] != ("-m",):
+        return "."
+    project = toml(folder.text(lock)).get("project") or {}
+    if any(re.match(rf"{entry[1]}\b", str(need)) for need in project.get("dependencies") or ()):
+        return "."
+    for group, needs in (project.get("optional-dependencies") or {}).items():
+        if any(re.match(rf"{entry[1]}\b", str(need)) for need in needs):
+            where = folder.find([rf"^{re.escape(group)}\s*="], [lock])
+            findings.append(
+                Fact(name="install", value=f".[{group}]", where=where.where if where else lock, why=entry[1])
+            )
+            return f".[{group}]"
+    return "."
+
+
 def _module(file: str) -> str:
     return re.sub(r"(/__init__)?\.py$", "", file).replace("/", ".")
 
 
 def node(folder: Folder) -> OwnService:
     """What `npm start` runs, else `main` of package.json, else index.js or server.js."""
-    files = folder.files(".js", ".mjs", ".cjs", ".ts")
+    files = folder.files(".js", ".mjs", ".cjs", ".ts", ".tsx", ".jsx")
     package = _json(folder.text("package.json"))
     findings: list[Fact] = []
     scripts = package.get("scripts") if isinstance(package.get("scripts"), dict) else {}
@@ -101,6 +120,9 @@ def node(folder: Folder) -> OwnService:
         entry = tuple(match[1].split())
     elif start.startswith("next start"):
         entry = ("node_modules/next/dist/bin/next", "start")
+        page = next((name for name in files if re.fullmatch(r"(?:src/)?(?:app/page|pages/index)\.[jt]sx?", name)), "")
+        if page:
+            findings.append(Fact(name="health", value="/", where=page, why="the page of Next.js"))
     elif start.startswith("nest start"):
         entry = ("dist/main.js",)
     elif isinstance(main := package.get("main"), str) and main:
@@ -167,6 +189,11 @@ def health_of(folder: Folder, files: list[str], findings: list[Fact]) -> dict[st
     if said:
         findings.append(Fact(name="health", value=said.groups[0], where=said.where, why=said.text[:60]))
         return {"health": said.groups[0], "findings": tuple(findings)}
+    if found := next((finding for finding in findings if finding.name == "health"), None):
+        return {"health": found.value, "findings": tuple(findings)}
+    if said := folder.find(ROOT, files):
+        findings.append(Fact(name="health", value="/", where=said.where, why=said.text[:60]))
+        return {"health": "/", "findings": tuple(findings)}
     why = "no file names a health path: ready once the port accepts a connection"
     findings.append(Fact(name="health", value="none", where="default", why=why))
     return {"health": "", "findings": tuple(findings)}

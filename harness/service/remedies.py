@@ -187,6 +187,12 @@ def _compilers(packages: str) -> Callable[[str, str, str], str]:
     return cure
 
 
+def _openssl(text: str, strategy: str, group: str) -> str:
+    """OpenSSL to build against; linked in if nothing in the image is loaded at run time."""
+    text = _compilers("libssl-dev pkg-config")(text, strategy, group)
+    return _substituted(text, r"^(ENV CARGO_HOME=\S+)", " OPENSSL_STATIC=1") if "crt-static" in text else text
+
+
 def _module(text: str, strategy: str, name: str) -> str | None:  # noqa: ARG001 - as every cure has it
     module = name if "." in name else next((m for p, m in _MODULES.items() if name.startswith(p)), "")
     if not module or "jlink --add-modules " not in text:
@@ -226,8 +232,10 @@ def _before_user(text: str, step: str) -> str:
 
 def _brought(text: str, stage: str, copy: str, *, first: bool = False) -> str:
     """A stage before the last one, and a copy from it: at the beginning of the last stage, or before its USER."""
-    if " AS remedy\n" in text:
-        raise ValueError("it has a remedy already")
+    name = f"remedy-{count + 1}" if (count := len(re.findall(r" AS remedy(?:-\d+)?\n", text))) else "remedy"
+    stage, copy = (
+        part.replace(" AS remedy\n", f" AS {name}\n").replace("=remedy ", f"={name} ") for part in (stage, copy)
+    )
     position = text.rindex("\nFROM ") + 1
     head, last = text[:position], text[position:]
     if _SLIM not in head:
@@ -300,7 +308,7 @@ _SYMPTOMS = (
     _symptom(
         r"Could not find (?:directory of OpenSSL|openssl)|openssl-sys",
         "OpenSSL's headers, for a build",
-        _compilers("libssl-dev pkg-config"),
+        _openssl,
     ),
     _symptom(r"requires go >= ?([\d.]+)", "Go {0}", _toolchain),
     _symptom(

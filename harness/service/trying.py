@@ -18,10 +18,11 @@ from harness.decision.decide import Decision
 from harness.errors import TryFailed, UsageError
 from harness.image.context import IGNORE
 from harness.image.dockerfile import base_arguments, last_stage_base, stages
-from harness.model import App, Base, Cell, Connection, Edit, Request, Strategy
+from harness.model import App, Base, Cell, Connection, Edit, Exit, Readiness, Request, Strategy
 from harness.probes import all_probes, of_groups
+from harness.run.images import ONLY_RUNNING
 from harness.run.job import Job, Reporter, measure
-from harness.service.dockerfiles import dockerfile, ignored
+from harness.service.dockerfiles import dockerfile, ignored, variants_of
 from harness.service.found import Folder, OwnService
 from harness.service.remedies import diagnosis, remedy
 from harness.settings import Settings
@@ -46,7 +47,7 @@ _MANIFESTS = {  # a line of a manifest, and what an edit makes of it
 
 def app_of(service: OwnService) -> App:
     """The service as an app. Raises UsageError if no file can be edited for the builds after a change."""
-    ready = Request(service.health) if service.health else Connection()
+    ready: Readiness = Request(service.health) if service.health else Connection() if service.port else Exit()
     source = _source_edit(service)
     return App(
         name=plain_name(service.folder.resolve().name),
@@ -58,7 +59,7 @@ def app_of(service: OwnService) -> App:
         verify=(ready,) if isinstance(ready, Request) else (),
         source_change=source,
         dependency_change=_dependency_edit(service) or source,
-        env={"PORT": str(service.port)} if service.reads_port else {},
+        env={"PORT": str(service.port)} if service.reads_port and service.port else {},
         start_timeout=60.0,
     )
 
@@ -98,18 +99,24 @@ def plain_name(text: str) -> str:
 
 
 @contextmanager
-def generated(catalogue: Catalogue, service: OwnService) -> Iterator[Catalogue]:
-    """A cell of the service for each default strategy of `catalogue`, and one for its own Dockerfile."""
+def generated(catalogue: Catalogue, service: OwnService, only: Sequence[str] = ()) -> Iterator[Catalogue]:
+    """A cell of the service for each default strategy of `catalogue`, and one for its own Dockerfile.
+
+    `only` are the names of the strategies to take; without them, all. Raises UsageError for an unknown name.
+    """
+    known = (YOURS, *(strategy.name for strategy in catalogue.strategies if strategy.default))
+    if unknown := [name for name in only if name not in known]:
+        raise UsageError(f"{unknown[0]!r} is no strategy", where="--strategies", fix=f"Use {', '.join(known)}.")
     app = app_of(service)
     with tempfile.TemporaryDirectory(prefix="tare-try-") as name:
         folder = Path(name)
         cells = []
         own = service.folder / DOCKERFILE
-        if own.is_file():
+        if own.is_file() and (not only or YOURS in only):
             cells.append(_yours(catalogue.bases, app, own))
         for strategy in catalogue.strategies:
-            template = strategy.path / f"{service.kind}.Dockerfile"
-            if not strategy.default or not template.is_file():
+            template = strategy.path / f"{variants_of(service)}.Dockerfile"
+            if not strategy.default or not template.is_file() or (only and strategy.name not in only):
                 continue
             text = dockerfile(template.read_text(encoding="utf-8"), service, strategy.name)
             cells.append(_cell(catalogue.bases, app, strategy, folder / f"{strategy.name}.Dockerfile", text))
@@ -196,7 +203,7 @@ class Mender:
                 self.say.say(f"{cell.id}: it seems to lack {what}; no remedy is known for this strategy")
             return None
         self.say.say(f"{cell.id}: it lacks {found.missing}; tried once more with it")
-        path = cell.dockerfile.with_name(f"{cell.strategy.name}-remedy.Dockerfile")
+        path = cell.dockerfile.with_name(f"remedy-{cell.dockerfile.name}")
         mended = _cell(self.bases, cell.app, cell.strategy, path, found.text)
         if _beside(cell.dockerfile).is_file():
             _beside(path).write_bytes(_beside(cell.dockerfile).read_bytes())
@@ -216,6 +223,7 @@ def try_service(
     budget: float | None,
     blocks: int | None,
     groups: Sequence[str] = (),
+    only: Sequence[str] = (),
     resume: Run | None = None,
     reporter: Reporter | None = None,
 ) -> Path:
@@ -224,13 +232,14 @@ def try_service(
     With `groups`, only the probes with a metric of these groups. Raises UsageError.
     """
     folder = str(service.folder.resolve())
-    with generated(catalogue, service) as own:
+    probes = [probe for probe in all_probes() if service.port or probe.name not in ONLY_RUNNING]
+    with generated(catalogue, service, only) as own:
         job = Job(
             root=root,
             results=results,
             catalogue=own,
             cells=own.cells,
-            probes=of_groups(all_probes(), groups, "a service"),
+            probes=of_groups(probes, groups, "a service"),
             budget=budget,
             blocks=blocks,
             resume=resume,

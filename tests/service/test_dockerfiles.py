@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.image.dockerfile import instructions
-from harness.service.dockerfiles import dockerfile, ignored
+from harness.service.dockerfiles import dockerfile, ignored, variants_of
 from harness.service.found import Fact, OwnService
 
 ROOT = Path(__file__).parents[2]
@@ -39,12 +39,16 @@ SERVICES = {
     "rust": made(language="rust", entry=("hits",), lock="Cargo.lock", data=("static",)),
     "rust without a lock file": made(language="rust", entry=("hits",)),
     "spring": made(language="java", kind="spring", entry=("target/shop-1.2.jar",)),
+    "a jar with all": made(language="java", kind="maven", entry=("target/shop-1.2.jar",)),
+    "a jar and libraries": made(language="java", kind="maven", entry=("target/shop-1.2.jar",), main="a.Main"),
+    "quarkus": made(language="java", kind="maven", entry=("target/quarkus-app/quarkus-run.jar",)),
+    "a job": made(language="go", entry=(".",), port=0),
     "java": made(language="java", kind="java", entry=("a.Main",)),
 }
 
 
 def text(name: str, strategy: str) -> str:
-    template = (ROOT / "variants" / strategy / f"{SERVICES[name].kind}.Dockerfile").read_text()
+    template = (ROOT / "variants" / strategy / f"{variants_of(SERVICES[name])}.Dockerfile").read_text()
     return dockerfile(template, SERVICES[name], strategy)
 
 
@@ -52,7 +56,8 @@ def text(name: str, strategy: str) -> str:
 @pytest.mark.parametrize("name", SERVICES)
 def test_the_service_is_in_every_dockerfile(name, strategy):
     found = text(name, strategy)
-    assert "EXPOSE 9090" in found
+    assert ("EXPOSE 9090" in found) == (name != "a job")
+    assert "8080" not in found
     assert found.count("\nFROM ") >= 1
     last = [step for step in instructions(found) if step.keyword in ("CMD", "ENTRYPOINT")][-1].arguments
     if SERVICES[name].language in ("python", "node"):
@@ -61,7 +66,9 @@ def test_the_service_is_in_every_dockerfile(name, strategy):
     if name == "python alone":
         assert "requirements" not in found
         assert not re.search(r"pip\S* (?:--\S+ \S+ )?install", found)
-    if name == "spring":
+    if name == "a jar and libraries":
+        assert re.search(r'"-cp", "\S*shop-1\.2\.jar:\S*dependency/\*", "a\.Main"', last)
+    if name in ("spring", "a jar with all"):
         assert "shop-1.2.jar" in last
 
 

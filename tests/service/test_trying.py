@@ -10,7 +10,7 @@ import pytest
 from harness.catalogue.read import read
 from harness.errors import TryFailed, UsageError
 from harness.image.context import IGNORE, edited
-from harness.model import Connection, Request, Status
+from harness.model import Connection, Exit, Request, Status
 from harness.report.documents import make
 from harness.service.detect import detect
 from harness.service.trying import Mender, app_of, generated, hand_out, plain_name, stand_in
@@ -60,8 +60,21 @@ def test_edits_are_texts_that_were_never_built_before(folder):
 def test_readiness_is_the_health_path_or_the_port(folder):
     assert app_of(detect(folder)).verify == (Request("/healthz"),)
     (folder / "main.go").write_text(MAIN.replace("/healthz", "/"))
-    app = app_of(detect(folder))
-    assert (app.ready, app.verify) == (Connection(), ())
+    assert app_of(detect(folder)).verify == (Request("/"),)
+    for given in ({"health": "none"}, {}):
+        app = app_of(detect(folder, given))
+        assert (app.ready, app.verify) == (Connection(), ())
+        (folder / "main.go").write_text(MAIN.replace("/healthz", "/orders"))
+    job = app_of(detect(folder, job=True))
+    assert (job.ready, job.port, job.env) == (Exit(), 0, {})
+
+
+def test_only_the_strategies_that_are_asked_for(folder):
+    service = detect(folder)
+    with generated(read(ROOT), service, ["slim", "scratch"]) as catalogue:
+        assert [cell.strategy.name for cell in catalogue.cells] == ["slim", "scratch"]
+    with pytest.raises(UsageError, match="'slm' is no strategy"), generated(read(ROOT), service, ["slm"]):
+        pass
 
 
 @pytest.mark.parametrize(
