@@ -86,5 +86,23 @@ def test_a_cell_that_cannot_be_prepared_is_tried_once_more_with_what_it_lacks(mo
     crew = Crew(fake_lab(tmp_path, [first]), RunState(), [first], [], lambda *_: [], mend=mend)
     (done,) = [item for item in crew.work() if item]
     assert tried == [first, other]
-    assert asked == [(first, "failure 1")]
+    assert asked == [(first, "failure 1"), (other, "failure 2")]  # the same remedy is not tried again
     assert done.made.try_.reason == "failure 2"
+
+
+def test_several_remedies_are_tried_each_once(monkeypatch, tmp_path):
+    cells = [make_cell(tmp_path / str(number), "a") for number in range(5)]
+    tried = []
+
+    def prepare(_, cell):
+        tried.append(cell)
+        raise TryFailed(Status.EXITED, f"failure {len(tried)}")
+
+    def mend(cell, error):
+        return cells[cells.index(cell) + 1], f"it lacked {error.reason}"
+
+    monkeypatch.setattr(Workshop, "prepare", prepare)
+    crew = Crew(fake_lab(tmp_path, cells[:1]), RunState(), cells[:1], [], lambda *_: [], mend=mend)
+    (done,) = [item for item in crew.work() if item]
+    assert tried == cells[:4]
+    assert done.made.try_.reason == "failure 4"
