@@ -35,9 +35,10 @@ _CHOICES = {
 }
 
 
-# Docker versions that an engine of our own can be, and the Debian release whose packages have each.
-ENGINE_RELEASES = {"20.10": "bookworm", "26.1": "trixie", "28.5": "forky"}
-_NO_CONTAINERD_STORE = ("20.10",)  # the feature came with Docker 24
+PODMAN = "podman-"  # before a version: that podman instead of a Docker
+# Versions that an engine of our own can be, and the Debian release whose packages have each.
+ENGINE_RELEASES = {"20.10": "bookworm", "26.1": "trixie", "28.5": "forky", f"{PODMAN}4.3": "bookworm"}
+_NO_CONTAINERD_STORE = ("20.10", f"{PODMAN}4.3")  # the feature came with Docker 24
 _ADDRESSES = ("unix://", "tcp://", "ssh://")
 _ENGINE_KINDS = ("auto", "system", "private", "off")
 
@@ -51,6 +52,7 @@ class EngineChoice:
     private                   only an engine of our own: the Docker of the release that the bases come from
     private:26.1              only an engine of our own, of this version
     private:26.1+containerd   the same, with containerd's image store
+    private:podman-4.3        only a podman of our own, of this version
     unix://PATH               only the engine at this address; also tcp://HOST:PORT and ssh://[USER@]HOST[:PORT][/PATH]
     off                       none
     """
@@ -74,7 +76,7 @@ class EngineChoice:
             )
         if colon and version not in ENGINE_RELEASES:
             raise UsageError(
-                f"{text!r} names no Docker version that Tare can start",
+                f"{text!r} names no version that Tare can start",
                 where=where,
                 fix=f"Use {', '.join(engine_choices()[len(_ENGINE_KINDS) :])}.",
             )
@@ -86,7 +88,7 @@ class EngineChoice:
             )
         if plus and version in _NO_CONTAINERD_STORE:
             raise UsageError(
-                f"{text!r}: Docker {version} has no containerd image store",
+                f"{text!r}: {version} has no containerd image store",
                 where=where,
                 fix=f"Use {', '.join(name for name in engine_choices() if name.endswith('+containerd'))}.",
             )
@@ -97,6 +99,11 @@ class EngineChoice:
             return self.address
         store = "+containerd" if self.store == "containerd" else ""
         return f"{self.kind}:{self.version}{store}" if self.version else self.kind
+
+
+def kind_of(version: str) -> str:
+    """docker or podman: the kind of engine of a version as ENGINE_RELEASES names it."""
+    return "podman" if version.startswith(PODMAN) else "docker"
 
 
 def engine_choices() -> tuple[str, ...]:

@@ -27,11 +27,11 @@ def test_the_parts_of_a_choice():
     [
         ("docker", r"'docker' is not an engine.*auto, system, private, off, private:20\.10"),
         ("system:26.1", r"'system:26\.1' is not an engine"),
-        ("private:", r"'private:' names no Docker version.*Use private:20\.10, private:26\.1"),
-        ("private:19.03", r"names no Docker version.*private:28\.5\+containerd"),
+        ("private:", r"'private:' names no version.*Use private:20\.10, private:26\.1"),
+        ("private:19.03", r"names no version.*private:28\.5\+containerd"),
         ("private:26.1+overlay2", r"'overlay2' is not an image store.*private:26\.1\+containerd"),
         ("private:26.1+", r"'' is not an image store"),
-        ("private:20.10+containerd", r"Docker 20\.10 has no containerd image store.*private:26\.1\+containerd"),
+        ("private:20.10+containerd", r"20\.10 has no containerd image store.*private:26\.1\+containerd"),
         ("private+containerd", r"is not an engine"),
     ],
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from harness.engine.connect import answering
 from harness.engine.contract import Engine
-from harness.engine.docker import answering
 from harness.errors import EngineError
 from harness.image.layout import is_layout, read_layout, unpack
 from harness.lab.lab import Lab

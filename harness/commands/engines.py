@@ -18,7 +18,10 @@ PLACE = 5
 
 CELLS = "go-distroless or python-scratch"
 APART = "vm:"  # and a version: that Docker in a network namespace of its own, behind tcp://
-ENGINES = ("private:20.10", "private:26.1", "private:28.5", "private:28.5+containerd", f"{APART}26.1")
+ENGINES = (
+    *("private:20.10", "private:26.1", "private:28.5", "private:28.5+containerd"),
+    *("private:podman-4.3", f"{APART}26.1"),
+)
 
 
 def _parse(text: str) -> EngineChoice:

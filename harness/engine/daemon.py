@@ -1,8 +1,9 @@
-"""A dockerd of our own, apart from any other on this machine: own data, own pid and mount namespaces, no firewall.
+"""A dockerd or a podman of our own, apart from any other on this machine: own data, own pid and mount namespaces, no
+firewall.
 
 It starts and ends as a whole: killing `unshare` kills its pid namespace, so no containerd, shim or container outlives
 it, and its mounts vanish with its mount namespace. Objects that the kernel keeps (cgroup folders, bridges of networks
-that it made) are registered with the reaper beforehand.
+that it made) are registered with the reaper beforehand. For podman see podman_service.py.
 
 Options, and why: a --config-file of our own, because otherwise the host's daemon.json is read. --iptables=false,
 because otherwise it wipes the rules of the first dockerd in this network namespace. cgroupfs, because the systemd
@@ -24,16 +25,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.engine import podman_service
+from harness.engine.connect import connect
+from harness.engine.docker import DockerEngine
 from harness.engine.endpoint import Endpoint
 from harness.engine.programs import Programs
 from harness.errors import EngineUnavailable
-from harness.host.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, capable
+from harness.host.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, Network, capable
 from harness.host.reaper import Scope
 from harness.host.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
 
 _READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
 _STOP_TIMEOUT = 15.0  # s; it takes 0.1 without containers
 _POLL = 0.005  # s
+_ELSEWHERE = ("DOCKER_", "CONTAINER_", "CONTAINERS_", "LISTEN_")  # variables that lead to another engine
 _OWN = Programs()  # this machine's
 _LOG_TAIL = 12  # lines
 
@@ -71,8 +76,9 @@ class Daemon:
         reaper: Scope,
         *,
         data: Path,
-        network: Sequence[str],
         registries: str,
+        network: Sequence[str] = (),
+        bridge: Network | None = None,
         before: Sequence[str] = (),
         attach: Callable[[Scope, int], None] | None = None,
         prepare: str = "",
@@ -83,17 +89,17 @@ class Daemon:
 
         `programs` are the programs that it is started from, and they name its image store. `data` is its data root:
         made here and removed with it. If `kept` is given, the data root of a daemon that has ended, it becomes `data`.
-        `network` are dockerd's network arguments. `registries` is a subnet whose registries are used with plain HTTP
-        and without a proxy. `before` is a command that runs the rest in the same process, for example in a network
-        namespace, and `attach` is called with that process and the scope to register in. `prepare` is shell that runs
-        in the new mount namespace, with the data root as $data. Raises EngineUnavailable if that is `impossible`, or if
-        it ends at once or is not ready in time.
+        `bridge` is the network that containers join; `network` are more network arguments of dockerd. `registries` is a
+        subnet whose registries are used with plain HTTP and without a proxy. `before` is a command that runs the rest
+        in the same process, for example in a network namespace, and `attach` is called with that process and the scope
+        to register in. `prepare` is shell that runs in the new mount namespace, with the data root as $data. Raises
+        EngineUnavailable if that is `impossible`, or if it ends at once or is not ready in time.
         """
         if reason := cls.impossible(programs):
             raise EngineUnavailable(f"no private engine: {reason}")
         scope = reaper.scope()
         try:
-            return cls._start(scope, data, network, registries, before, attach, prepare, kept, programs)
+            return cls._start(scope, data, network, bridge, registries, before, attach, prepare, kept, programs)
         except BaseException:
             scope.close()
             raise
@@ -104,6 +110,7 @@ class Daemon:
         scope: Scope,
         data: Path,
         network: Sequence[str],
+        bridge: Network | None,
         registries: str,
         before: Sequence[str],
         attach: Callable[[Scope, int], None] | None,
@@ -119,34 +126,29 @@ class Daemon:
         cgroup = f"tare-{secrets.token_hex(4)}"
         scope.cgroup(cgroup)
         scope.bridges(data)
-        for path in (_CONFIGURATION, *_STATE):
+        podman = programs.kind == "podman"
+        for path in (podman_service.CONFIGURATION, *podman_service.STATE) if podman else (_CONFIGURATION, *_STATE):
             scope.shared_folder(path)
-        shutil.copytree(_CONFIGURATION, folder / "etc", symlinks=True)
-        (folder / "daemon.json").write_text(json.dumps(programs.configuration()))
-        log = folder / "dockerd.log"
-        socket = folder / "docker.sock"
+        log = folder / "log"
+        socket = folder / "socket"
+        if podman:
+            etc = podman_service.configure(folder, data=data, registries=registries, bridge=bridge, programs=programs)
+            cover, ready = podman_service.COVER, podman_service.READY
+            command = podman_service.command(programs, socket)
+        else:
+            etc, cover, ready = folder / "etc", _COVER, ""
+            shutil.copytree(_CONFIGURATION, etc, symlinks=True)
+            (folder / "daemon.json").write_text(json.dumps(programs.configuration()))
+            network = (*(("--bridge", bridge.bridge, "--fixed-cidr", bridge.containers) if bridge else ()), *network)
+            command = _dockerd(programs, folder, data=data, socket=socket, cgroup=cgroup, registries=registries)
+            command += network
         t0 = time.monotonic()
         process = scope.spawn(
             [
                 *before,
                 *_NAMESPACES,
-                "/bin/sh",
-                "-euc",
-                f"{_COVER}{prepare}{_RUN}",
-                "sh",
-                str(data),
-                str(folder / "etc"),
-                programs.find("dockerd") or "dockerd",
-                *("--config-file", str(folder / "daemon.json")),
-                *("--data-root", str(data)),
-                *("--exec-root", str(folder / "exec")),
-                *("--pidfile", str(folder / "pid")),
-                *("--host", f"unix://{socket}"),
-                *("--exec-opt", "native.cgroupdriver=cgroupfs"),
-                *("--cgroup-parent", f"/{cgroup}"),
-                *("--insecure-registry", registries),
-                *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
-                *network,
+                *("/bin/sh", "-euc", f"{cover}{prepare}{ready}{_RUN}", "sh", str(data), str(etc)),
+                *command,
             ],
             log=log,
             env=_environment(os.environ, registries, programs),
@@ -160,12 +162,19 @@ class Daemon:
             if process.poll() is not None or seconds > _READY_TIMEOUT:
                 ended = process.returncode is not None
                 raise EngineUnavailable(
-                    "dockerd exited at once" if ended else f"dockerd is not ready after {seconds:.0f} s",
-                    where="dockerd",
+                    f"{programs.needs[0]} exited at once"
+                    if ended
+                    else f"{programs.needs[0]} is not ready after {seconds:.0f} s",
+                    where=programs.needs[0],
                     fix=f"The end of its log:\n{_tail(log)}",
                 )
             time.sleep(_POLL)
         return cls(scope, process, endpoint.url, data, log, cgroup, time.monotonic() - t0)
+
+    def connect(self, *, origin: str) -> DockerEngine:
+        """Raises EngineUnavailable."""
+        mounts = self.data / podman_service.CACHE_MOUNTS
+        return connect(self.endpoint, origin=origin, cgroup=f"/{self.cgroup}", mounts=mounts)
 
     @staticmethod
     def impossible(programs: Programs = _OWN) -> str:
@@ -174,7 +183,7 @@ class Daemon:
             return "this is not Linux"
         if not (capable(CAP_SYS_ADMIN) and capable(CAP_NET_ADMIN)):
             return "it takes root" if os.geteuid() else "this container lacks CAP_SYS_ADMIN or CAP_NET_ADMIN"
-        missing = [name for name in ("dockerd", "containerd", "runc") if not programs.find(name)]
+        missing = [name for name in programs.needs if not programs.find(name)]
         missing += [name for name in ("unshare", "mount") if not find_program(name)]
         return f"not installed: {', '.join(missing)}" if missing else ""
 
@@ -202,6 +211,22 @@ class Daemon:
         return [*processes, *bridges, *mounts, *(text for text in folders if Path(text[7:]).exists())]
 
 
+def _dockerd(programs: Programs, folder: Path, *, data: Path, socket: Path, cgroup: str, registries: str) -> list[str]:
+    """The command that starts a dockerd with its files in `folder`."""
+    return [
+        programs.find("dockerd") or "dockerd",
+        *("--config-file", str(folder / "daemon.json")),
+        *("--data-root", str(data)),
+        *("--exec-root", str(folder / "exec")),
+        *("--pidfile", str(folder / "pid")),
+        *("--host", f"unix://{socket}"),
+        *("--exec-opt", "native.cgroupdriver=cgroupfs"),
+        *("--cgroup-parent", f"/{cgroup}"),
+        *("--insecure-registry", registries),
+        *("--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
+    ]
+
+
 def _environment(environ: Mapping[str, str], registries: str, programs: Programs = _OWN) -> dict[str, str]:
     """The host's environment (its proxies lead to upstream registries), without the variables that address another
     daemon.
@@ -210,7 +235,7 @@ def _environment(environ: Mapping[str, str], registries: str, programs: Programs
     kept = {
         name: value
         for name, value in environ.items()
-        if not name.startswith(("DOCKER_", "LISTEN_")) and name not in ("NOTIFY_SOCKET", COOKIE)
+        if not name.startswith(_ELSEWHERE) and name not in ("NOTIFY_SOCKET", COOKIE)
     }
     path = os.pathsep.join((environ.get("PATH") or os.defpath, *SBIN))
     if programs.folder:

@@ -26,24 +26,20 @@ from harness.engine.contract import (
     PullResult,
     SecretsFor,
 )
-from harness.engine.endpoint import Endpoint, find_endpoint
+from harness.engine.endpoint import Endpoint
 from harness.engine.image_names import ours, split
 from harness.engine.pull_progress import PullLog
 from harness.engine.session import BuildSession
-from harness.engine.ssh import forwarded
 from harness.engine.trace import Trace
 from harness.engine.transport import Refused, TimedOut, Transport
 from harness.errors import BuildFailed, ContainerFailed, EngineError, PullFailed
-from harness.host.reaper import Scope
 from harness.image.context import BuildContext
 from harness.settings import LABEL
 
-__all__ = ["DockerEngine", "answering", "find_endpoint"]
-
-_LABELS = {LABEL: "1"}
-_LOG_TAIL = 40  # last lines of a failed build's log
+OURS = {LABEL: "1"}  # the label of everything that is made
+LOG_TAIL = 40  # last lines of a failed build's log
 _LONGEST_LOG = 16_384  # characters of a container's log that are stored and shown
-_CHUNK = 1 << 20  # B
+CHUNK = 1 << 20  # B
 _NANOSECONDS = re.compile(r"(\.\d{6})\d+")  # Python reads microseconds
 # With containerd's image store the build unpacks the layers too, as `docker build` requests, so that a first start does
 # not have to.
@@ -99,7 +95,7 @@ class DockerEngine:
             **{f"context:{name}": f"docker-image://{image}" for name, image in (contexts or {}).items()},
             "filename": context.name,
             "image-resolve-mode": "local",  # FROM asks no registry for an image that the engine has
-            **{f"label:{name}": value for name, value in _LABELS.items()},
+            **{f"label:{name}": value for name, value in OURS.items()},
             **{f"build-arg:{name}": value for name, value in (arguments or {}).items()},
             **({"target": target} if target else {}),
             **({"no-cache": ""} if no_cache else {}),
@@ -123,12 +119,12 @@ class DockerEngine:
                 timeout=timeout,
             )
         except BuildOutOfTime as error:
-            raise BuildFailed(f"no end within {timeout:g} s", step=trace.running(), log=trace.log(_LOG_TAIL)) from error
+            raise BuildFailed(f"no end within {timeout:g} s", step=trace.running(), log=trace.log(LOG_TAIL)) from error
         except BuildBroke as error:
             if session.unreadable:
                 raise BuildFailed(f"the context cannot be read: {session.unreadable}") from error
             digest, step = trace.failed() or ("", trace.running())
-            log = trace.log(_LOG_TAIL, step=digest) or trace.log(_LOG_TAIL)
+            log = trace.log(LOG_TAIL, step=digest) or trace.log(LOG_TAIL)
             raise BuildFailed(str(error), step=step, log=log) from error
         seconds = time.monotonic() - clock
         image = made.get("containerimage.digest", "")
@@ -139,6 +135,13 @@ class DockerEngine:
         return BuildResult(image=image, seconds=seconds, steps=trace.steps(t0), log=trace.log())
 
     def prune_builds(self, *, mounts_only: bool = False) -> int:
+        self._refuse_pruning()
+        parameters = {"all": "1"}
+        if mounts_only:
+            parameters["filters"] = json.dumps({"type": ["exec.cachemount"]})
+        return int(self._http.ask("POST", "/build/prune", params=parameters).get("SpaceReclaimed") or 0)
+
+    def _refuse_pruning(self) -> None:
         if self._info.origin not in ("private", "node"):
             raise EngineError(
                 "the build cache of this engine belongs to others too",
@@ -146,17 +149,13 @@ class DockerEngine:
                 fix="Build with no_cache=True, which leaves it alone, or let Tare start an engine of its own "
                 "(TARE_ENGINE=private).",
             )
-        parameters = {"all": "1"}
-        if mounts_only:
-            parameters["filters"] = json.dumps({"type": ["exec.cachemount"]})
-        return int(self._http.ask("POST", "/build/prune", params=parameters).get("SpaceReclaimed") or 0)
 
     def load(self, archive: Path, *, tag: str) -> str:
         """The name inside the archive is not kept; if an image of the engine had the name before, it gets it back."""
         known = {name: image["Id"] for image in self._images() for name in image.get("RepoTags") or ()}
         try:
             with archive.open("rb") as data:
-                pieces = iter(lambda: data.read(_CHUNK), b"")  # a file would be sent in pieces of 16 kB
+                pieces = iter(lambda: data.read(CHUNK), b"")  # a file would be sent in pieces of 16 kB
                 said = "".join(
                     str(message.get("stream", ""))
                     for message in self._http.stream("/images/load", params={"quiet": "1"}, data=pieces, timeout=900.0)
@@ -179,7 +178,7 @@ class DockerEngine:
 
     def save(self, image: str) -> Iterator[bytes]:
         with self._http.open("GET", f"/images/{image}/get") as response:
-            yield from response.iter_content(_CHUNK)
+            yield from response.iter_content(CHUNK)
 
     def inspect(self, image: str) -> ImageInfo | None:
         found = self._found(f"/images/{image}/json")
@@ -223,7 +222,7 @@ class DockerEngine:
     def push(self, name: str) -> str:
         repository, tag = split(name)
         digest = ""
-        with _failing_as(EngineError, name):
+        with failing_as(EngineError, name):
             for message in self._http.stream(
                 f"/images/{repository}/push",
                 params={"tag": tag},
@@ -235,9 +234,9 @@ class DockerEngine:
 
     def pull(self, name: str, *, timeout: float = 900.0) -> PullResult:
         repository, tag = split(name)
-        log = PullLog(polled=self._info.image_store == "containerd")
+        log = self._pull_log()
         t0 = time.monotonic()
-        with _failing_as(PullFailed, name):
+        with failing_as(PullFailed, name):
             for message in self._http.stream(
                 "/images/create",
                 params={"fromImage": repository, "tag": tag},
@@ -248,7 +247,7 @@ class DockerEngine:
         return PullResult(seconds=time.monotonic() - t0, layers=log.layers(), digest=log.digest)
 
     def resolve(self, name: str, *, timeout: float = 10.0) -> str:
-        with _failing_as(PullFailed, name):
+        with failing_as(PullFailed, name):
             answer = self._http.ask(
                 "GET", f"/distribution/{name}/json", headers=self._http.registry_header(name), timeout=timeout
             )
@@ -257,12 +256,12 @@ class DockerEngine:
     # Containers
 
     def create(self, spec: ContainerSpec) -> str:
-        with _failing_as(ContainerFailed, spec.image):
-            return str(self._http.ask("POST", "/containers/create", json=_container(spec))["Id"])
+        with failing_as(ContainerFailed, spec.image):
+            return str(self._http.ask("POST", "/containers/create", json=self._body(spec))["Id"])
 
     def start(self, container: str) -> None:
         """Raises ContainerFailed."""
-        with _failing_as(ContainerFailed, container[:12]):
+        with failing_as(ContainerFailed, container[:12]):
             self._http.ask("POST", f"/containers/{container}/start")
 
     def state(self, container: str) -> ContainerState:
@@ -346,6 +345,13 @@ class DockerEngine:
     def close(self) -> None:
         self._http.close()
 
+    def _pull_log(self) -> PullLog:
+        return PullLog(polled=self._info.image_store == "containerd")
+
+    def _body(self, spec: ContainerSpec) -> dict[str, Any]:
+        """Body of POST /containers/create."""
+        return _container(spec)
+
     def _images(self) -> list[dict[str, Any]]:
         return list(self._http.ask("GET", "/images/json"))
 
@@ -365,18 +371,6 @@ class DockerEngine:
         except Refused as error:
             if error.status != 404 and "already in progress" not in error.what:
                 raise
-
-
-def answering(environ: Mapping[str, str] = os.environ, reaper: Scope | None = None) -> DockerEngine | None:
-    """The first engine that answers, among the ones that `find_endpoint` names, as a system engine. One behind ssh://
-    answers if there is a `reaper` to end its connection.
-    """
-    for endpoint in find_endpoint(environ):
-        try:
-            return DockerEngine(forwarded(endpoint, reaper) if reaper else endpoint, origin="system")
-        except EngineError:
-            continue
-    return None
 
 
 def _info(
@@ -412,7 +406,7 @@ def _info(
 
 
 @contextmanager
-def _failing_as(kind: type[EngineError], where: str) -> Iterator[None]:
+def failing_as(kind: type[EngineError], where: str) -> Iterator[None]:
     """Errors of the engine as `kind`, in its own words."""
     try:
         yield
@@ -440,7 +434,7 @@ def _text(data: bytes) -> str:
     return b"".join(payloads).decode(errors="replace")
 
 
-def _container(spec: ContainerSpec) -> dict[str, object]:
+def _container(spec: ContainerSpec) -> dict[str, Any]:
     """Body of POST /containers/create."""
     limits = spec.limits
     memory = spec.memory or (limits.memory if limits else 0)
@@ -450,7 +444,7 @@ def _container(spec: ContainerSpec) -> dict[str, object]:
         **({} if spec.entrypoint is None else {"Entrypoint": list(spec.entrypoint)}),
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "User": spec.user,
-        "Labels": {**spec.labels, **_LABELS},
+        "Labels": {**spec.labels, **OURS},
         "ExposedPorts": {f"{port}/tcp": {} for port in spec.ports},
         "HostConfig": {
             "NetworkMode": spec.network,

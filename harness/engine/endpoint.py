@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from harness.errors import EngineError
 
 SYSTEM_SOCKETS = (Path("/var/run/docker.sock"), Path("/run/docker.sock"))
+PODMAN_SOCKET = Path("/run/podman/podman.sock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ def find_endpoint(environ: Mapping[str, str] = os.environ) -> list[Endpoint]:
     """Where to look for an engine, best first, as docker's own client would.
 
     DOCKER_HOST or a chosen context is the only candidate, because a user who names an engine means no other. Otherwise
-    the candidates are the sockets of a system-wide and of a rootless engine. A context that cannot be read is no
-    candidate.
+    the candidates are the sockets of a system-wide and of a rootless Docker, then those of podman. A
+    context that cannot be read is no candidate.
     """
     if host := environ.get("DOCKER_HOST"):
         verify = environ.get("DOCKER_TLS_VERIFY") or environ.get("DOCKER_TLS")
@@ -102,6 +103,9 @@ def find_endpoint(environ: Mapping[str, str] = os.environ) -> list[Endpoint]:
         found.append(Endpoint(f"unix://{runtime}/docker.sock", "rootless socket"))
     if home := environ.get("HOME"):
         found.append(Endpoint(f"unix://{home}/.docker/run/docker.sock", "socket of Docker Desktop"))
+    found.append(Endpoint(f"unix://{PODMAN_SOCKET}", "podman socket"))
+    if runtime:
+        found.append(Endpoint(f"unix://{runtime}/podman/podman.sock", "rootless podman socket"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""The programs that an engine of our own is made of, and how it is configured.
+"""The programs that an engine of our own is made of, and how a dockerd is configured.
 
 They are this machine's own, or the distribution's packages unpacked into a folder (harness/lab/engine_packages.py). A
 program that an unpacked folder lacks is taken from this machine: an unpacked runc that needs a newer C library is left
@@ -20,13 +20,20 @@ _PATIENCE = 20.0  # s that a program may take to print its version
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """The programs of a dockerd. `folder` is searched before the PATH; None means this machine's own programs.
+    """The programs of an engine of our own. `folder` is searched before the PATH; None means this machine's own.
 
-    `store` is the image store that dockerd uses: classic or containerd.
+    `store` is the image store that dockerd uses: classic or containerd. `kind` is docker or podman; a podman is always
+    in a folder.
     """
 
     folder: Path | None = None
     store: str = "classic"
+    kind: str = "docker"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The names of the programs that the engine consists of."""
+        return ("podman", "conmon", "runc") if self.kind == "podman" else ("dockerd", "containerd", "runc")
 
     @property
     def path(self) -> str:
@@ -39,7 +46,12 @@ class Programs:
         return shutil.which(name, path=self.path)
 
     def version(self) -> str:
-        """The version of dockerd: 26.1.5+dfsg1. "" if there is none, or if it does not run here."""
+        """The version of dockerd, 26.1.5+dfsg1, or of podman, podman-4.3.1. "" if there is none, or if it does not run
+        here.
+        """
+        if self.kind == "podman":
+            said = says(self.find("podman") or "podman", "--version")  # podman version 4.3.1
+            return f"podman-{said.rpartition(' ')[2]}" if said else ""
         program = self.find("dockerd")
         said = says(program, "--version") if program else ""
         return said.partition("version ")[2].partition(",")[0]

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from harness.engine.connect import answering, connect
 from harness.engine.contract import EngineInfo
 from harness.engine.daemon import Daemon
-from harness.engine.docker import DockerEngine, answering
+from harness.engine.docker import DockerEngine
 from harness.engine.endpoint import find_endpoint
 from harness.engine.kept_root import KeptRoots
 from harness.engine.programs import Programs
@@ -27,7 +28,7 @@ from harness.host import packages
 from harness.host.network import Network
 from harness.host.reaper import Scope
 from harness.host.undo import find_program
-from harness.settings import ENGINE_RELEASES, EngineChoice, Settings
+from harness.settings import ENGINE_RELEASES, PODMAN, EngineChoice, Settings, kind_of
 
 _PACKAGES = {"dockerd": "docker.io"}
 # Docker's own package recommends it (docker-ce-packaging, deb/common/control), so that most engines unpack what they
@@ -38,7 +39,7 @@ _RECOMMENDED = {"unpigz": "pigz"}
 class Unpacker(Protocol):
     """Where the engines of other releases come from (lab.engine_packages.EnginePackages)."""
 
-    def programs(self, release: str) -> Programs:
+    def programs(self, release: str, kind: str = "docker") -> Programs:
         """Raises LabError."""
         ...
 
@@ -85,7 +86,7 @@ def provision(
     if reason := Daemon.impossible(programs) or ("" if network else Network.impossible() or "no private network"):
         raise _unavailable(reason)
     assert network is not None
-    kept = roots.newest(reaper, programs) if roots else None
+    kept = roots.newest(reaper, programs) if roots and programs.kind == "docker" else None
     try:
         daemon = _start(settings, reaper, network, kept, programs)
     except EngineUnavailable as error:
@@ -94,19 +95,19 @@ def provision(
         announce(f"the images of earlier runs cannot be used: {error.what}")
         kept = None
         daemon = _start(settings, reaper, network, kept, programs)
-    if roots:
+    if roots and programs.kind == "docker":
         roots.daemon = daemon
-    engine = DockerEngine(daemon.endpoint, origin="private")
+    engine = daemon.connect(origin="private")
     what = f"{', containerd image store' if programs.store == 'containerd' else ''}"
     what += ", with images of earlier runs" if kept else ""
-    announce(f"engine: private dockerd {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
+    announce(f"engine: private {programs.needs[0]} {engine.info.version}{what}, ready in {daemon.ready:.1f} s")
     return Provided(engine, programs)
 
 
 def _at(address: str, reaper: Scope) -> DockerEngine:
     """The engine at an address, with the certificates that the environment names. Raises EngineUnavailable."""
     (endpoint,) = find_endpoint({**os.environ, "DOCKER_HOST": address})
-    return DockerEngine(forwarded(endpoint, reaper), origin="system")
+    return connect(forwarded(endpoint, reaper), origin="system")
 
 
 def _programs(
@@ -121,25 +122,27 @@ def _programs(
     if choice.version and _is(own.version(), choice.version):
         return own
     wanted = ENGINE_RELEASES.get(choice.version, release)
+    kind = kind_of(choice.version)
+    name = choice.version if kind == "podman" else f"Docker {choice.version}"
     if unpacker and wanted:
         try:
-            found = unpacker.programs(wanted)
+            found = unpacker.programs(wanted, kind)
         except LabError as error:
             if choice.version:
                 raise EngineUnavailable(
-                    f"Docker {choice.version} is not available: {error.what}", where="TARE_ENGINE", fix=error.fix
+                    f"{name} is not available: {error.what}", where="TARE_ENGINE", fix=error.fix
                 ) from error
             announce(f"engine: this machine's own Docker, because Docker of {wanted} is not available ({error.what})")
         else:
             if choice.version and not _is(found.version(), choice.version):
                 raise EngineUnavailable(
-                    f"{wanted} has Docker {found.version()}, not {choice.version}",
+                    f"{wanted} has {found.version()}, not {name}",
                     where="TARE_ENGINE",
                     fix="Use another version; `tare doctor` lists them.",
                 )
-            return Programs(folder=found.folder, store=choice.store)
+            return replace(found, store=choice.store)
     elif choice.version:
-        raise EngineUnavailable(f"Docker {choice.version} is not on this machine", where="TARE_ENGINE")
+        raise EngineUnavailable(f"{name} is not on this machine", where="TARE_ENGINE")
     if own.find("dockerd") is None:
         if reason := packages.installable():
             raise _unavailable(f"no dockerd is installed, and {reason}")
@@ -154,15 +157,16 @@ def _programs(
 def _like(info: EngineInfo, unpacker: Unpacker | None, announce: Callable[[str], None]) -> Programs:
     """The programs of a node for an engine that answers: the same version, if it is available."""
     own = Programs(store=info.image_store)
-    if own.version() == info.version or not unpacker or not info.local:
+    engine = f"{PODMAN if info.kind == 'podman' else ''}{info.version}"
+    if own.version() == engine or not unpacker or not info.local:
         return own
-    release = next((release for version, release in ENGINE_RELEASES.items() if _is(info.version, version)), "")
+    release = next((release for version, release in ENGINE_RELEASES.items() if _is(engine, version)), "")
     try:
-        found = unpacker.programs(release) if release else None
+        found = unpacker.programs(release, kind_of(engine)) if release else None
     except LabError as error:
-        announce(f"empty machines: another Docker than the engine's {info.version} ({error.what})")
+        announce(f"empty machines: another engine than the run's {info.kind} {info.version} ({error.what})")
         return own
-    return Programs(folder=found.folder, store=info.image_store) if found else own
+    return replace(found, store=info.image_store) if found else own
 
 
 def _is(found: str, wanted: str) -> bool:
@@ -174,7 +178,7 @@ def _start(settings: Settings, reaper: Scope, network: Network, kept: Path | Non
     return Daemon.start(
         reaper,
         data=roots_of(settings) / secrets.token_hex(4),
-        network=("--bridge", network.bridge, "--fixed-cidr", network.containers),
+        bridge=network,
         registries=str(network.subnet),
         kept=kept,
         programs=programs,

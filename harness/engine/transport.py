@@ -98,7 +98,8 @@ class Transport:
     def ask(self, method: str, path: str, **request: Any) -> Any:
         """The answer of a call: parsed JSON, or None if it is empty."""
         with self.open(method, path, **request) as response:
-            return orjson.loads(response.content) if response.content else None
+            said = response.content.strip()  # podman answers some calls with a line end alone
+            return orjson.loads(said) if said else None
 
     def stream(self, path: str, *, timeout: float | None = None, **request: Any) -> Iterator[dict[str, Any]]:
         """The JSON objects, one on a line, of the answer to a POST that must end within `timeout` s.

@@ -213,7 +213,7 @@ class RebuildPlay(Play):
             tag,
             edit=cell.app.source_change,
             number=state.next_edit(),
-            no_cache=self.cold and not lab.may_prune,
+            no_cache=self.cold and lab.cold_without_cache,
         )
         began = time.monotonic()
         _push(lab, tag, reference)

@@ -127,7 +127,7 @@ class StagesProbe(SourceProbe):
 
     @staticmethod
     def _build(lab: Lab, context: BuildContext, tag: str) -> Reading:
-        built = lab.engine.build(context=context, tag=tag, no_cache=not lab.may_prune)
+        built = lab.engine.build(context=context, tag=tag, no_cache=lab.cold_without_cache)
         phases = tuple(Phase(step.name, step.started, step.seconds) for step in built.steps)
         return Reading({"stages.build": built.seconds}, phases)
 

@@ -1,7 +1,8 @@
-"""Docker of another release than this machine's: the distribution's packages, unpacked into the cache.
+"""Docker of another release than this machine's, and podman: the distribution's packages, unpacked into the cache.
 
-    <cache>/programs/<release>/bin/       dockerd, containerd and what they start
-    <cache>/programs/<release>/made.json  the packages they come from; written last, so what is there is complete
+    <cache>/programs/<release>/bin/         dockerd, containerd and what they start
+    <cache>/programs/podman-<release>/bin/  podman and what it starts
+    <cache>/programs/…/made.json            the packages they come from; written last, so what is there is complete
 
 Nothing is installed. apt fetches the packages through this machine's own sources and verifies each. Of a package only
 the named programs are taken, and only if they are regular files of the archive: no link in it is followed.
@@ -30,17 +31,26 @@ from harness.settings import ENGINE_RELEASES
 _FORMAT = 1  # the version of the folder; if it is raised, engines are unpacked anew
 _RECORD = "made.json"
 # package → the programs and libraries that are taken from it
-_WANTED = {
+_DOCKER = {
     "docker.io": ("dockerd", "docker-proxy"),
     "containerd": ("containerd", "containerd-shim-runc-v2"),
     "runc": ("runc",),
     "pigz": ("pigz",),
 }
+_PODMAN = {
+    "podman": ("podman",),
+    "conmon": ("conmon",),
+    "runc": ("runc",),
+    "containernetworking-plugins": ("bridge", "host-local", "loopback"),
+    "golang-github-containers-common": ("seccomp.json",),
+    "libsubid4": ("libsubid.so.4",),
+}
+_WANTED = {"docker": _DOCKER, "podman": _PODMAN}
 # Libraries that pigz of a release needs and other releases do not have. Only pigz looks for libraries here.
 _LIBRARIES = {"forky": {"libzopfli1": ("libzopfli.so.1",)}}
 # Releases that are not published yet: a mirror that is no longer updated has expired lists of them.
 _UNRELEASED = ("forky",)
-_FOLDERS = ("usr/bin/", "usr/sbin/", "usr/lib/")
+_FOLDERS = ("usr/bin/", "usr/sbin/", "usr/lib/", "usr/share/containers/")
 
 
 class EnginePackages:
@@ -51,40 +61,45 @@ class EnginePackages:
         self._debs = cache / "debs"
         self._announce = announce
 
-    def at_hand(self, release: str) -> Programs | None:
+    def at_hand(self, release: str, kind: str = "docker") -> Programs | None:
         """The engine that is unpacked already; None if there is none, or if it does not run here."""
+        place = self._place(release, kind)
         try:
-            record = json.loads((self._folder / release / _RECORD).read_bytes())
+            record = json.loads((place / _RECORD).read_bytes())
             fits = (record["format"], record["architecture"]) == (_FORMAT, architecture())
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        programs = Programs(folder=self._folder / release / "bin")
+        programs = Programs(folder=place / "bin", kind=kind)
         return programs if fits and programs.version() else None
 
-    def programs(self, release: str) -> Programs:
-        """The engine of a Debian release, fetched if it is not unpacked yet.
+    def programs(self, release: str, kind: str = "docker") -> Programs:
+        """The Docker or podman of a Debian release, fetched if it is not unpacked yet.
 
         Raises LabError if the packages cannot be fetched, or if the programs in them do not run on this machine.
         """
-        if found := self.at_hand(release):
+        if found := self.at_hand(release, kind):
             return found
         self._folder.mkdir(parents=True, exist_ok=True)
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if found := self.at_hand(release):
+            if found := self.at_hand(release, kind):
                 return found
             began = time.monotonic()
             try:
-                self._unpack(release)
+                self._unpack(release, kind)
             except OSError as error:
-                raise LabError(f"cannot be unpacked: {error}", where=f"{self._folder}/{release}") from error
-        found = self.at_hand(release)
+                raise LabError(f"cannot be unpacked: {error}", where=str(self._place(release, kind))) from error
+        found = self.at_hand(release, kind)
         if found is None:
-            raise LabError(f"dockerd of {release} does not run on this machine", fix="Use another version of Docker.")
-        self._announce(f"Docker {found.version()} of {release} unpacked in {time.monotonic() - began:.0f} s")
+            raise LabError(f"the {kind} of {release} does not run on this machine", fix="Use another version.")
+        name = found.version() if kind == "podman" else f"Docker {found.version()}"
+        self._announce(f"{name} of {release} unpacked in {time.monotonic() - began:.0f} s")
         return found
 
-    def _unpack(self, release: str) -> None:
+    def _place(self, release: str, kind: str) -> Path:
+        return self._folder / (release if kind == "docker" else f"{kind}-{release}")
+
+    def _unpack(self, release: str, kind: str) -> None:
         self._debs.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unpacking-", dir=self._folder)))
@@ -96,7 +111,7 @@ class EnginePackages:
                 isolated=Isolated(),
                 past_date=release in _UNRELEASED,
             )
-            wanted = {**_WANTED, **_LIBRARIES.get(release, {})}
+            wanted = _WANTED[kind] | (_LIBRARIES.get(release, {}) if kind == "docker" else {})
             fetched = apt.download(sorted(wanted), work / "debs")
             bin_folder = work / "new" / "bin"
             bin_folder.mkdir(parents=True)
@@ -105,7 +120,7 @@ class EnginePackages:
             _finish(bin_folder)
             record = {"format": _FORMAT, "architecture": architecture(), "packages": [deb.name for deb in fetched]}
             (work / "new" / _RECORD).write_text(json.dumps(record, indent=1), encoding="utf-8")
-            target = self._folder / release
+            target = self._place(release, kind)
             if target.exists():
                 target.rename(work / secrets.token_hex(4))
             (work / "new").rename(target)
@@ -148,18 +163,29 @@ def _named(name: str, wanted: Iterable[str]) -> str:
 
 
 def _finish(folder: Path) -> None:
-    """Leave out what cannot run here, and make pigz answer to the name that engines know."""
+    """Leave out what cannot run here, give libraries to the programs that need them, and make pigz answer to the name
+    that engines know.
+    """
     if not says(folder / "runc", "--version"):  # it needs a newer C library; the runc of this machine is used
         (folder / "runc").unlink()
     (folder / "lib").mkdir()
     for library in folder.glob("*.so.*"):
-        library.rename(folder / "lib" / library.name)
-    unpigz = folder / "unpigz"
-    unpigz.write_text('#!/bin/sh\nhere=${0%/*}\nLD_LIBRARY_PATH=$here/lib exec "$here/pigz" "$@"\n', encoding="utf-8")
-    unpigz.chmod(0o755)
-    if not says(unpigz, "--version"):
-        unpigz.unlink()
-        (folder / "pigz").unlink()
+        # programs ask for libsubid.so.4, which the package has as libsubid.so.4.0.0
+        library.rename(folder / "lib" / ".".join(library.name.split(".")[:3]))
+    if (folder / "pigz").exists():
+        _with_libraries(folder / "unpigz", "pigz")
+        if not says(folder / "unpigz", "--version"):
+            (folder / "unpigz").unlink()
+            (folder / "pigz").unlink()
+    if (folder / "podman").exists():
+        (folder / "podman").rename(folder / "lib" / "podman")
+        _with_libraries(folder / "podman", "lib/podman")
+
+
+def _with_libraries(script: Path, program: str) -> None:
+    text = f'#!/bin/sh\nhere=${{0%/*}}\nLD_LIBRARY_PATH=$here/lib exec "$here/{program}" "$@"\n'
+    script.write_text(text, encoding="utf-8")
+    script.chmod(0o755)
 
 
 def release_of(version: str, default: str) -> str:

@@ -95,6 +95,13 @@ class Lab:
         return self.engine.info.origin == "private"
 
     @property
+    def cold_without_cache(self) -> bool:
+        """Whether a cold build has to be asked for without the cache, because the cache cannot be emptied: a user's
+        cache is not ours, and podman's also consists of the images that later builds rest on.
+        """
+        return not self.may_prune or self.engine.info.kind == "podman"
+
+    @property
     def build_network(self) -> str:
         """The network that builds use. Without a depot they fetch packages directly, which only the host's own network
         can do.
@@ -254,7 +261,7 @@ def open_lab(
 
 def _keep(roots: KeptRoots, engine: Engine, state: RunState, say: Callable[[str], None]) -> None:
     """Keep the images of our own engine if a later run may use them; otherwise they are removed with the engine."""
-    if state.kept_images and engine.info.origin == "private":
+    if state.kept_images and engine.info.origin == "private" and engine.info.kind != "podman":
         say("keeping the images of this run's engine for the next run")
         if not roots.keep(engine, state.kept_images):
             say("the images could not be kept: the next run unpacks them again")

@@ -204,13 +204,12 @@ class Nodes:
             daemon = Daemon.start(
                 scope,
                 data=self._cache / "nodes" / secrets.token_hex(4),
-                network=(),
                 registries=str(network.subnet),
                 **_on_network(network, address),
                 prepare=f'mount -t tmpfs -o mode=711,size={room} tare "$data"\n' if in_memory else "",
                 programs=self._programs,
             )
-            engine = DockerEngine(daemon.endpoint, origin="node")
+            engine = daemon.connect(origin="node")
         except BaseException:
             network.release(address)
             raise

@@ -35,5 +35,9 @@ class Reach:
             else "this machine's page cache cannot be dropped",
             files=f"{away}, so no file of this machine can be mounted" if away else "",
             wire=f"{away}, so no link of this machine leads to its registry" if away else "",
-            phases="the engine looks at a pull only every 0.1 s" if info.image_store == "containerd" else "",
+            phases="podman does not report when a layer has arrived"
+            if info.kind == "podman"
+            else "the engine looks at a pull only every 0.1 s"
+            if info.image_store == "containerd"
+            else "",
         )

@@ -70,12 +70,12 @@ class BuildProbe(CellProbe):
             number = state.next_edit() if edit else 0
             cold = cache == "cold"
             position = lab.depot.position() if lab.depot else 0
-            result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and not lab.may_prune)
+            result = workshop.build(cell.cell, tag, edit=edit, number=number, no_cache=cold and lab.cold_without_cache)
             if cold and lab.depot and lab.depot.missed(position):
                 # an index has expired, or the image is from an earlier run: this build has filled the depot
                 empty_cache()
                 position = lab.depot.position()
-                result = workshop.build(cell.cell, tag, no_cache=not lab.may_prune)
+                result = workshop.build(cell.cell, tag, no_cache=lab.cold_without_cache)
                 if missed := lab.depot.missed(position):
                     notes["depot"] = f"asked upstream {missed} times"
             values = {f"build.{cache}": result.seconds}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from harness.engine.connect import answering
 from harness.engine.contract import EngineInfo
 from harness.engine.daemon import Daemon
-from harness.engine.docker import answering
 from harness.engine.programs import Programs
 from harness.host import packages
 from harness.host.network import Network
@@ -23,7 +23,7 @@ from harness.lab.lab import can_drop_page_cache
 from harness.lab.reach import Reach
 from harness.probes import all_probes
 from harness.run.environment import processor
-from harness.settings import ENGINE_RELEASES, Settings, engine_choices
+from harness.settings import ENGINE_RELEASES, Settings, engine_choices, kind_of
 from harness.text.units import shortened
 
 _PROGRAMS = {
@@ -35,6 +35,8 @@ _PROGRAMS = {
     "ip": ("iproute2", "the private network of the engine and of empty machines"),
     "unshare": ("util-linux", "namespaces of the engine and of empty machines"),
 }
+
+_SIZES = {"docker": 60, "podman": 20}  # MB of packages that are fetched
 
 
 def examine(settings: Settings) -> str:
@@ -83,12 +85,15 @@ def _private_engines(settings: Settings) -> list[tuple[str, str, str]]:
     debian = sources.vendor()[0] == "debian"
     for version, release in ENGINE_RELEASES.items():
         names = " ".join(name for name in engine_choices() if name.partition("+")[0] == f"private:{version}")
-        if own.version().startswith(f"{version}."):
+        kind = kind_of(version)
+        if kind == "docker" and own.version().startswith(f"{version}."):
             programs, state = own, f"this machine's own {own.version()}"
-        elif found := unpacked.at_hand(release):
+        elif found := unpacked.at_hand(release, kind):
             programs, state = found, f"{found.version()} of {release}, unpacked in the cache"
         elif debian:
-            rows.append((names, "on demand", f"from the packages of {release}, when a run needs it (60 MB)"))
+            rows.append(
+                (names, "on demand", f"from the packages of {release}, when a run needs it ({_SIZES[kind]} MB)")
+            )
             continue
         else:
             rows.append((names, "not available", "this machine is not Debian"))

@@ -35,7 +35,7 @@ def environment(lab: Lab) -> Environment:
         "rootless": _yes(info.rootless),
         "bases": f"{lab.lane} {lab.catalogue.release}",
         "depot": "on" if lab.depot else "off",
-        "cold build": "empty build cache" if lab.may_prune else "no cache used",
+        "cold build": "no cache used" if lab.cold_without_cache else "empty build cache",
         "node": lab.nodes.kind or "none",
         **({"node engine": differs} if (differs := lab.nodes.differs()) else {}),
         "start path": lab.test_bed.path,
@@ -58,8 +58,11 @@ def gunzip(programs: Programs, environ: Mapping[str, str]) -> str:
     """What an engine unpacks layers with: igzip, unpigz, or the code that is built into it.
 
     Read in the engines' sources: the classic store (moby, pkg/archive) takes unpigz; containerd takes unpigz, and from
-    2.0 on igzip before it (archive/compression). Each can be turned off by a variable.
+    2.0 on igzip before it (archive/compression). Each can be turned off by a variable. podman has Go code for it
+    (containers/image, pkg/compression).
     """
+    if programs.kind == "podman":
+        return "built in"
     if programs.store == "classic":
         return "unpigz" if programs.find("unpigz") and environ.get("MOBY_DISABLE_PIGZ") not in _TRUE else "built in"
     major = programs.containerd().partition(".")[0]

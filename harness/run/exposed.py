@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.engine.docker import answering
+from harness.engine.connect import answering
 from harness.errors import TareError
 from harness.image.layout import DOCKER, is_layout, read_layout, unpack
 from harness.lab.registry import host_architecture

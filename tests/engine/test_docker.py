@@ -23,8 +23,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.engine.connect import answering
 from harness.engine.contract import ContainerSpec, LayerPull
-from harness.engine.docker import DockerEngine, answering
+from harness.engine.docker import DockerEngine
 from harness.engine.endpoint import Endpoint, find_endpoint
 from harness.engine.image_names import ours, split
 from harness.engine.pull_progress import PullLog
@@ -528,7 +529,11 @@ def test_default_sockets(tmp_path: Path, text: str) -> None:
     urls = [found.url for found in find_endpoint({"HOME": str(tmp_path), "XDG_RUNTIME_DIR": "/run/user/1"})]
     assert urls[0] in ("unix:///var/run/docker.sock", "unix:///run/docker.sock")
     assert "unix:///run/user/1/docker.sock" in urls
-    assert urls[-1] == f"unix://{tmp_path}/.docker/run/docker.sock"
+    assert urls[-3:] == [
+        f"unix://{tmp_path}/.docker/run/docker.sock",
+        "unix:///run/podman/podman.sock",
+        "unix:///run/user/1/podman/podman.sock",
+    ]
 
 
 def test_the_network_of_a_process_of_ours_is_shared(recorded: Recorded, tmp_path: Path) -> None:

@@ -120,7 +120,8 @@ class Unpacked:
     folder: Path
     asked: list[str] = field(default_factory=list)
 
-    def programs(self, release: str) -> Programs:
+    def programs(self, release: str, kind: str = "docker") -> Programs:
+        assert kind == "docker"
         self.asked.append(release)
         if release not in self.versions:
             raise LabError("no network", fix="Plug it in.")
@@ -169,7 +170,7 @@ def test_our_own_engine_is_of_the_release_that_bases_come_from_or_the_version_th
 
 def test_a_version_that_is_named_is_that_or_an_error(unpacked):
     unpacked.versions = {"trixie": "26.2.0"}
-    with pytest.raises(EngineUnavailable, match=r"trixie has Docker 26\.2\.0, not 26\.1"):
+    with pytest.raises(EngineUnavailable, match=r"trixie has 26\.2\.0, not Docker 26\.1"):
         chosen("private:26.1", unpacked)
     with pytest.raises(EngineUnavailable, match=r"Docker 28\.5 is not available: no network.*Plug it in"):
         chosen("private:28.5", unpacked)

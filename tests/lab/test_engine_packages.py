@@ -98,7 +98,9 @@ class Debian:
         into.mkdir()
         found = []
         for package in packages:
-            names = {**engine_packages._WANTED, **engine_packages._LIBRARIES["forky"]}[package]
+            names = {**engine_packages._DOCKER, **engine_packages._PODMAN, **engine_packages._LIBRARIES["forky"]}[
+                package
+            ]
             says = f"#!/bin/sh\necho Docker version {self.version}, build 1\n".encode()
             made = deb(into, *((f"./usr/bin/{name}", says) for name in names))
             found.append(made.rename(into / f"{package}_1_all.deb"))
@@ -129,7 +131,7 @@ def test_an_engine_is_unpacked_once(tmp_path, debian, release):
 
 def test_a_dockerd_that_does_not_run_here_is_an_error(tmp_path, debian, monkeypatch):
     monkeypatch.setattr(Programs, "version", lambda _: "")
-    with pytest.raises(LabError, match=r"dockerd of trixie does not run"):
+    with pytest.raises(LabError, match=r"docker of trixie does not run"):
         EnginePackages(tmp_path).programs("trixie")
 
 

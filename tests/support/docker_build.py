@@ -84,7 +84,7 @@ def main(rounds: int = 10) -> None:
     import statistics
     import time
 
-    from harness.engine.docker import answering
+    from harness.engine.connect import answering
     from harness.image.context import BuildContext
     from harness.settings import Settings
 
