@@ -6,8 +6,8 @@ It differs from Docker in this:
   what it prints (buildah_log.py), and secrets reach the steps through the Dockerfile's text (run_secrets.py).
 - A pull reports which layers it fetched, and not when each had arrived and when it was unpacked.
 - No call asks a registry for a digest.
-- A registry on this machine's loopback address needs HTTPS, unless registries.conf says otherwise. A push can be told;
-  a pull that reports layers cannot.
+- A registry on this machine's loopback address needs HTTPS, unless registries.conf says otherwise. A push
+  takes an option for that; a pull that reports layers does not.
 """
 
 from __future__ import annotations
