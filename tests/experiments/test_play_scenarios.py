@@ -37,6 +37,7 @@ from harness.scenarios.formulas import SCENARIOS, LinkSpeed, Question, exact
 from harness.settings import Settings
 from harness.store.run import list_runs, read_run
 from harness.text.display import Display
+from support.checkouts import checkout
 from support.fake_lab import REGISTRY, Apps, FakeRegistry, blob_of, fake_lab, make_cell
 
 ROOT = Path(__file__).parents[2]
@@ -269,16 +270,16 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[1:3]
 from test_play_scenarios import play_live
-play_live(Path(sys.argv[3]))
+play_live(Path(sys.argv[3]), Path(sys.argv[4]))
 """
 
 
-def play_live(results, resume=None):
+def play_live(root, results, resume=None):
     display = Display(sys.stderr)
     only = ("first", "update", "scale")
-    settings = Settings.from_environ()
+    settings = replace(Settings.from_environ(), images="auto")
     try:
-        return play(ROOT, results, read(ROOT), ["go-distroless"], QUESTION, settings, display, only=only, resume=resume)
+        return play(root, results, read(root), ["go-distroless"], QUESTION, settings, display, only=only, resume=resume)
     finally:
         display.close()
 
@@ -292,7 +293,8 @@ def lines(results):
 @pytest.mark.live
 @pytest.mark.timeout(600)
 def test_plays_are_as_computed_and_a_run_that_is_killed_between_them_loses_none(tmp_path, capsys):
-    folders = [str(Path(__file__).parents[1]), str(Path(__file__).parent), str(tmp_path)]
+    root = checkout(tmp_path / "tare", strategies=("distroless",))
+    folders = [str(folder) for folder in (Path(__file__).parents[1], Path(__file__).parent, root, tmp_path)]
     with (tmp_path / "log").open("w+") as log:
         child = subprocess.Popen([sys.executable, "-c", CHILD, *folders], cwd=ROOT, stdout=log, stderr=log)
         while b"play-update" not in b"".join(lines(tmp_path)):
@@ -302,7 +304,7 @@ def test_plays_are_as_computed_and_a_run_that_is_killed_between_them_loses_none(
         child.wait()
     before = [line for line in lines(tmp_path) if line.endswith(b"\n")]
     (folder,) = list_runs(tmp_path / "scenarios")
-    run = read_run(play_live(tmp_path, read_run(folder)))
+    run = read_run(play_live(root, tmp_path, read_run(folder)))
     assert run.folder == folder
     assert lines(tmp_path)[: len(before)] == before
     assert {times for (_, probe, _, _), times in made(run).items() if probe != "prepare"} == {1}

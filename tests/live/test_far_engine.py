@@ -5,7 +5,6 @@ a socket that is forwarded.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from harness.host.reaper import Reaper
 from harness.lab.node import far_engine
 from harness.settings import Settings
 from harness.store.run import Run, latest, read_run
+from support.checkouts import keeping
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -75,7 +75,7 @@ def forwarded(address: str, path: Path) -> Iterator[str]:
 def measured(engine: str, results: Path, metrics: str) -> Run:
     command = [sys.executable, "-m", "harness", "bench", "--engine", engine, "--results", str(results)]
     command += ["--blocks", "1", "-k", CELL, "-m", metrics]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=keeping(), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return read_run(latest(results))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from harness.model import Status
 from harness.run.workers import PREPARE
 from harness.settings import LABEL
 from harness.store.run import latest, read_run
-from support.checkouts import LIMIT, app, bench, checkout, left_behind, traces
+from support.checkouts import LIMIT, app, bench, checkout, keeping, left_behind, traces
 
 pytestmark = pytest.mark.live
 
@@ -72,7 +71,7 @@ def test_a_service_beside_an_app_is_there_on_the_stage_and_on_nodes(tmp_path):
 
 def test_an_ecosystem_that_cannot_be_reached_fails_its_cells_alone(tmp_path):
     folder = checkout(tmp_path / "tare", strategies=("multi-stage",), apps=("go", "python"))
-    environ = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}  # RFC 863: nobody listens there
+    environ = keeping(PIP_INDEX_URL="http://127.0.0.1:9/simple")  # RFC 863: nobody listens there
     command = [sys.executable, "-m", "harness", "bench", "--blocks", "1", "-m", "size or start"]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -95,8 +94,7 @@ def test_a_changed_image_shares_its_layers_whoever_builds_beside_it(tmp_path):
         assert 0 < fetched < whole / 5
 
 
-def test_an_image_is_kept_for_later_runs_as_long_as_it_is_sound(tmp_path, live_settings, monkeypatch):
-    monkeypatch.setenv("TARE_IMAGES", "auto")
+def test_an_image_is_kept_for_later_runs_as_long_as_it_is_sound(tmp_path, live_settings):
     folder = checkout(tmp_path / "tare", strategies=("scratch",))
     source = folder / "apps/go/main.go"
     source.write_text(source.read_text() + f"// {tmp_path}\n")  # one never built before
@@ -192,7 +190,7 @@ def test_nothing_is_left_behind(matrix):
 
 def test_pytest_words_select_and_listing_touches_no_engine(matrix):
     folder = matrix[0]
-    environ = {**os.environ, "TARE_ENGINE": "off"}
+    environ = keeping(TARE_ENGINE="off")
     command = [sys.executable, "-m", "harness", "bench", "--co", "-k", "go and scratch", "-m", "start"]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     listed = [line for line in done.stdout.splitlines() if "::" in line]
@@ -201,7 +199,7 @@ def test_pytest_words_select_and_listing_touches_no_engine(matrix):
 
 def test_the_tables_come_again_from_the_folder_alone(matrix):
     folder = matrix[0]
-    environ = {**os.environ, "TARE_ENGINE": "off"}
+    environ = keeping(TARE_ENGINE="off")
     command = [sys.executable, "-m", "harness", "report"]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=True)
     assert "start.warm.total" in done.stdout
@@ -209,7 +207,7 @@ def test_the_tables_come_again_from_the_folder_alone(matrix):
 
 
 def test_no_engine_is_one_clear_error(matrix):
-    environ = {**os.environ, "TARE_ENGINE": "off"}
+    environ = keeping(TARE_ENGINE="off")
     command = [sys.executable, "-m", "harness", "bench", "-m", "size"]
     done = subprocess.run(command, cwd=matrix[0], env=environ, capture_output=True, text=True, check=False)
     assert done.returncode != 0
@@ -249,7 +247,7 @@ def test_a_base_that_cannot_be_had_fails_its_cells_and_a_second_run_needs_no_net
     # what was fetched once is enough: no way out of this network namespace, not even to a name server
     command = f"ip link set lo up && exec {sys.executable} -m harness bench --blocks 1 -m 'size or build' -k scratch"
     cut = ["unshare", "--net", "sh", "-c", command]
-    done = subprocess.run(cut, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
+    done = subprocess.run(cut, cwd=folder, env=keeping(), capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(read_run(latest(folder / "results")).series()["go-scratch", "build.cold"].value) == 1
 
@@ -266,7 +264,7 @@ def test_a_users_engine_is_used_and_left_as_it_was(live_endpoint, tmp_path):
     before = {image["Id"] for image in user.images()}
     others = before - {image["Id"] for image in user.images(filters={"label": LABEL})}
     folder = checkout(tmp_path / "tare", strategies=("scratch",))
-    environ = {**os.environ, "TARE_ENGINE": "system", "DOCKER_HOST": live_endpoint}
+    environ = keeping(TARE_ENGINE="system", DOCKER_HOST=live_endpoint)
     command = [sys.executable, "-m", "harness", "bench", "--blocks", "2", "-m", "size or start or pull or build"]
     try:
         done = subprocess.run(
@@ -291,7 +289,7 @@ def test_a_users_engine_is_used_and_left_as_it_was(live_endpoint, tmp_path):
 @pytest.mark.parametrize("kind", ["dind", "layers"])
 def test_other_kinds_of_node_are_recorded_as_such(tmp_path, kind):
     folder = checkout(tmp_path / "tare", strategies=("scratch",))
-    environ = {**os.environ, "TARE_NODE": kind}
+    environ = keeping(TARE_NODE=kind)
     command = [sys.executable, "-m", "harness", "bench", "--blocks", "2", "-m", "pull or deploy or start"]
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=LIMIT, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -310,7 +308,7 @@ def test_a_run_that_is_killed_loses_nothing_leaves_nothing_and_completes(tmp_pat
     arguments = ["--blocks", "3", "-m", "start or pull"]
     command = [sys.executable, "-m", "harness", "bench", *arguments]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=folder, env=keeping(), stdout=log, stderr=log)
     deadline = time.monotonic() + LIMIT
     while samples(folder) < 5:
         assert process.poll() is None, (folder / "log").read_text()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.run import latest, read_run
-from support.checkouts import left_behind, traces
+from support.checkouts import keeping, left_behind, traces
 from support.images import File, layer, saved
 
 pytestmark = pytest.mark.live
@@ -94,7 +94,7 @@ def as_layout(docker_archive: Path, folder: Path) -> str:
 
 def measure(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", "measure", *arguments, "--blocks", "1"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    return subprocess.run(command, cwd=folder, env=keeping(), capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_two_versions_side_by_side(tmp_path, program):

@@ -12,8 +12,7 @@ pytestmark = pytest.mark.live
 CELLS = ("go-scratch", "go-slim", "python-distroless")
 
 
-def test_the_surface_of_an_image_is_what_gnu_tools_find_in_it(tmp_path, live_settings, monkeypatch):
-    monkeypatch.setenv("TARE_IMAGES", "auto")
+def test_the_surface_of_an_image_is_what_gnu_tools_find_in_it(tmp_path, live_settings):
     folder = checkout(tmp_path / "tare", strategies=("scratch", "slim", "distroless"), apps=("go", "python"))
     done = bench(folder, "--blocks", "1", "-k", " or ".join(CELLS), "-m", "size or surface")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -11,10 +13,14 @@ ROOT = Path(__file__).parents[2]
 
 
 LIMIT = 1200  # s for one run on a shared machine, bases included
+SESSION = secrets.token_hex(8)
 
 
 def checkout(folder: Path, *, strategies: tuple[str, ...], apps: tuple[str, ...] = ("go",)) -> Path:
-    """A copy of this checkout with some apps and strategies only."""
+    """A copy of this checkout with some apps and strategies only.
+
+    Its Dockerfiles have a comment that names this session, so no image of it was built before the session began.
+    """
     folder.mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "tests").mkdir()  # pyproject.toml names it
@@ -26,7 +32,20 @@ def checkout(folder: Path, *, strategies: tuple[str, ...], apps: tuple[str, ...]
         shutil.copytree(ROOT / "apps" / name, folder / "apps" / name)
     for name in strategies:
         shutil.copytree(ROOT / "variants" / name, folder / "variants" / name)
+    stamp(folder)
     return folder
+
+
+def stamp(folder: Path) -> None:
+    """Add a comment that names this session to every Dockerfile below `folder`."""
+    for dockerfile in folder.rglob("*Dockerfile"):
+        with dockerfile.open("a", encoding="utf-8") as file:
+            file.write(f"\n# built in session {SESSION} of the tests\n")
+
+
+def keeping(**more: str) -> dict[str, str]:
+    """The environment of a run that may use images which an earlier test of this session has built."""
+    return {**os.environ, "TARE_IMAGES": "auto", **more}
 
 
 def app(folder: Path, name: str, *edits: tuple[str, str, str]) -> None:
@@ -41,7 +60,9 @@ def app(folder: Path, name: str, *edits: tuple[str, str, str]) -> None:
 
 def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "harness", "bench", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=keeping(), capture_output=True, text=True, timeout=LIMIT, check=False
+    )
 
 
 def left_behind(before: set[str]) -> set[str]:

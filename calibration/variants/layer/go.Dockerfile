@@ -1,16 +1,18 @@
 ARG BASE_SDK_GO=golang:1.24-trixie
 
 FROM ${BASE_SDK_GO} AS build
-ENV CGO_ENABLED=0 GOFLAGS=-trimpath GOTOOLCHAIN=local
+ENV CGO_ENABLED=0 GOFLAGS=-trimpath GOTOOLCHAIN=local GOCACHE=/var/cache/go/build
 WORKDIR /src
-RUN head -c 50000000 /dev/urandom > /random
 COPY go.mod main.go ./
-RUN go build -ldflags="-s -w" -o /server .
+RUN --mount=type=cache,target=/var/cache/go go build -ldflags="-s -w" -o /server .
 RUN sleep 0
+
+FROM ${BASE_SDK_GO} AS random
+RUN head -c 50000000 /dev/urandom > /random
 
 FROM scratch
 COPY --from=build /server /server
-COPY --from=build /random /random
+COPY --from=random /random /random
 USER 65532
 EXPOSE 8080
 ENTRYPOINT ["/server"]

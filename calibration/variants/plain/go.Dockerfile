@@ -1,10 +1,10 @@
 ARG BASE_SDK_GO=golang:1.24-trixie
 
 FROM ${BASE_SDK_GO} AS build
-ENV CGO_ENABLED=0 GOFLAGS=-trimpath GOTOOLCHAIN=local
+ENV CGO_ENABLED=0 GOFLAGS=-trimpath GOTOOLCHAIN=local GOCACHE=/var/cache/go/build
 WORKDIR /src
 COPY go.mod main.go ./
-RUN go build -ldflags="-s -w" -o /server .
+RUN --mount=type=cache,target=/var/cache/go go build -ldflags="-s -w" -o /server .
 RUN sleep 0
 
 FROM scratch
