@@ -33,7 +33,16 @@ from harness.lab.registry import Registry, RegistryReader
 from harness.lab.registry_in_engine import RegistryInEngine
 from harness.lab.services import Services
 from harness.lab.state import RunState
-from harness.lab.test_bed import TOOL_BASE, TOOL_HOLDER, TOOL_IMAGE, Holder, TestBed, have_tool, shell_holder
+from harness.lab.test_bed import (
+    TOOL_BASE,
+    TOOL_HOLDER,
+    TOOL_IMAGE,
+    Holder,
+    TestBed,
+    have_tool,
+    in_background,
+    shell_holder,
+)
 
 if TYPE_CHECKING:
     from harness.catalogue.catalogue import Catalogue
@@ -206,10 +215,14 @@ def open_lab(
                 bases |= store.ensure(sorted(_roles(cells) - bases.keys()), engine)
             # the bases of cells are loaded when a cell first needs them, side by side with work that needs none
             if registry:
-                store.load(engine, _had(bases, TOOL_BASE, _DIND_BASE))
+                store.load(engine, _had(bases, _DIND_BASE))
         with ledger.spend("setting up"):
-            tool, holder = _tool(settings, engine, catalogue, store, bases)
-            unseen = "" if tool else _unseen(settings, engine, notes, say)
+            no_tool, making, holder = _tool(settings, engine, catalogue, store, bases)
+            if making and registry:  # cells that need no tool yet are built meanwhile
+                holder = stack.enter_context(in_background(making))
+            elif making:  # the registry runs in the engine, held open by the tool
+                making()
+            unseen = "" if no_tool else _unseen(settings, engine, notes, say)
             if registry is None:
                 registry = stack.enter_context(
                     own_registry if engine.info.local else RegistryInEngine(engine, reaper, announce=say)
@@ -251,7 +264,7 @@ def open_lab(
             services=services,
             security=Security(catalogue.release),
             files=stack.enter_context(closing(KnownFiles(engine, settings.cache))),
-            no_tool=tool,
+            no_tool=no_tool,
             unseen=unseen,
             monitor=Monitor(),
             bind=bind,
@@ -340,21 +353,24 @@ def _tool(
     catalogue: Catalogue,
     store: Bases,
     bases: Mapping[str, BaseImage | BaseUnavailable],
-) -> tuple[str, Holder]:
-    """Why there is no tool image ("" if there is one), and what holds the test bed open.
+) -> tuple[str, Callable[[], None] | None, Holder]:
+    """Why there is no tool image ("" if there is one), what makes it, and what holds the test bed open.
 
     Without the tool's base only floor and memory are not measured, because any base with a shell can hold a test bed
     open.
     """
     base = bases[TOOL_BASE]
     if isinstance(base, BaseImage):
-        argument = catalogue.bases[TOOL_BASE].argument
-        have_tool(engine, argument, base.name, settings.cache, load=lambda: store.load(engine, (base,)))
-        return "", TOOL_HOLDER
+
+        def make() -> None:
+            argument = catalogue.bases[TOOL_BASE].argument
+            have_tool(engine, argument, base.name, settings.cache, load=lambda: store.load(engine, (base,)))
+
+        return "", make, TOOL_HOLDER
     for other in bases.values():
         if isinstance(other, BaseImage) and catalogue.bases[other.role].recipe != "distroless":
             store.load(engine, (other,))
-            return str(base), shell_holder(other.name)
+            return str(base), None, shell_holder(other.name)
     raise LabError(f"no base is available: {base}", fix="See `tare doctor`.")
 
 

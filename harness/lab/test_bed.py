@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +31,7 @@ TOOL_BASE = "sdk-go"
 FLOOR_PORT = 8080
 PROGRAM = "/tare-tool"  # where the tool lies in a container it is brought into
 _TOOL = "tool"  # its path in its own image
+_PATIENCE = 10.0  # s that a run which ends waits for the making of the tool
 
 
 def have_tool(
@@ -74,13 +77,30 @@ def tool_program(engine: Engine, cache: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """What holds the test bed open: an image and a command that does nothing for ever."""
+    """What holds the test bed open: an image and a command that does nothing for ever.
+
+    `ready` returns when the engine has the image. It raises what has kept the image from being made.
+    """
 
     image: str
     command: tuple[str, ...]
+    ready: Callable[[], None] = field(default=lambda: None, compare=False)
 
 
 TOOL_HOLDER = Holder(TOOL_IMAGE, ("pause",))
+
+
+@contextmanager
+def in_background(make: Callable[[], None]) -> Iterator[Holder]:
+    """The tool as a holder while `make` makes its image, so that cells are built meanwhile. At the end of the context
+    the making has ended, or it ends with the engine."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix="tool")
+    making: Future[None] = pool.submit(make)
+    try:
+        yield replace(TOOL_HOLDER, ready=making.result)
+    finally:
+        wait([making], _PATIENCE)
+        pool.shutdown(wait=False)
 
 
 def shell_holder(image: str) -> Holder:
@@ -126,6 +146,7 @@ class TestBed:
     def _open(self) -> None:
         self.close()
         holder = self._holder
+        holder.ready()
         self._container = self._engine.create(ContainerSpec(image=holder.image, command=holder.command))
         self._engine.start(self._container)
         state = self._engine.state(self._container)

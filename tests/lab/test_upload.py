@@ -32,6 +32,21 @@ def test_a_layer_is_compressed_to_the_same_bytes_and_back(
     assert packed[4:8] == bytes(4), "no time in the header"
 
 
+@pytest.mark.parametrize("size", [(1 << 20) - 1, 1 << 20, (3 << 20) + 7])
+def test_pieces_that_are_compressed_side_by_side_are_one_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    words = b"".join(b"%d " % (number * number) for number in range(400_000))[:size]
+    (tmp_path / "a.tar").write_bytes(words)
+    found = []
+    for processors in (1, 3):
+        monkeypatch.setattr("os.cpu_count", lambda count=processors: count)
+        found.append(pack_layer(tmp_path / "a.tar", tmp_path / f"{processors}.gz").path.read_bytes())
+    assert found[0] == found[1]
+    assert gzip.decompress(found[0]) == words
+    assert len(found[0]) < 1.001 * len(gzip.compress(words, 6))
+
+
 def test_what_is_compressed_is_not_compressed_again(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"content" * 1000)
     first = pack_layer(tmp_path / "a.tar", tmp_path / "a.gz")

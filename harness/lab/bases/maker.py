@@ -158,7 +158,8 @@ class Maker:
                             role = running.pop(future)
                             results[role] = made = future.result()
                             order.done(role)
-                            if self._packs and isinstance(made, Made):
+                            # the last layer is compressed where it is loaded, beside the work that needs other bases
+                            if self._packs and isinstance(made, Made) and order.is_active():
                                 layer = self._store.layer(made.layer.diff_id)
                                 packing.append(pool.submit(pack_layer, layer, self._store.packed(layer)))
                     wait(packing)  # a layer that could not be compressed fails where it is uploaded
