@@ -183,6 +183,39 @@ def test_a_night_leads_to_its_commit_and_what_changed(page, chromium):
     assert "tzdata" in panel
 
 
+@pytest.mark.parametrize("query", ["?find=go-full+size.transfer+pinned", f"?over=go-full+size.transfer+{PINNED}"])
+def test_a_night_is_reached_with_the_keyboard_alone(query, page, chromium):
+    """Arrows go from night to night, Enter opens one with its run, Escape closes it and gives the focus back."""
+    found = ask_at(
+        page,
+        chromium,
+        query,
+        """
+        dispatchEvent(new Event("beforeprint"));
+        const figure = [...document.querySelectorAll("figure[data-name]")].find(item => !item.hidden);
+        const svg = (document.querySelector("#laid:not([hidden])") ?? figure).querySelector("svg.plot, .plot svg, svg");
+        const panel = document.getElementById("night");
+        const press = (key, at = svg) => at.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        svg.focus();
+        press("Home");
+        const first = svg.getAttribute("aria-valuetext");
+        press("ArrowRight");
+        const second = svg.getAttribute("aria-valuetext"), tip = document.querySelector(".tip").textContent;
+        press("Enter");
+        const link = panel.querySelector("a").getAttribute("href"), inside = panel.contains(document.activeElement);
+        press("Escape", panel);
+        return { first, second, tip, link, inside, closed: panel.hidden, back: document.activeElement === svg };
+        """,
+    )
+    assert found["first"].startswith("2025-01-01")
+    assert found["second"].startswith("2025-01-02")
+    assert found["tip"] == found["second"]
+    assert "/20250102-" in found["link"]
+    assert found["inside"]
+    assert found["closed"]
+    assert found["back"]
+
+
 def test_a_range_without_nights_is_said(page, chromium):
     state = ask_at(
         page,

@@ -145,10 +145,16 @@
         Plot.dot(nights, { x: "at", y: "m", r: nights.length > 200 ? 0.8 : 1.8, fill: "var(--s2)" }),
       ],
     });
-    figure.setAttribute("role", "img");
     figure.setAttribute("aria-label", description(chart, nights, marks));
     hover(figure, nights, x => wordsAt(x, figure.scale("x"), nights, [...marks, ...breaks], unit));
     figure.addEventListener("click", event => openNight(chart, nearest(figure, nights, event)));
+    const sameDay = row => [...marks, ...breaks].filter(({ at }) => day(at) === day(row.at)).map(({ text }) => text);
+    walk(
+      figure,
+      nights,
+      row => [nightText(row, unit), ...sameDay(row)].join("\n"),
+      row => openNight(chart, row),
+    );
     return figure;
   }
 
@@ -193,6 +199,64 @@
     figure.addEventListener("pointerdown", show);
     figure.addEventListener("pointerleave", () => {
       tip.hidden = true;
+    });
+  }
+
+  // A chart with the focus: arrows, Home and End go from night to night, Enter opens the night, Escape closes it.
+  // `words`: the text of a row.
+  function walk(figure, nights, words, open) {
+    const rows = d3.sort(nights, row => row.at);
+    const last = rows.length - 1;
+    const cursor = document.createElementNS("http://www.w3.org/2000/svg", "line");
+    let index = last;
+    function show() {
+      const box = figure.getBoundingClientRect();
+      const x = figure.scale("x").apply(rows[index].at);
+      for (const [name, value] of Object.entries({ x1: x, x2: x, y1: 0, y2: figure.viewBox.baseVal.height })) {
+        cursor.setAttribute(name, value);
+      }
+      cursor.setAttribute("stroke", "var(--ink)");
+      figure.append(cursor);
+      figure.setAttribute("aria-valuenow", index);
+      figure.setAttribute("aria-valuetext", words(rows[index]));
+      tip.textContent = words(rows[index]);
+      tip.hidden = false;
+      const left = box.left + (x * box.width) / figure.viewBox.baseVal.width;
+      placeTip({ pageX: left + scrollX, pageY: box.top + box.height / 2 + scrollY });
+    }
+    function hide() {
+      cursor.remove();
+      tip.hidden = true;
+    }
+    const keys = {
+      ArrowLeft: () => Math.max(index - 1, 0),
+      ArrowRight: () => Math.min(index + 1, last),
+      PageUp: () => Math.max(index - 30, 0),
+      PageDown: () => Math.min(index + 30, last),
+      Home: () => 0,
+      End: () => last,
+    };
+    figure.tabIndex = 0;
+    for (const [name, value] of [
+      ["role", "slider"],
+      ["aria-valuemin", 0],
+      ["aria-valuemax", last],
+      ["aria-valuenow", index],
+    ]) {
+      figure.setAttribute(name, value);
+    }
+    figure.setAttribute("aria-valuetext", words(rows[index]));
+    figure.addEventListener("focus", () => figure.matches(":focus-visible") && show());
+    figure.addEventListener("blur", hide);
+    figure.addEventListener("keydown", event => {
+      if (event.key === "Enter") {
+        open(rows[index]);
+        panel.querySelector("button").focus();
+      } else if (event.key in keys) {
+        index = keys[event.key]();
+        show();
+      } else return;
+      event.preventDefault();
     });
   }
 
@@ -278,13 +342,17 @@
       node("p", { textContent: whatChanged(part, i), className: "words" }),
       close,
     );
+    opener = document.activeElement?.closest("svg") ?? null;
     panel.hidden = false;
     Question.put("night", [nameOf(chart), run.run]);
   }
+  let opener = null; // what had the focus before the panel
   function closeNight() {
     panel.hidden = true;
     Question.put("night", "");
+    opener?.focus();
   }
+  addEventListener("keydown", event => event.key === "Escape" && !panel.hidden && closeNight());
   function openAsked() {
     const [name, run] = Question.all("night");
     const chart = byName.get(name);
@@ -335,13 +403,13 @@
         Plot.dot(nights, { x: "at", y: "share", fill: "name", r: 1.5 }),
       ],
     });
-    figure.setAttribute("role", "img");
     figure.setAttribute("aria-label", `${names.join(", ")}, each relative to its baseline`);
-    hover(figure, nights, x => {
-      const { at } = d3.least(nights, row => Math.abs(figure.scale("x").apply(row.at) - x));
+    const words = ({ at }) => {
       const same = nights.filter(row => day(row.at) === day(at));
       return `${day(at)}${bullets(same.map(row => `${row.name}: ${row.share.toFixed(1)} %`))}`;
-    });
+    };
+    hover(figure, nights, x => words(d3.least(nights, row => Math.abs(figure.scale("x").apply(row.at) - x))));
+    walk(figure, nights, words, row => openNight(byName.get(row.name), row));
     figure.addEventListener("click", event => {
       const row = nearest(figure, nights, event);
       openNight(byName.get(row.name), row);
