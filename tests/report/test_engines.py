@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from harness.decision.engines import ENGINE, TOGETHER
+from harness.report.documents import write_documents
 from harness.report.engines import render
 from harness.store.run import UNMEASURED, Run, read_run
 from support.synthetic import APPS, write
@@ -58,3 +59,14 @@ def test_what_has_no_samples_is_absent_and_listed_with_its_reason(tmp_path: Path
     assert said.startswith("- private:28.5+containerd:")
     assert "only every 0.1 s" in said
     assert "without 3 metrics" in row(text, "pull")[1]
+
+
+def test_decision_and_page_say_what_the_engine_cannot_give_and_why(tmp_path: Path) -> None:
+    folder = on(tmp_path, "private:28.5+containerd").folder
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["plan"][UNMEASURED] = dict.fromkeys(UNPACKED, "the engine looks at a pull only every 0.1 s")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    write_documents(folder)
+    said = "pull.previous.unpack, pull.base.unpack, because the engine looks at a pull only every 0.1 s."
+    assert said in (folder / "decision.md").read_text()
+    assert said in (folder / "report.html").read_text()

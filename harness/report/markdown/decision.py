@@ -28,6 +28,7 @@ from harness.report.words import (
     times,
     to_measure,
     unlike,
+    unmeasured_lines,
 )
 from harness.stats.intervals import PRACTICAL
 from harness.text.markdown import harmless_markdown
@@ -222,6 +223,7 @@ class Head(DocumentView):
             "\n".join(
                 f"- *{name}* {value}{': ' + text if text else ''}." for name, (value, text) in explained(facts).items()
             ),
+            "\n".join(f"- {line}" for line in unmeasured_lines(self.run)),
             sentence(self.run),
             "The criteria and their weights:",
             markdown(

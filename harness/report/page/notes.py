@@ -10,6 +10,7 @@ from harness.experiments.effects import effects, newest
 from harness.report.calibration import HEADERS, rows, sentence
 from harness.report.facts import explained, plain
 from harness.report.page.view import PageView, esc
+from harness.report.words import unmeasured_lines
 from harness.store.run import read_run
 
 _MOST_FINDINGS = 40  # findings of an interpretation of a claim
@@ -81,6 +82,7 @@ against this run: {esc(total)}. <code>tare claims</code> prints the same.</p>{""
             f"<li><b>{esc(name)}</b> {esc(value)}{esc(': ' + text if text else '')}</li>"
             for name, (value, text) in explained(manifest.environment.facts).items()
         )
+        words += "".join(f"<li>{esc(line)}</li>" for line in unmeasured_lines(self.run))
         versions = "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in manifest.versions.items())
         samples = sum(series.value.size for series in self.run.series().values())
         git = f", git {manifest.git[:12]}" if manifest.git else ""
