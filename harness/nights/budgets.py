@@ -70,6 +70,11 @@ class Budget:
         """The error that names the file and the line of a key."""
         return CatalogueError(what, path=self.path or Path(FILE), line=self.lines.get(key), fix=fix)
 
+    @property
+    def place(self) -> str:
+        """The file and line of its metrics."""
+        return f"{self.path or FILE}:{self.lines.get('metrics') or 1}"
+
     def covers(self, cell: str, metric: str) -> bool:
         return fnmatchcase(cell, self.cells) and fnmatchcase(metric, self.metrics)
 

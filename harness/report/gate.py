@@ -51,6 +51,7 @@ class Gate:
     rows: tuple[GateRow, ...]  # metrics that differ, the worst first
     missing: tuple[str, ...]  # metrics that the base has and the head lacks
     compared: int
+    idle: tuple[Budget, ...]  # budgets that cover nothing that both runs measured
     environments: tuple[str, ...]  # facts that differ: then durations cannot be compared
 
     @property
@@ -86,6 +87,7 @@ def gate(base: Run, head: Run, budgets: Sequence[Budget], confirmations: Sequenc
         rows=tuple(sorted(rows, key=lambda row: (order.index(row.outcome), -_size(row), row.cell, row.metric.name))),
         missing=tuple(sorted(missing)),
         compared=len(keys),
+        idle=tuple(budget for budget in budgets if not any(budget.covers(*key) for key in keys)),
         environments=changed,
     )
 
@@ -120,6 +122,9 @@ def render(found: Gate) -> str:
     if found.missing:
         named = ", ".join(found.missing[:8]) + (f" and {len(found.missing) - 8} more" if len(found.missing) > 8 else "")
         lines += ["", f"Measured in the base but not in the head: {named}."]
+    if found.idle:
+        names = ", ".join(f"{budget.metrics} of {budget.cells} ({budget.place})" for budget in found.idle)
+        lines += ["", f"Budgets for what was not measured in both runs: {names}."]
     return "\n".join(lines) + "\n"
 
 
@@ -146,7 +151,7 @@ def _row(
                 outcome = GateOutcome.FAIL if budget.severity is Severity.HARD else GateOutcome.WARN
                 note = _allowed(budget, metric)
             elif metric.direction is Direction.NEITHER or worse:
-                note = "within its budget" if worse else ""
+                note = ("within its budget" if budget else "no budget covers it") if worse else ""
     elif (answer := sure.get(key) or ratios.get(key)) and answer.verdict in (Verdict.WORSE, Verdict.BETTER):
         outcome = GateOutcome.BETTER if answer.verdict is Verdict.BETTER else GateOutcome.WARN
         note = f"{answer.estimate:.3f}×, {'confirmed by an A/B' if key in sure else 'not confirmed by an A/B'}"

@@ -382,6 +382,18 @@ def test_a_mistyped_budget_never_passes_a_gate(short, tmp_path, capsys):
         assert "missing.toml" in capsys.readouterr().err
 
 
+def test_a_budget_of_what_was_not_measured_is_named_by_the_gate(short, tmp_path, capsys):
+    """It is no typo, so it is no error; but nobody reads "passed" for what was not looked at."""
+    path = tmp_path / "budgets.toml"
+    path.write_text('[[budget]]\nmetrics = "deploy.total"\ngrowth = "2 %"\n')
+    words = ("gate", "--base", short.runs[54, PINNED], "--head", short.runs[55, PINNED], "--budgets", str(path))
+    assert command(short, *words) == 0
+    said = capsys.readouterr().out
+    assert f"Budgets for what was not measured in both runs: deploy.total of * ({path}:2)." in said
+    (row,) = [line for line in said.splitlines() if "`size.transfer`" in line]
+    assert "no budget covers it" in row
+
+
 @pytest.mark.parametrize("text", ['metrics = "sise.transfer"', 'cells = "go_slim"\nmetrics = "size.transfer"'])
 def test_a_mistyped_budget_ends_a_night_before_it_starts(text, tmp_path, monkeypatch, capsys):
     folder = checkout(tmp_path / "tare", strategies=("slim",))
