@@ -20,6 +20,12 @@ _WORDS = {  # smaller, larger
     Unit.COUNT: ("fewer", "more"),
 }
 _MEASURE_ALL = "tox -e bench"
+NOTATION = (
+    "Brackets hold 95 % intervals. Strategies are compared within blocks, so a × may differ from the ratio of the two"
+    " medians beside it. “2× as good” compares scores: the other strategy's score is twice as large. A score weighs all"
+    " criteria, and a smaller score is better. “First with 90 % of random weights”: the strategy also has the best"
+    " score with 90 % of 10 000 sets of weights that were drawn at random."
+)
 _FAR = 10.0  # factor: weights farther from the given weights are not shown
 WORD = {
     Confidence.DECIDED: "decided",
@@ -29,7 +35,7 @@ WORD = {
     Confidence.WITHHELD: "no conclusion",
 }
 MEANING = {
-    Confidence.DECIDED: "the lead over the runner-up is larger than its error and large enough to matter",
+    Confidence.DECIDED: "the interval of the lead over the runner-up lies above 1×, and the lead is over 3 %",
     Confidence.TIE: "the two best strategies surely differ by less than 3 %; the simpler one is named first",
     Confidence.LEANING: "the numbers favor one strategy, but more measurements are needed to be sure",
     Confidence.OPEN: "nothing can be recommended, because a constraint could not be checked or no strategy meets it",
@@ -118,7 +124,7 @@ def traits(run: Run, cell: CellInfo) -> list[str]:
     elif (packages := of("surface.packages")) is not None:
         words.append("1 declared package" if packages == 1 else f"{packages:.0f} declared packages")
         if not packages:
-            words[-1] = "declares no packages, so a scanner finds none"
+            words[-1] = "declares no packages (a scanner finds none)"
     blind = components is None and not packages  # a run of before components were traced
     if (pending := of("surface.pending")) is not None and not blind:
         fixes = "fix" if pending == 1 else "fixes"

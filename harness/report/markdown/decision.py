@@ -20,6 +20,7 @@ from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.words import (
+    NOTATION,
     WORD,
     Gain,
     brief,
@@ -85,11 +86,7 @@ class Head(DocumentView):
             rows.append([name, *cells, brief(choice), *self._holds_on(app)])
         lines = [markdown(self._headers(), rows), *self._flips()]
         if any(choice.lead for choice in self.decision.choices.values()):
-            lines.append(
-                "Brackets hold 95 % intervals. Strategies are compared within blocks, so a × may differ from the ratio"
-                " of the two medians beside it. “2× as good” compares scores: the other strategy's score is twice as"
-                " large. A score weighs all criteria, and a smaller score is better (see Context)."
-            )
+            lines.append(NOTATION)
         if text := self._uncounted():
             lines.append(text)
         if command := self._more():
@@ -218,7 +215,7 @@ class Head(DocumentView):
             "## Context",
             f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
             " a real engine, one cell at a time, in randomly ordered blocks. A block measures every cell once. Pulls"
-            " and deployments use the local network at full speed. For slower links see `link.*` and the scenarios.",
+            " and deployments use the local network at full speed. For slower links see the scenarios in report.html.",
             f"Environment: {'; '.join(f'{name} {value}' for name, value in plain(facts).items())}.",
             "\n".join(
                 f"- *{name}* {value}{': ' + text if text else ''}." for name, (value, text) in explained(facts).items()

@@ -6,7 +6,7 @@ from harness.decision.choice import Choice, Confidence, listed
 from harness.decision.doubts import blocks, when
 from harness.decision.figures import matrix
 from harness.report.page.view import PageView, anchor, badge, esc
-from harness.report.words import MEANING, WORD, Gain, gain, never_measured, robust, sureness, traits, unlike
+from harness.report.words import MEANING, NOTATION, WORD, Gain, gain, never_measured, robust, sureness, traits, unlike
 
 
 class Cards(PageView):
@@ -38,11 +38,13 @@ class Cards(PageView):
         whole = self.decision.choices.get("")
         used = [item for item in Confidence if item in {choice.confidence for choice in self.decision.choices.values()}]
         words = " ".join(f"<b>{esc(WORD[item])}</b>: {esc(MEANING[item])}." for item in used)
+        leads = any(choice.lead for choice in self.decision.choices.values())
+        notation = f'<p class="note">{esc(NOTATION)}</p>' if leads else ""
         asked = "; ".join(item.text for item in self.decision.constraints)
         constraints = f"<p>Constraints: {esc(asked)}.</p>" if asked else ""
         return f"""<section id="verdict"><h2>Verdict</h2>{constraints}
 <div class="cards">{"".join(cards)}{self._all(whole) if whole else ""}</div>
-<p class="note">{words}{self._uncounted()}</p></section>"""
+{notation}<p class="note">{words}{self._uncounted()}</p></section>"""
 
     def _uncounted(self) -> str:
         found = never_measured(self.decision)
