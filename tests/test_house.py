@@ -65,6 +65,7 @@ NO_MIRROR = {
     "test_prose.py": "the words of everything that people read",
     "test_tests.py": "the tests",
     "test_doors.py": "bad values at every door: all commands and all options",
+    "test_fuzz.py": "damaged data for every reader of stored data",
     "test_toxfile.py": "toxfile.py, the plugin of tox beside tox.ini",
     "catalogue/test_dockerfiles.py": "the Dockerfiles of variants/ and apps/",
     "nights/test_workflow.py": "a workflow of docs/nightly/, its steps run with stand-ins",

@@ -48,7 +48,8 @@ from harness.text.units import scale, summary_text
 
 def judge(claims: Iterable[Claim], runs: Sequence[Run]) -> tuple[Judgement, ...]:
     """The verdict on every claim by these runs, in any order."""
-    newest = sorted(runs, key=lambda run: (run.manifest.started, run.id), reverse=True)
+    described = (run.described() for run in runs)
+    newest = sorted(described, key=lambda run: (run.manifest.started, run.id), reverse=True)
     by_print: dict[str, list[Run]] = {}
     for run in newest:
         by_print.setdefault(run.manifest.environment.fingerprint, []).append(run)

@@ -128,8 +128,8 @@ def _current_context(environ: Mapping[str, str]) -> str:
 def _context(name: str, environ: Mapping[str, str]) -> Endpoint | None:
     """A context is a folder named by the SHA-256 of its name (docker/cli, cli/context/store)."""
     folder = _configuration(environ) / "contexts"
-    digest = hashlib.sha256(name.encode()).hexdigest()
     try:
+        digest = hashlib.sha256(name.encode()).hexdigest()
         meta = json.loads((folder / "meta" / digest / "meta.json").read_bytes())
         host = str(meta["Endpoints"]["docker"]["Host"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -18,9 +18,9 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """A new path to write a file at. When the block ends, the file takes the place of `path`.
 
     If the block raises, `path` stays as it was. A symbolic link stays a link: its target is replaced. A character
-    device, a pipe, and whatever lies below /dev and /proc is written through and never replaced. `durable` returns only
-    when the new file would survive a power cut. The folder of `path` is made if it is missing. Raises OSError, for a
-    disk, a socket, a folder and a link to itself too.
+    device, a pipe, and whatever lies below /dev and /proc is written through and never replaced; /dev/shm is a folder
+    like others. `durable` returns only when the new file would survive a power cut. The folder of `path` is made if it
+    is missing. Raises OSError, for a disk, a socket, a folder and a link to itself too.
     """
     if _is_written_through(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -71,4 +71,5 @@ def _is_written_through(path: Path) -> bool:
         mode = stat.S_IFREG  # there is nothing yet
     if stat.S_ISBLK(mode):  # a whole disk
         raise OSError(errno.EINVAL, "is a block device", str(path))
-    return not stat.S_ISREG(mode) or path.absolute().parts[1:2] in (("dev",), ("proc",))
+    of_kernel = path.absolute().parts[1:2] in (("dev",), ("proc",)) and path.absolute().parts[1:3] != ("dev", "shm")
+    return not stat.S_ISREG(mode) or of_kernel

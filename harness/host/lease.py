@@ -141,8 +141,8 @@ def _parse(lines: Iterable[str]) -> tuple[str, dict[int, Record]]:
     """Boot id and the records not undone. A torn last line belongs to a thing that was never made."""
     boot = ""
     records: dict[int, Record] = {}
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError):
+    for line in lines:  # one that is no record is passed over: the others must still be undone
+        with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError):
             entry = json.loads(line)
             if "boot" in entry:
                 boot = str(entry["boot"])

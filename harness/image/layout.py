@@ -18,6 +18,7 @@ INDEX, DOCKER = "index.json", "manifest.json"
 _INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _ATTESTATION = "vnd.docker.reference.type"
+_AGAIN = "Export the image again."
 _DEPTH = 4  # of indexes in indexes
 
 
@@ -46,7 +47,7 @@ def is_layout(path: Path) -> bool:
                     return False
     except (OSError, tarfile.TarError, EOFError) as error:
         raise UsageError(
-            f"not an image archive: {error}", where=str(path), fix="Use `docker save -o FILE IMAGE`."
+            f"not an image archive: {_first_line(error)}", where=str(path), fix="Use `docker save -o FILE IMAGE`."
         ) from error
     if INDEX in names:
         return True
@@ -60,26 +61,30 @@ def unpack(archive: Path, folder: Path) -> None:
         with tarfile.open(archive) as members:
             members.extractall(folder, filter="data")
     except (OSError, tarfile.TarError, EOFError) as error:
-        raise UsageError(f"cannot be unpacked: {error}", where=str(archive)) from error
+        what = f"cannot be unpacked: {_first_line(error)}"
+        raise UsageError(what, where=str(archive), fix=_AGAIN) from error
 
 
 def read_layout(folder: Path, architecture: str) -> LayoutImage:
     """The image of a layout for linux and `architecture` (as OCI names it). Raises UsageError unless it has one."""
-    document = _json(folder / INDEX, folder)
+    path, document = folder / INDEX, _json(folder / INDEX, folder)
     for _ in range(_DEPTH):
         chosen = _choose(document, architecture, folder)
         path = _blob(folder, chosen)
         media_type = str(chosen.get("mediaType") or _MANIFEST)
         document = _json(path, folder)
+        if not isinstance(document, dict):
+            raise UsageError("neither an OCI index nor an OCI manifest", where=str(path), fix=_AGAIN)
         if media_type not in _INDEXES and "manifests" not in document:
             break
     else:
-        raise UsageError(f"more than {_DEPTH} indexes in each other", where=str(folder / INDEX))
+        raise UsageError(f"more than {_DEPTH} indexes in each other", where=str(folder / INDEX), fix=_AGAIN)
     try:
         parts = [document["config"], *document["layers"]]
     except (KeyError, TypeError):
-        raise UsageError("neither an OCI index nor an OCI manifest", where=str(path)) from None
-    blobs = dict.fromkeys((str(part["digest"]), _blob(folder, part)) for part in parts)
+        raise UsageError("neither an OCI index nor an OCI manifest", where=str(path), fix=_AGAIN) from None
+    files = [_blob(folder, part) for part in parts]
+    blobs = dict.fromkeys((str(part["digest"]), file) for part, file in zip(parts, files, strict=True))
     return LayoutImage(
         manifest=path.read_bytes(), media_type=media_type, blobs=tuple(blobs), config=_blob(folder, parts[0])
     )
@@ -89,14 +94,14 @@ def _choose(index: Any, architecture: str, folder: Path) -> dict[str, Any]:
     """The one entry of an index that is an image for this machine."""
     entries = [
         entry
-        for entry in (index.get("manifests") if isinstance(index, dict) else None) or ()
-        if isinstance(entry, dict) and _ATTESTATION not in (entry.get("annotations") or {})
+        for entry in _list(index, "manifests")
+        if isinstance(entry, dict) and _ATTESTATION not in _table(entry, "annotations")
     ]
     fitting = [
         entry
         for entry in entries
-        if (entry.get("platform") or {}).get("architecture", architecture) == architecture
-        and (entry.get("platform") or {}).get("os", "linux") == "linux"
+        if _table(entry, "platform").get("architecture", architecture) == architecture
+        and _table(entry, "platform").get("os", "linux") == "linux"
     ]
     if len(fitting) == 1:
         return dict(fitting[0])
@@ -104,21 +109,43 @@ def _choose(index: Any, architecture: str, folder: Path) -> dict[str, Any]:
     raise UsageError(what, where=str(folder), fix="Export one image, for example with `skopeo copy`.")
 
 
+def _first_line(error: Exception) -> str:
+    """tarfile lists every form that it has tried, a line each."""
+    return str(error).partition("\n")[0].rstrip(":")
+
+
+def _list(document: Any, key: str) -> list[Any]:
+    found = document.get(key) if isinstance(document, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def _table(document: dict[str, Any], key: str) -> dict[str, Any]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
 def _blob(folder: Path, descriptor: Any) -> Path:
     try:
         algorithm, _, digest = str(descriptor["digest"]).partition(":")
     except (KeyError, TypeError):
-        raise UsageError("a descriptor has no digest", where=str(folder)) from None
+        raise UsageError("a descriptor has no digest", where=str(folder), fix=_AGAIN) from None
     path = folder / "blobs" / algorithm / digest
-    if "/" in algorithm + digest or not path.is_file():
-        raise UsageError(f"the blob {algorithm}:{digest} is missing", where=str(folder), fix="Export the image again.")
+    if "/" in algorithm + digest or "\0" in algorithm + digest or ".." in (algorithm, digest) or not _is_file(path):
+        raise UsageError(f"the blob {algorithm}:{digest} is missing", where=str(folder), fix=_AGAIN)
     return path
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 def _json(path: Path, folder: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        raise UsageError(f"{path.name} cannot be read: {error.strerror}", where=str(folder)) from error
+        raise UsageError(f"{path.name} cannot be read: {error.strerror}", where=str(folder), fix=_AGAIN) from error
     except ValueError:
-        raise UsageError(f"{path.relative_to(folder)} is not JSON", where=str(folder)) from None
+        raise UsageError(f"{path.relative_to(folder)} is not JSON", where=str(folder), fix=_AGAIN) from None

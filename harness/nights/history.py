@@ -60,7 +60,9 @@ class History:
             raise StoreError(f"cannot be written: {error}", where=str(path), fix="Delete it, or free space.") from error
         try:
             history.refresh(results)
-        except sqlite3.DatabaseError:  # a page is damaged: the run folders are the record, so the index is made again
+            history._check()
+        except (sqlite3.DatabaseError, ValueError, TypeError):
+            # a page is damaged: the run folders are the record, so the index is made again
             history.close()
             delete(path)
             history = cls(connect(path))
@@ -116,6 +118,18 @@ class History:
                 self._take(run, stamps[name])
         self.warnings = tuple(warnings)
 
+    def _check(self) -> None:
+        """Raises DatabaseError, ValueError or TypeError if what stands in the index cannot be read."""
+        (said,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+        if said != "ok":
+            raise sqlite3.DatabaseError(said)
+        self.nights()
+        self.environments()
+        self.keys()
+        self.metrics()
+        self.failures()
+        self.confirmations()
+
     def add(self, run: Run, stamp: str = "") -> None:
         """Read one run."""
         with self._database:
@@ -130,6 +144,7 @@ class History:
             self._database.execute("DELETE FROM runs WHERE id = ?", row)
 
     def _take(self, run: Run, stamp: str) -> None:
+        run = run.described()
         manifest, execute = run.manifest, self._database.execute
         environment, track, purpose = manifest.environment, track_of(manifest), purpose_of(manifest)
         # the folder's name is the key
@@ -155,10 +170,7 @@ class History:
             self._database.executemany(f"INSERT INTO confirmations VALUES ({', '.join('?' * 12)})", rows)
         elif purpose in ("", NIGHTLY):
             metrics = {metric.name: metric for metric in manifest.metrics}
-            prints = {
-                name: environment.fingerprint_of(metrics[name]) if name in metrics else environment.fingerprint
-                for _, name in run.series()
-            }
+            prints = {name: environment.fingerprint_of(metrics[name]) for name in run.measured()}
             self._database.executemany(
                 "INSERT OR IGNORE INTO series (cell, metric, fingerprint, track) VALUES (?, ?, ?, ?)",
                 [(cell, metric, prints[metric], track) for cell, metric in run.series()],

@@ -69,9 +69,6 @@ class SavedImages:
         """The last good image; None if there is none, or its archive is gone."""
         try:
             text = (self._folder / cell / "good").read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            return None
-        try:
             record: dict[str, Any] = (
                 orjson.loads(text) if text.startswith("{") else {"image": text}
             )  # older nights wrote the id alone
@@ -81,6 +78,8 @@ class SavedImages:
                 at=float(record.get("at", 0.0)),
                 why=str(record.get("why", "")),
             )
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError, KeyError):
             return None  # the mark is torn: the next night writes another
         return good if self.has(cell, good.image) else None

@@ -36,15 +36,20 @@ def connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=60)
     try:
         (version,) = database.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError:  # not a database, or a broken one
+        _tune(database)
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # not a database, or a broken one
         version = -1
     if version != _VERSION:
         database.close()
         delete(path)
         database = prepared(sqlite3.connect(path, timeout=60))
+        _tune(database)
+    return database
+
+
+def _tune(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA synchronous = NORMAL")
     database.execute("PRAGMA cache_size = -65536")  # KiB
-    return database
 
 
 def delete(path: Path) -> None:

@@ -27,6 +27,7 @@ from harness.probes.pull import PullProbe, reading
 from harness.run.job import Job, Reporter, measure
 from harness.settings import Settings
 from harness.store.run import Run
+from harness.store.typed import check
 from harness.text.display import Display
 
 APP = "image"  # the name of the generated app
@@ -83,8 +84,14 @@ class Images:
         note = run.manifest.plan.get(NOTE)
         if not isinstance(note, dict):
             raise UsageError("this run did not measure images", where=run.id, fix="See `tare runs`.")
-        stored: dict[str, Any] = {**note, "names": tuple(note["names"])}
-        return cls(**stored)
+        try:
+            stored: dict[str, Any] = {**note, "names": tuple(note["names"])}
+            images = cls(**stored)
+            check(images)
+        except (KeyError, TypeError, AttributeError) as error:
+            fix = "Measure the images anew."
+            raise UsageError(f"its plan is not a request for images: {error}", where=run.id, fix=fix) from error
+        return images
 
 
 class ImagePull(PullProbe):

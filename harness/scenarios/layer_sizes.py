@@ -119,7 +119,8 @@ class CellLayers:
                 )
             return cls(current=_image_of(record["current"]), changed=_image_of(record["changed"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"this is not a record of layers: {error!r}", where=where) from error
+            what = f"this is not a record of layers: {error!r}"
+            raise StoreError(what, where=where, fix="`tox -e bench -- -m size` writes it.") from error
 
 
 def _image_record(image: ImageLayers) -> dict[str, object]:

@@ -19,6 +19,7 @@ import orjson
 
 from harness.errors import StoreError
 from harness.model import Cell, Direction, Environment, Metric, Phase, Status, Try, Unit
+from harness.store.typed import check
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -172,10 +173,13 @@ def _numbers(try_: Try) -> Iterator[tuple[str, float]]:
 
 
 def to_try(record: Record) -> Try:
+    """Raises KeyError, TypeError, ValueError or AttributeError if the record is not a try."""
     known = _known(Try, record)
     known["status"] = Status(record["status"])
     known["phases"] = tuple(Phase(*phase) for phase in record.get("phases", ()))
-    return Try(**known)
+    try_ = Try(**known)
+    check(try_)
+    return try_
 
 
 def _known(kind: type[DataclassInstance], record: Record) -> Record:
@@ -214,7 +218,7 @@ def _scrubbed(value: object) -> object:
     return value
 
 
-_RESTORE = "Restore it, or move the folder out of results/."
+RESTORE = "Restore it, or move the folder out of results/."
 
 
 def check_regular(path: Path) -> None:
@@ -243,7 +247,7 @@ class Lines:
             check_regular(self.path)
             file = self.path.open("rb", buffering=1 << 20)
         except OSError as error:
-            raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path), fix=_RESTORE) from error
+            raise StoreError(f"cannot be read: {error.strerror}", where=str(self.path), fix=RESTORE) from error
         good, sought = 0, self._sought  # locals: this loop may see a million lines
         with file:
             for self._number, line in enumerate(file, 1):
@@ -269,7 +273,7 @@ class Lines:
         raise StoreError(
             "this line is not a record",
             where=f"{self.path}:{self._number}",
-            fix=f"The file was changed after Tare wrote it. {_RESTORE}",
+            fix=f"The file was changed after Tare wrote it. {RESTORE}",
         )
 
     def warning(self) -> str:
@@ -290,7 +294,7 @@ def read_manifest(folder: Path) -> Manifest:
         fix = "`tare runs` lists the stored runs."
         raise StoreError(f"this folder has no run: {error.strerror}", where=str(path), fix=fix) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise StoreError("this is not the manifest of a run", where=str(path), fix=_RESTORE) from error
+        raise StoreError("this is not the manifest of a run", where=str(path), fix=RESTORE) from error
     if schema > SCHEMA:
         raise StoreError(
             f"the run uses schema {schema}, this Tare reads up to {SCHEMA}", where=str(path), fix="Use a newer Tare."
@@ -306,32 +310,11 @@ def read_manifest(folder: Path) -> Manifest:
         record["metrics"] = tuple(Metric(**_known(Metric, metric)) for metric in metrics)
         record["cells"] = tuple(_cell(cell) for cell in record["cells"])
         manifest = Manifest(**_known(Manifest, record))
-        _check_types(manifest)
+        check(manifest)
         return manifest
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"the manifest is not of schema {schema}: {error}"
-        raise StoreError(what, where=str(path), fix=_RESTORE) from error
-
-
-def _check_types(manifest: Manifest) -> None:
-    """Raises TypeError if a field holds a value of another type than the one that Tare writes."""
-    environment = manifest.environment
-    texts = {"run": manifest.run, "git": manifest.git}
-    texts |= {f"cells.{name}": getattr(cell, name) for cell in manifest.cells for name in ("id", "app", "strategy")}
-    texts |= {f"metrics.{name}": getattr(item, name) for item in manifest.metrics for name in ("name", "help")}
-    tables = {"facts": environment.facts, "notes": environment.notes, "plan": manifest.plan}
-    for name, table in {**tables, "versions": manifest.versions}.items():
-        if not isinstance(table, dict):
-            raise TypeError(f"{name} is not a table")
-    texts |= {f"facts.{name}": fact for name, fact in environment.facts.items()}
-    numbers = {"started": manifest.started, "seed": manifest.seed}
-    numbers |= {f"rank of {cell.id}": cell.rank for cell in manifest.cells}
-    for name, text in texts.items():
-        if not isinstance(text, str):
-            raise TypeError(f"{name} is not a text")
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            raise TypeError(f"{name} is not a number")
+        raise StoreError(what, where=str(path), fix=RESTORE) from error
 
 
 def _cell(record: Record) -> CellInfo:
@@ -352,11 +335,14 @@ def read_sessions(folder: Path) -> tuple[tuple[Session, ...], Lines]:
                 case "start":
                     argv = tuple(record["argv"])
                     sessions.append(Session(number=number, started=at, argv=argv, pid=record["pid"], images={}))
+                    check(sessions[-1])
                 case "images":
                     images = {**sessions[number].images, **record["images"]}
                     sessions[number] = replace(sessions[number], images=images)
+                    check(sessions[number])
                 case "end":
                     sessions[number] = replace(sessions[number], ended=at, outcome=record["outcome"])
+                    check(sessions[number])
         except (KeyError, TypeError, IndexError):
             lines.corrupt()
     return tuple(sessions), lines

@@ -81,6 +81,13 @@ class Run:
         """Columns by (cell id, metric name)."""
         return self._series
 
+    def described(self) -> Run:
+        """The run without samples of metrics that its manifest does not describe, because their unit is unknown."""
+        known = {metric.name for metric in self.manifest.metrics}
+        if self.measured() <= known:
+            return self
+        return replace(self, _series={key: series for key, series in self._series.items() if key[1] in known})
+
     def measured(self) -> frozenset[str]:
         """Names of the metrics that any cell has samples of."""
         return frozenset(name for _, name in self._series)
@@ -121,12 +128,16 @@ class Run:
         wanted = sorted(orders)
         found: dict[int, Try] = {}
         upgrades = records.changes_of_samples(self.manifest.schema)
-        with (self.folder / "samples.jsonl").open("rb") as file:
-            start = 0
-            for order in wanted:
-                start, record = _bisect(file, order, start, self._size)
-                if record is not None:
-                    found[order] = to_try(records.upgraded(record, upgrades))
+        path = self.folder / "samples.jsonl"
+        try:
+            with path.open("rb") as file:
+                start = 0
+                for order in wanted:
+                    start, record = _bisect(file, order, start, self._size)
+                    if record is not None:
+                        found[order] = to_try(records.upgraded(record, upgrades))
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise StoreError(f"a line is not a record: {error}", where=str(path), fix=records.RESTORE) from error
         if missing := set(wanted) - found.keys():  # cells are prepared side by side: a few lines may be out of order
             found |= {try_.order: try_ for try_ in self.tries() if try_.order in missing}
         return found
@@ -154,6 +165,8 @@ def read_run(folder: Path) -> Run:
             shape = (record["cell"], *values)
             table = tables.get(shape)
             if table is None:
+                if not isinstance(record["cell"], str):
+                    raise TypeError("cell is not a text")
                 table = tables[shape] = _Table(len(values))
             table.rows += table.pack(record["block"], record["order"], record["at"], *values.values())
         except (KeyError, TypeError, ValueError, AttributeError, struct.error):
@@ -191,6 +204,7 @@ def _bisect(file: BinaryIO, order: int, low: int, high: int) -> tuple[int, recor
     """Where the record of this order begins in the file, whose lines are sorted by order, and the record if there is
     one.
     """
+    end = high
     while low < high:
         middle = (low + high) // 2
         file.seek(max(middle - 1, 0))
@@ -202,10 +216,11 @@ def _bisect(file: BinaryIO, order: int, low: int, high: int) -> tuple[int, recor
             low = begin + len(line)
         else:
             high = middle
+    if low >= end:  # what was appended since the run was read may be unfinished
+        return low, None
     file.seek(low)
-    line = file.readline()
-    record: records.Record | None = orjson.loads(line) if line.endswith(b"\n") else None
-    return low, record if record and record["order"] == order else None
+    record: records.Record = orjson.loads(file.readline())
+    return low, record if record["order"] == order else None
 
 
 def list_runs(results: Path) -> list[Path]:

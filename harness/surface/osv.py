@@ -51,7 +51,11 @@ class BillEntry(NamedTuple):
 
 def scan(cyclonedx: Path, records: Path) -> Scan:
     """The findings of the records for a stored bill of materials. Raises UsageError for records that cannot be read."""
-    parts = list(components(orjson.loads(cyclonedx.read_bytes())))
+    try:
+        parts = list(components(orjson.loads(cyclonedx.read_bytes())))
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        what = f"not a bill of materials: {error}"
+        raise UsageError(what, where=str(cyclonedx), fix="`tox -e bench -- -m surface` writes it.") from error
     found = []
     newest = ""
     by_name: dict[tuple[str, str], list[BillEntry]] = {}
@@ -59,7 +63,11 @@ def scan(cyclonedx: Path, records: Path) -> Scan:
         by_name.setdefault((part.ecosystem, part.name), []).append(part)
     for record in read(records):
         newest = max(newest, str(record.get("modified", "")))
-        found += list(_concerns(record, by_name))
+        try:
+            found += list(_concerns(record, by_name))
+        except (TypeError, AttributeError, KeyError) as error:
+            what = f"the record {record['id']} is not as OSV has it: {error}"
+            raise UsageError(what, where=str(records), fix="Fetch it again.") from error
     return Scan(scanner="OSV records", version="", database=newest, found=sorted_(found))
 
 

@@ -64,7 +64,7 @@ class Store:
             made = Made(**{**fields, "layer": WrittenLayer(**fields["layer"])})
             whole = self.layer(made.layer.diff_id).stat().st_size == made.layer.size
             same = hashlib.sha256(self.lock(key).read_bytes()).hexdigest() == made.lock
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
         return made if whole and same else None
 

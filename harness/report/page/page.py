@@ -15,6 +15,7 @@ import orjson
 
 from harness.decision.decide import Decision
 from harness.decision.doubts import STALE_DAYS
+from harness.errors import StoreError
 from harness.report.page.cards import Cards
 from harness.report.page.data import Json, page_data
 from harness.report.page.notes import Notes
@@ -50,7 +51,11 @@ def render(decision: Decision) -> str:
     cards, tables, notes = Cards(decision), Tables(decision), Notes(decision)
     sections = [cards.verdict(), tables.matrix(), tables.apps(), _PARETO, _SCENARIOS, notes.weigh(), _COMPARE]
     sections += [tables.inside(), notes.claims(), notes.environment(), _SAMPLES]
-    embedded = orjson.dumps(data).decode().replace("<", "\\u003c")
+    try:
+        text = orjson.dumps(data).decode()
+    except TypeError as error:  # a number beyond 64 bits, which no measurement gives
+        raise StoreError(f"the samples do not fit into a page: {error}", where=str(decision.run.folder)) from error
+    embedded = text.replace("<", "\\u003c")
     nav = "".join(
         f'<a href="#{name}">{title}</a>' for name, title in _SECTIONS.items() if name != "claims" or decision.claims
     )
