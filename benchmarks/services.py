@@ -160,7 +160,7 @@ def _quarkus(folder: Path) -> None:
     <groupId>io.quarkus</groupId><artifactId>quarkus-maven-plugin</artifactId><version>3.33.2</version>
     <extensions>true</extensions><executions><execution>{goals}</execution></executions>
   </plugin></plugins></build>"""
-    release = "    <maven.compiler.release>21</maven.compiler.release>"
+    release = "\n".join(f"    <maven.compiler.{name}>21</maven.compiler.{name}>" for name in ("source", "target"))
     _write(folder, {
         "pom.xml": POM.format(head="  <groupId>org.acme</groupId>", properties=release, rest=rest),
         "src/main/resources/application.properties": "quarkus.http.port=8081\n",
@@ -186,7 +186,7 @@ public class GreetingResource {
 
 def _javalin(folder: Path) -> None:
     needs = _dependency("io.javalin", "javalin", "6.7.0") + _dependency("org.slf4j", "slf4j-simple", "2.0.17")
-    release = "    <maven.compiler.release>21</maven.compiler.release>"
+    release = "\n".join(f"    <maven.compiler.{name}>21</maven.compiler.{name}>" for name in ("source", "target"))
     _write(folder, {
         "pom.xml": POM.format(
             head="  <groupId>org.acme</groupId>", properties=release,
@@ -355,6 +355,49 @@ def run(folder: Path, names: list[str], extra: list[str]) -> None:
         print(f"{service.name}: exit code {done.returncode}", flush=True)
 
 
+def table(folder: Path) -> str:
+    """Markdown: a row for each service that has a run, from its newest run."""
+    from harness.run.workers import PREPARE, REMEDY
+    from harness.service.detect import detect
+    from harness.store.run import latest, read_run
+
+    lines = [
+        "| service | found | flag | worked at once | worked with a remedy | failed | bytes a node fetches |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for service in SERVICES:
+        results = folder / "results" / service.name
+        if not results.is_dir():
+            continue
+        run_ = read_run(latest(results))
+        own = detect(folder / service.name, job="--until" in service.flags)
+        found = (
+            f"{own.kind}; `{' '.join(own.entry)}`; {f'port {own.port}' if own.port else 'no port'}; {own.health or '–'}"
+        )
+        names = {cell.id: cell.strategy for cell in run_.manifest.cells}
+        last = {try_.cell: try_ for try_ in run_.tries() if try_.probe == PREPARE}
+        mended = {names[cell]: try_.notes[REMEDY] for cell, try_ in last.items() if try_.notes.get(REMEDY)}
+        worked = [names[cell] for cell, try_ in last.items() if try_.status == "ok"]
+        sizes = {
+            names[cell]: float(s.value[0]) for (cell, metric), s in run_.series().items() if metric == "size.transfer"
+        }
+        best = min(sizes, key=lambda name: sizes[name])
+        yours, least = sizes.get("yours", 0.0), sizes[best]
+        saving = f"{yours / 1e6:.1f} MB → {least / 1e6:.1f} MB ({best}), {yours / least:.1f}× smaller"
+        cells = (
+            f"{service.name}: {service.made}",
+            found,
+            f"`{' '.join(service.flags)}`" if service.flags else "–",
+            ", ".join(name for name in worked if name not in mended) or "–",
+            "; ".join(f"{name}: {why}" for name, why in mended.items() if name in worked) or "–",
+            ", ".join(f"{names[cell]}: {try_.reason[:60]}" for cell, try_ in last.items() if try_.status != "ok")
+            or "–",
+            saving if "yours" in sizes else "–",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["make", "run", "table"])
@@ -366,3 +409,5 @@ if __name__ == "__main__":
         make(options.folder, options.names)
     elif options.what == "run":
         run(options.folder, options.names, extra)
+    else:
+        print(table(options.folder), end="")

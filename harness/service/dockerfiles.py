@@ -37,6 +37,13 @@ _STATIC = (
     ' -tags netgo,osusergo,sqlite_omit_load_extension -ldflags="-s -w -linkmode external -extldflags -static"'
 )
 
+_UNPACKED = """\
+# A library that is a module may require libraries that are none; jdeps then gives up. So it reads classes alone.
+RUN find "$PWD" -name '*.jar' \\
+      -exec sh -c 'mkdir -p "/classes/${1##*/}" && cd "/classes/${1##*/}" && jar xf "$1"' _ {} \\;; \\
+    find /classes -name module-info.class -delete; \\
+"""
+
 
 def dockerfile(text: str, service: OwnService, strategy: str) -> str:
     """The Dockerfile `text` of a strategy, for this service. Raises UsageError if there is none for its kind."""
@@ -212,8 +219,8 @@ def _maven(text: str, service: OwnService, strategy: str) -> str:
     text = _replaced(rest, spring, last)
     if strategy == "scratch":
         text = _replaced(text, "COPY --from=build /layers/dependencies/ ./\n", "COPY --from=build /layers/ ./\n")
-        text = _replaced(text, "$(jdeps ", "$(find . -name '*.jar' -exec jdeps ")
-        text = _replaced(text, "lib/*.jar)", "{} +)")
+        text = _replaced(text, "RUN modules=$(jdeps ", _UNPACKED + "    modules=$(jdeps ")
+        text = _replaced(text, "lib/*.jar)", "/classes/*)")
     program = '"/opt/java/bin/java"' if strategy == "scratch" else '"java"'
     return _started(text, f'[{program}, "-jar", "/app/service.jar"]', service, f"/app/{name}", "/app/dependency")
 

@@ -199,7 +199,22 @@ def _module(text: str, strategy: str, name: str) -> str | None:  # noqa: ARG001 
         return None
     edited = re.sub(r'(jlink --add-modules "[^"]*)"', rf'\g<1>,{module}"', text)
     comment = f"# Remedy: the service uses the module {module}, which no file declares.\n"
-    return re.sub(r"^(RUN modules=)", rf"{comment}\g<1>", edited, count=1, flags=re.MULTILINE)
+    return re.sub(r"^(RUN (?:modules=|find \"\$PWD\"))", rf"{comment}\g<1>", edited, count=1, flags=re.MULTILINE)
+
+
+def _native(text: str, strategy: str, group: str) -> str | None:  # noqa: ARG001 - as every cure has it
+    """node_modules of the folder, made on another system, lie over those of the build."""
+    why = "# Remedy: the folder has node_modules of another system; those of the build replace them.\n"
+    copies = "COPY --from=build /app/node_modules ./node_modules\n"
+    if copies in text and "COPY . .\n" in text:
+        return text.replace(copies, "").replace("COPY . .\n", f"COPY . .\n{why}{copies}")
+    install = re.search(r"^RUN .*npm (?:ci|install).*\n", text, re.MULTILINE)
+    if not install or " AS build" in text or "/node_modules" in text:
+        return None
+    again = why + re.sub(r" npm (?=ci|install)", " rm -rf node_modules && npm ", install[0], count=1)
+    if strategy == "full":
+        return text.replace(install[0], again)
+    return text.replace("COPY . .\n", f"COPY . .\n{again}")
 
 
 def _toolchain(text: str, strategy: str, group: str) -> str:  # noqa: ARG001 - as every cure has it
@@ -262,6 +277,12 @@ _CERTIFICATES = (
 )
 _SYMPTOMS = (
     _symptom(
+        r"([\w.-]+\.node): invalid ELF header|([\w.-]+\.node)' was compiled against a different Node"
+        r"|(libc\.musl-\w+\.so\.1): cannot open|version `(GLIBC_[\d.]+)' not found",
+        "a native module for this image's C library ({0})",
+        _native,
+    ),
+    _symptom(
         r"(lib[\w.+-]+\.so[.\d]*):? cannot open shared",
         "the shared library {0}",
         _library,
@@ -312,7 +333,8 @@ _SYMPTOMS = (
     ),
     _symptom(r"requires go >= ?([\d.]+)", "Go {0}", _toolchain),
     _symptom(
-        r"Module ([\w.]+) not found|NoClassDefFoundError: ((?:java|javax|sun|com/sun|org/w3c|org/xml)/[\w/]+)",
+        r"Module ((?:java|jdk)\.[\w.]+) not found"
+        r"|NoClassDefFoundError: ((?:java|javax|sun|com/sun|org/w3c|org/xml)/[\w/]+)",
         "the module of {0}",
         _module,
     ),

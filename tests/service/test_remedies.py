@@ -37,7 +37,10 @@ CASES = {  # what was said → what is missing, by kind of Dockerfile
         "java.lang.NoClassDefFoundError: java/sql/Driver": "java/sql/Driver",
         "java.lang.module.FindException: Module java.naming not found": "java.naming",
     },
-    "node": {"gyp ERR! find Python": "a compiler"},
+    "node": {
+        "gyp ERR! find Python": "a compiler",
+        "Error: /app/node_modules/x/build/Release/better_sqlite3.node: invalid ELF header": "a native module",
+    },
     "rust": {"Could not find directory of OpenSSL installation": "OpenSSL"},
 }
 STRATEGIES = ("full", "slim", "multi-stage", "distroless", "scratch")
@@ -83,6 +86,33 @@ def test_an_unknown_library_or_symptom_has_no_remedy():
     assert "libnobody.so.9" in diagnosis("libnobody.so.9: cannot open shared object file")
     assert remedy(text, "scratch", "it just does not work") is None
     assert diagnosis("it just does not work") == ""
+
+
+def test_a_library_that_is_a_module_is_no_module_of_java():
+    said = "Error: Module org.objectweb.asm not found, required by io.smallrye.config"
+    assert diagnosis(said) == ""
+
+
+def test_a_second_remedy_is_a_stage_of_its_own():
+    once = remedy(dockerfile("python", "scratch"), "scratch", "libpq.so.5: cannot open shared object file").text
+    twice = remedy(once, "scratch", "KeyError: 'getpwuid(): uid not found: 65532'").text
+    assert "AS remedy\n" in twice
+    assert "COPY --from=remedy /remedy/ /\n" in twice
+    assert "AS remedy-2\n" in twice
+    assert "COPY --from=remedy-2 /remedy/ /\n" in twice
+
+
+def test_node_modules_of_the_build_lie_over_those_of_the_folder():
+    said = "better_sqlite3.node: invalid ELF header"
+    found = remedy(dockerfile("node", "scratch"), "scratch", said).text
+    assert found.index("COPY . .") < found.index("COPY --from=build /app/node_modules")
+    assert found.count("COPY . .") == 1
+
+
+def test_openssl_is_linked_in_if_the_program_is_static():
+    said = "error: failed to run custom build command for `openssl-sys v0.9.1`"
+    assert "OPENSSL_STATIC=1" in remedy(dockerfile("rust", "scratch"), "scratch", said).text
+    assert "OPENSSL_STATIC" not in remedy(dockerfile("rust", "slim"), "slim", said).text
 
 
 def test_a_system_folder_does_not_become_writable():
