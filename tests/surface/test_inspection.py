@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from harness.image.read import read_image
 from harness.image.tar import LayerError
-from harness.surface.inspection import Inspection, inspect
+from harness.surface.examine import Examiner
+from harness.surface.inspection import Inspection, inspect, inspection_of
 from support.images import DPKG_STATUS, KEY, File, elf, go_program, jar, layer, pieces, pom, saved
 
 WHOLE = saved(
@@ -184,3 +185,14 @@ def test_a_compressed_layer_of_zeros_is_walked_in_pieces() -> None:
     image = saved([out.getvalue()])
     outcome, seconds, peak = measured(iter([image]))
     assert (outcome, seconds < 30, peak < 64 << 20) == ("read", True, True)
+
+
+def test_the_base_is_the_lowest_layers_even_if_one_of_them_comes_again() -> None:
+    """Base: 3 MB and an empty layer. The cell adds 5 MB and the same empty layer."""
+    empty = layer({})
+    tars = [layer({"usr/base": b"b" * 3_000_000}), empty, layer({"app/own": b"a" * 5_000_000}), empty]
+    contents = read_image(pieces(saved(tars)), examine=Examiner())
+    assert contents.layers[1].diff_id == contents.layers[3].diff_id
+    found = inspection_of(contents, name="x", image="sha256:0", packed=[], base=2)
+    assert (found.base_unpacked, found.account.unpacked) == (3_000_000, 8_000_000)
+    assert found.contents == (3_000_000, 0, 5_000_000, 0)
