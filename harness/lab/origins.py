@@ -94,11 +94,11 @@ class KnownFiles:
         return read_layers(config, (_pieces(path) for path in base.layers), examine=Documents())
 
     def _list_packages(self, lists: FileLists, known: frozenset[str]) -> None:
-        for path in _packages(self._cache):
-            name = path.name
+        for folder, name in _packages(self._cache):
             if name in self._seen or name in known:
                 continue
             self._seen.add(name)
+            path = Path(folder, name)
             try:
                 files = list(_package_files(path))
             except (OSError, EOFError, LayerError, lzma.LZMAError, zlib.error, tarfile.TarError, ValueError):
@@ -152,12 +152,14 @@ def _app_files(folder: Path) -> Iterator[tuple[bytes, str]]:
                 yield digest, path.relative_to(folder).as_posix()
 
 
-def _packages(cache: Path) -> Iterator[Path]:
-    """Available distribution packages: those of bases, and files of the depot's cache, whose names say nothing."""
+def _packages(cache: Path) -> Iterator[tuple[str, str]]:
+    """Folder and name of the available distribution packages: those of bases, and files of the depot's cache, whose
+    names say nothing.
+    """
     for folder, _, names in os.walk(cache / "debs"):
-        yield from (Path(folder, name) for name in names if name.endswith(".deb"))
+        yield from ((folder, name) for name in names if name.endswith(".deb"))
     for folder, _, names in os.walk(cache / "depot"):
-        yield from (Path(folder, name) for name in names if len(name) == 32)
+        yield from ((folder, name) for name in names if len(name) == 32)
 
 
 def _package_files(path: Path) -> Iterator[ListedFile]:

@@ -49,20 +49,21 @@ class Examiner:
     """`harness.image.read.Examine` for one image, or for a layer of it. Its limits hold for the whole image.
 
     `room` is how many bytes of documents and packages may be kept, and `limits` the limits of its jars, if layers below
-    have used a part of them. With `hashed` the MD5 of each file is computed as the file passes, except of the records
-    of package managers.
+    have used a part of them. The MD5 of each file of at most `hashed` bytes is computed as the file passes, except of
+    the records of package managers.
     """
 
-    def __init__(self, room: int = MOST_BYTES, limits: jars.Jars | None = None, *, hashed: bool = False) -> None:
+    def __init__(self, room: int = MOST_BYTES, limits: jars.Jars | None = None, *, hashed: int = 0) -> None:
         self.room = room
         self.short = False  # whether something was left out because a limit was reached
-        self.md5: dict[str, bytes] | None = {} if hashed else None  # by path in the layer's archive
+        self.hashed = hashed
+        self.md5: dict[str, bytes] = {}  # by path in the layer's archive
         self._jars = limits or jars.Jars()
 
     def __call__(self, entry: Entry, stored: int, source: Source) -> Finding | None:
         if stored != entry.size:
             return None  # a sparse file: its bytes are not its content
-        hashed = self.md5 is not None and not entry.path.startswith(RECORDS)
+        hashed = stored <= self.hashed and not entry.path.startswith(RECORDS)
         if stored <= SMALL:
             data = source.read(stored)
             if hashed:
@@ -86,7 +87,6 @@ class Examiner:
         digest = hashlib.md5(usedforsecurity=False)
         for piece in pieces:
             digest.update(piece)
-        assert self.md5 is not None
         self.md5[path] = digest.digest()
 
     def _look(self, entry: Entry, data: bytes) -> Finding | None:

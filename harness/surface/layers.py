@@ -2,11 +2,13 @@
 
 Some files have to be traced by their content. Nearly all files of an image without a database of packages are among
 them, so its layers are hashed as they are read: a second reading would inflate them again. In another image they are
-few, and only the layers that hold them are read a second time, up to the last of them.
+few and mostly small. So the small files above its base are hashed as they are read, and only a layer that holds a
+large one is read a second time, up to the last of them.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +22,7 @@ from harness.surface.examine import MOST_BYTES, Examiner, is_package_document
 from harness.surface.jars import Jars
 from harness.surface.origins import AllFound, Wanted
 
+_SMALL = 64 << 10  # B; hashing files of this size takes less time than reading a layer again
 _MOST_ENTRIES = 400_000  # of layers that are kept in memory: about 150 MB
 
 
@@ -36,7 +39,8 @@ class SeenLayer:
     """A layer that was read with an `Examiner`."""
 
     layer: Layer
-    md5: Mapping[str, bytes] | None  # of its files, by path; None if it was not hashed
+    hashed: int  # B; every file up to this size was hashed
+    md5: Mapping[str, bytes]  # of these files, by path
     used: int  # B of documents and packages that are kept of it
     short: bool  # whether something is missing because a limit was reached
 
@@ -53,13 +57,14 @@ class SeenImage:
         """As `Origins.md5`."""
         found: dict[tuple[int, str], bytes] = {}
         for number, paths in wanted.items():
-            known = self.seen[number].md5
-            if known is None:
-                entries = self.contents.layers[number].entries
-                look = Wanted(paths, sum(entry.size > 0 and entry.path in paths for entry in entries))
+            seen = self.seen[number]
+            known = seen.md5
+            large = [entry.path for entry in seen.layer.entries if entry.size > seen.hashed and entry.path in paths]
+            if large:
+                look = Wanted(frozenset(large), len(large))
                 with suppress(AllFound):
                     read_layer(self.stored[number].open(), examine=look)
-                known = look.found
+                known = {**known, **look.found}
             found |= {(number, path): known[path] for path in paths if path in known}
         return found
 
@@ -83,7 +88,7 @@ class SeenLayers:
         room, entries = MOST_BYTES, MAX_ENTRIES
         declared = False  # whether a layer below has a database of packages
         for number, layer in enumerate(stored):
-            hashed = number >= base and not declared
+            hashed = 0 if number < base else _SMALL if declared else sys.maxsize
             try:
                 one = self._seen(layer, hashed, room, entries, limits)
             except LayerError as error:
@@ -100,19 +105,20 @@ class SeenLayers:
         with self._guard:
             self._kept.clear()
 
-    def _seen(self, stored: StoredLayer, hashed: bool, room: int, entries: int, limits: Jars) -> SeenLayer:
+    def _seen(self, stored: StoredLayer, hashed: int, room: int, entries: int, limits: Jars) -> SeenLayer:
         with self._guard:
             reading = self._reading[stored.digest]
         with reading:  # another image may be about to read the same layer
             with self._guard:
                 known = self._kept.get(stored.digest)
                 fits = known and known.used <= room and len(known.layer.entries) <= entries
-                if known and fits and not (hashed and known.md5 is None):
+                if known and fits and hashed <= known.hashed:
                     self._kept.move_to_end(stored.digest)
                     return known
             examiner = Examiner(room, limits, hashed=hashed)
             layer = read_layer(stored.open(), examine=examiner, limit=entries)
-            seen = SeenLayer(layer=layer, md5=examiner.md5, used=room - examiner.room, short=examiner.short)
+            used = room - examiner.room
+            seen = SeenLayer(layer=layer, hashed=hashed, md5=examiner.md5, used=used, short=examiner.short)
             if not seen.short:
                 self._keep(stored.digest, seen)
             return seen

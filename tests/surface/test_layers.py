@@ -91,6 +91,14 @@ def test_with_a_database_only_the_layers_in_question_are_read_again(base: int) -
     assert registry.opened == [1, 2, 1]
 
 
+def test_small_files_above_a_base_are_never_read_again() -> None:
+    registry = Registry(DATABASE, OWN)
+    stored = registry.stored(0, 1)
+    image = SeenLayers().read(config(stored), stored, base=1)
+    assert image.md5({1: frozenset(("app/main.py", "app/empty"))}) == {(1, "app/main.py"): md5(b"print(1)\n")}
+    assert registry.opened == [1, 1]
+
+
 def test_a_second_reading_ends_with_the_last_file_in_question() -> None:
     first, second = layer({"app/a": b"first"}), layer({"app/a": b"second", "app/b": b"b"})
     tar = first.rstrip(b"\0") + bytes(-len(first.rstrip(b"\0")) % 512) + second  # one path twice: the last counts
