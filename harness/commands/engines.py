@@ -58,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.report.documents import siblings
     from harness.report.engines import render
     from harness.store.run import latest, read_run
+    from harness.text.markdown import harmless_markdown
 
     arguments = ["--results", str(options.results), "--blocks", "1", "-k", options.cells]
     arguments += ["-m", options.metrics] if options.metrics else []
@@ -67,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     runs = sorted((newest, *siblings(newest)), key=lambda run: list(names).index(engine_of(run)))
     text = render(runs, names=names)
     if options.out:
-        replace_file(options.out, text)
+        replace_file(options.out, harmless_markdown(text))
         print(f"written: {options.out}")
     else:
         print(text)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
-
 from harness.host.files import replace_file
 from harness.stats.intervals import summarise
 from harness.store.run import Run
+from harness.text.harmless_json import harmless_json
 
 HELP = "Bencher Metric Format (JSON), of the newest run"
 SUFFIX = "json"
@@ -32,4 +31,4 @@ def write(runs: Sequence[Run], path: Path) -> None:
         if summary.low is not None and summary.high is not None:
             measure |= {"lower_value": summary.low, "upper_value": summary.high}
         record.setdefault(cell or "engine", {})[metric.replace(".", "-")] = measure
-    replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    replace_file(path, harmless_json(record))

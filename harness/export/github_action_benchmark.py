@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import orjson
-
 from harness.host.files import replace_file
 from harness.model import Direction
 from harness.stats.intervals import summarise
 from harness.store.run import Run
+from harness.text.harmless_json import harmless_json
 
 HELP = "customSmallerIsBetter (JSON), of the newest run"
 SUFFIX = "json"
@@ -35,4 +34,4 @@ def write(runs: Sequence[Run], path: Path) -> None:
             row["range"] = f"± {max(summary.median - summary.low, summary.high - summary.median):.6g}"
         row["extra"] = f"run {run.id}, {summary.n} samples"
         rows.append(row)
-    replace_file(path, orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+    replace_file(path, harmless_json(rows))

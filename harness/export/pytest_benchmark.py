@@ -13,12 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import orjson
 from pytest_benchmark.stats import Stats
 
 from harness.host.files import replace_file
 from harness.model import Unit
 from harness.store.run import Run
+from harness.text.harmless_json import harmless_json
 
 HELP = "pytest-benchmark's JSON, of the newest run"
 SUFFIX = "json"
@@ -77,7 +77,7 @@ def write(runs: Sequence[Run], path: Path) -> None:
         "datetime": started,
         "version": version("pytest-benchmark"),
     }
-    replace_file(path, orjson.dumps(record, option=orjson.OPT_INDENT_2))
+    replace_file(path, harmless_json(record))
 
 
 def _benchmark(cell: str, metric: str, values: list[float], names: tuple[str, str], run: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.image.tar import LayerError
+
 WHITEOUT = ".wh."
 _BLOCK = 1 << 18
 _SAMPLED = 64  # blocks of a layer from which its packed size is estimated
@@ -174,11 +176,18 @@ class _Hashing(io.RawIOBase):
 
 
 def unpack(layers: Sequence[Path], root: Path) -> None:
-    """Apply layers, lowest first, in the folder `root` as an engine does."""
+    """Apply layers, lowest first, in the folder `root` as an engine does.
+
+    Raises LayerError for a path that leads out of `root`, also by a link of an earlier entry, before it is followed.
+    """
+    inside = root.resolve()
     for layer in layers:
         with tarfile.open(layer) as tar:
             for member in tar:
                 path = root / member.name
+                leaves = ".." in path.parts[len(root.parts) :] or path.name in (f"{WHITEOUT}.", f"{WHITEOUT}..")
+                if leaves or not path.parent.resolve().is_relative_to(inside.parent if path == root else inside):
+                    raise LayerError(f"a path that leaves the root: {member.name[:60]!r}", where=str(layer))
                 if path.name.startswith(WHITEOUT):
                     _remove(path.with_name(path.name.removeprefix(WHITEOUT)))
                 elif path.is_symlink() or (path.exists() and path.is_dir() != member.isdir()):

@@ -12,6 +12,7 @@ from tabulate import tabulate
 from harness.experiments.stages import COUNTS, METRICS, SHAPES
 from harness.stats.intervals import CONFIDENCE, Summary, summarise
 from harness.store.run import Run
+from harness.text.markdown import harmless_markdown
 from harness.text.units import interval_text, scale
 
 # Okabe & Ito, Color Universal Design, 2008: distinguishable with every kind of colour vision
@@ -178,5 +179,8 @@ class _Axis:
 def documents(run: Run) -> Mapping[str, str]:
     """The documents of a run's folder, by file name."""
     title = f"# Stages: run {run.id}\n\nEnvironment {run.manifest.environment.fingerprint}.\n\n"
-    text = title + render(run, markdown=True) + "\n![Build time against the number of stages](stages.svg)\n"
+    text = (
+        harmless_markdown(title + render(run, markdown=True))
+        + "\n![Build time against the number of stages](stages.svg)\n"
+    )
     return {"stages.md": text, "stages.svg": chart(run)}

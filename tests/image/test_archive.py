@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from harness.image import archive
 from harness.image.archive import FileIdentity
+from harness.image.tar import LayerError
 
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 LEAF = st.one_of(
@@ -163,3 +164,22 @@ def test_an_archive_names_its_image_and_holds_its_layers_once(tmp_path):
     said = json.loads(config)
     assert said["created"] == "1970-01-01T00:00:00Z"
     assert len(said["history"]) == len(said["rootfs"]["diff_ids"])
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside/file", "out/file", "out/.wh.file", "../.wh.outside", "a/.wh...", "/nowhere/file"]
+)
+def test_layers_are_unpacked_inside_their_folder(tmp_path, path):
+    """A link of the layer below may lead out of the root: it is not followed."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("mine")
+    for name, members in (("low.tar", [("out", str(tmp_path / "outside"))]), ("high.tar", [(path, "")])):
+        with tarfile.open(tmp_path / name, "w") as tar:
+            for member_path, target in members:
+                member = tarfile.TarInfo(member_path)
+                member.type, member.linkname = (tarfile.SYMTYPE, target) if target else (tarfile.REGTYPE, "")
+                tar.addfile(member)
+    (tmp_path / "root").mkdir()
+    with pytest.raises(LayerError, match="leaves the root"):
+        archive.unpack([tmp_path / "low.tar", tmp_path / "high.tar"], tmp_path / "root")
+    assert (tmp_path / "outside" / "file").read_text() == "mine"

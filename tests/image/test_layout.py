@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import tarfile
+from pathlib import Path
 
 import pytest
 
@@ -97,3 +100,30 @@ def test_other_files_are_refused_by_name(tmp_path):
     for name in ("notes.txt", "other.tar", "folder"):
         with pytest.raises(UsageError, match=name):
             is_layout(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "target"),
+    [
+        ("blobs", tarfile.SYMTYPE, "../outside"),
+        ("blobs", tarfile.SYMTYPE, "/etc"),
+        ("../outside/own", tarfile.REGTYPE, ""),
+        ("/etc/tare-was-here", tarfile.REGTYPE, ""),
+        ("own", tarfile.LNKTYPE, "../outside/file"),
+        ("device", tarfile.CHRTYPE, ""),
+    ],
+)
+def test_an_archive_writes_nothing_outside_of_its_folder(tmp_path, name, kind, target):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "file").write_text("mine")
+    with tarfile.open(tmp_path / "it.tar", "w") as archive:
+        for path, type_ in ((name, kind), ("blobs/file", tarfile.REGTYPE)):
+            member = tarfile.TarInfo(path)
+            member.type, member.linkname, member.size = type_, target, 1 if type_ == tarfile.REGTYPE else 0
+            archive.addfile(member, io.BytesIO(b"x"))
+    with contextlib.suppress(UsageError):
+        unpack(tmp_path / "it.tar", tmp_path / "folder")
+    assert [path.name for path in (tmp_path / "outside").iterdir()] == ["file"]
+    assert (tmp_path / "outside" / "file").read_text() == "mine"
+    assert not Path("/etc/tare-was-here").exists() and not Path("/etc/file").exists()
+    assert all(path.is_file() or path.is_dir() for path in (tmp_path / "folder").rglob("*"))
