@@ -99,4 +99,4 @@ def test_engines_are_told_from_pytests_arguments() -> None:
 
 def test_a_name_that_is_no_engine_ends_it_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--engine", CLASSIC, "--engine", "private:19.03", "--co"]) == 2
-    assert "--engine: 'private:19.03' names no Docker version" in capsys.readouterr().err
+    assert "--engine: 'private:19.03' names no version" in capsys.readouterr().err
