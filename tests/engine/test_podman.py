@@ -22,11 +22,20 @@ IMAGE = "6a3b6de1742aa8a296463deda35f7cd755850f6a62784e22c1aeac733d844965"
 DIGEST = "sha256:6e7e59cf3a8132377620c92b6b8643406dd5d07cb8225af3711a250d97fd1c7c"
 VERSION = {
     "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}, {"Name": "OCI Runtime (runc)", "Version": "1.1.5"}],
-    "Version": "4.3.1", "ApiVersion": "1.41", "MinAPIVersion": "1.24", "Arch": "amd64",
+    "Version": "4.3.1",
+    "ApiVersion": "1.41",
+    "MinAPIVersion": "1.24",
+    "Arch": "amd64",
 }
 INFO = {
-    "Driver": "overlay", "DriverStatus": [["Native Overlay Diff", "true"]], "KernelVersion": "6.1", "NCPU": 2,
-    "MemTotal": 1, "CgroupVersion": "1", "DefaultRuntime": "runc", "SystemTime": "2026-11-28T08:33:17.160940030Z",
+    "Driver": "overlay",
+    "DriverStatus": [["Native Overlay Diff", "true"]],
+    "KernelVersion": "6.1",
+    "NCPU": 2,
+    "MemTotal": 1,
+    "CgroupVersion": "1",
+    "DefaultRuntime": "runc",
+    "SystemTime": "2026-11-28T08:33:17.160940030Z",
 }
 LAYER, CONFIG = "fb62b28798bd", IMAGE[:12]
 NO_TLS = "pinging container registry: http: server gave HTTP response to HTTPS client"
