@@ -21,6 +21,7 @@ _TRUE = ("1", "t", "T", "true", "TRUE", "True")  # the values of Go's strconv.Pa
 def environment(lab: Lab) -> Environment:
     """A fact can change a measurement, so samples with different facts are kept apart; everything else is a note."""
     info = lab.engine.info
+    differs = lab.nodes.differs()  # starts a node, which shows whether its kind works here
     facts = {
         "processor": processor(),
         "processors": str(info.cpus),
@@ -37,7 +38,7 @@ def environment(lab: Lab) -> Environment:
         "depot": "on" if lab.depot else "off",
         "cold build": "no cache used" if lab.cold_without_cache else "empty build cache",
         "node": lab.nodes.kind or "none",
-        **({"node engine": differs} if (differs := lab.nodes.differs()) else {}),
+        **({"node engine": differs} if differs else {}),
         "start path": lab.test_bed.path,
         "page cache": "dropped" if info.local and can_drop_page_cache() else "cannot be dropped",
         "gunzip": gunzip(lab.nodes.programs, os.environ) if info.local else "not known",
