@@ -49,6 +49,77 @@ def keeping(**more: str) -> dict[str, str]:
     return {**os.environ, "TARE_IMAGES": "auto", **more}
 
 
+PROGRAM = """
+package main
+
+import (
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+func main() {
+	text, _ := os.ReadFile("delay")
+	delay, _ := time.ParseDuration(strings.TrimSpace(string(text)))
+	time.Sleep(delay)
+	http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("up")) })
+	http.ListenAndServe(":8080", nil)
+}
+"""
+APP = """title = "A program that waits as long as the file delay says"
+language = "go"
+port = 8080
+[ready]
+path = "/"
+equals = "up"
+[[verify]]
+path = "/"
+equals = "up"
+[source_change]
+file = "main.go"
+find = "time.Sleep(delay)"
+replace = "time.Sleep(delay) // {n}"
+[dependency_change]
+file = "main.go"
+find = "time.Sleep(delay)"
+replace = "time.Sleep(delay) // {n}"
+"""
+SMALL = """ARG BASE_DISTROLESS_STATIC=gcr.io/distroless/static-debian13:nonroot
+FROM ${BASE_DISTROLESS_STATIC}
+WORKDIR /app
+COPY server delay ./
+COPY picture ./
+USER 65532
+EXPOSE 8080
+ENTRYPOINT ["/app/server"]
+"""
+
+
+def small_checkout(folder: Path) -> Path:
+    """A copy of this checkout with one cell, small-distroless: its program is already compiled, and its image is small.
+
+    `set_small` changes what it waits for and what it weighs.
+    """
+    checkout(folder, strategies=("distroless",), apps=())
+    small = folder / "apps" / "small"
+    small.mkdir()
+    (small / "main.go").write_text(PROGRAM)
+    environment = {**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off"}
+    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", "server", "main.go"]
+    subprocess.run(command, cwd=small, env=environment, check=True)
+    (small / "app.toml").write_text(APP)
+    (small / "distroless.Dockerfile").write_text(SMALL)
+    set_small(folder, delay="0s", picture=b"0")
+    return folder
+
+
+def set_small(folder: Path, *, delay: str, picture: bytes) -> None:
+    """What small-distroless waits for before it listens, as Go writes durations, and a file that its image has."""
+    (folder / "apps/small/delay").write_text(delay + "\n")
+    (folder / "apps/small/picture").write_bytes(picture)
+
+
 def app(folder: Path, name: str, *edits: tuple[str, str, str]) -> None:
     """A copy of the go app with some text replaced."""
     shutil.copytree(folder / "apps" / "go", folder / "apps" / name)
