@@ -67,6 +67,8 @@ def _notes(found: Revisions) -> Iterator[str]:
     yield from (f"Failed: {_plain(reason)}." for reason in found.failed[:_MOST_FAILED])
     if found.missing:
         yield f"Not measured: {', '.join(found.missing[:8])}{' …' if len(found.missing) > 8 else ''}."
+        if not found.failed:  # nothing went wrong, so perhaps no block was complete
+            yield f"If the time was too short: --budget {math.ceil(2 * found.seconds / 60)}m."
     if found.gone:
         yield f"Only one revision has: {', '.join(found.gone)}."
     if found.run:

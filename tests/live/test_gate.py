@@ -113,12 +113,12 @@ def test_a_revision_within_its_budgets_passes_the_gate(repository):
 
 
 def test_a_gate_that_cannot_decide_within_its_budget_says_what_it_would_take(repository):
-    """Four starts of 3 s a block: fewer than the six blocks that an interval needs fit into 50 s."""
-    set_small(repository, delay="3s", picture=b"0")
+    """Four starts of 5 s a block: fewer than the six blocks that an interval needs fit into 80 s, and at least one."""
+    set_small(repository, delay="5s", picture=b"0")
     commit(repository, "two")
-    set_small(repository, delay="3s", picture=b"another 0")
+    set_small(repository, delay="5s", picture=b"another 0")
     commit(repository, "three")
-    done = gate(repository, "--budget", "50s")
+    done = gate(repository, "--budget", "80s")
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout.startswith(f"{MARK}\n**Gate: could not decide**")
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("| undecided |")]
