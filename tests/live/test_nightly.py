@@ -17,7 +17,7 @@ from support.checkouts import LIMIT, left_behind, set_small, small_checkout, tra
 pytestmark = pytest.mark.live
 CELL = "small-distroless"
 # `audit`: no A/B is due in so few nights; which night is a cell's own follows from its name.
-# `confirm_pairs`: with six, one hiccup of the machine leaves even 300 ms undecided.
+# `confirm_pairs`: with six, one hiccup of the machine leaves even a long wait undecided.
 CONFIG = f"""blocks = 6
 budget = "5m"
 tracks = ["pinned"]
@@ -53,7 +53,7 @@ def test_a_change_in_the_third_night_alarms_once_it_is_confirmed(tmp_path, live_
     for _ in range(2):
         done = night(folder)
         assert done.returncode == 0, done.stdout + done.stderr
-    set_small(folder, delay="300ms", picture=random.Random(1).randbytes(6_000_000))
+    set_small(folder, delay="800ms", picture=random.Random(1).randbytes(6_000_000))
     done = night(folder)
     assert done.returncode == 1, done.stdout + done.stderr
     alarms = [line for line in done.stdout.splitlines() if line.startswith("ALARM")]
