@@ -7,7 +7,8 @@ WORKDIR /src
 COPY . .
 # What Cargo fetched and compiled stays in the caches: an edit compiles what changed, so manifests need no layer of
 # their own. Cargo goes by the times of files, and a file may be older than what the caches hold of it: hence touch.
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
+# Cargo's lock file lies outside this cache, so that two builds at once would spoil it: hence locked.
+RUN --mount=type=cache,sharing=locked,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     find src -name '*.rs' -exec touch {} + \
  && cargo build --release --locked \
