@@ -44,6 +44,7 @@ class Lead:
     high: float
     thin: tuple[str, ...] = ()  # criteria with too few blocks
     more: int = 0  # about how many more blocks would decide; 0 if decided, or if blocks alone cannot decide
+    until: int = 0  # the number of blocks that would then be there; 0 like `more`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,7 @@ class Choice:
     confidence: Confidence
     sensitivity: Sensitivity | None
     dropped: Mapping[str, str]  # criteria that do not count here, and why
+    asked: int = 0  # criteria that were asked for: the ones that count and the dropped ones
     reasons: tuple[str, ...] = ()  # why the choice is not decided
 
 

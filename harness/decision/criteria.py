@@ -43,19 +43,19 @@ CRITERIA = (
     ),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
-    Criterion(name="surface", weight=1, metrics=("surface.components",), meaning="components in the image"),
+    Criterion(name="components", weight=1, metrics=("surface.components",), meaning="components in the image"),
     Criterion(
         name="patching",
         weight=1,
         metrics=("surface.hidden",),
-        meaning="components that no scanner reports; to patch one, its files must be collected again",
+        meaning="components that no scanner reports; the team itself must watch for their security updates",
     ),
     Criterion(name="upkeep", weight=1, metrics=("care.lines",), meaning="lines of Dockerfile to maintain"),
     Criterion(
-        name="missing",
+        name="gaps",
         weight=1,
         metrics=("care.missing",),
-        meaning="how many of these are missing: time zones, certificates, users, a locale, a shell",
+        meaning="how many of these the image lacks: time zones, certificates, users, a locale, a shell",
     ),
 )
 # Known by name, and off unless a weight is given.

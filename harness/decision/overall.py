@@ -49,6 +49,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
         confidence=Confidence.OPEN,
         sensitivity=None,
         dropped=dropped,
+        asked=len(rankings[0].criteria),
         reasons=tuple(dict.fromkeys(unknown)) or ("no strategy is a candidate in every app",),
     )
     if unknown or not common or not names:
@@ -71,7 +72,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
         lead = _pooled([_between(ranking, take, rival) for ranking in rankings])
         covered = _covered([ranking.coverage(lead) for ranking in rankings])
         confidence, reasons = judge(lead, covered)
-        lead = replace(lead, more=0) if covered.needs_metrics else lead
+        lead = replace(lead, more=0, until=0) if covered.needs_metrics else lead
     return Choice(
         app="",
         title="All apps",
@@ -82,6 +83,7 @@ def _overall(rankings: Sequence[Ranking]) -> Choice:
         confidence=confidence,
         sensitivity=sensitivity_of(logs, weights, common, names, take),
         dropped=dropped,
+        asked=len(rankings[0].criteria),
         reasons=tuple(reasons),
     )
 
@@ -121,4 +123,5 @@ def _pooled(leads: Sequence[Lead]) -> Lead:
         high=math.exp(centre + half),
         thin=tuple(dict.fromkeys(name for lead in leads for name in lead.thin)),
         more=max(lead.more for lead in leads),
+        until=max(lead.until for lead in leads),
     )

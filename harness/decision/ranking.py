@@ -22,7 +22,7 @@ from harness.model import Direction, Metric, Unit
 from harness.stats.intervals import SMALLEST_DECIDABLE, ratio
 from harness.store.run import CellInfo, Run, Series
 
-_THIN_ERROR = math.log(1.5)
+THIN_ERROR = 1.5  # factor: a ratio of too few blocks may be wrong by this or by its full amount
 RAISED = 10  # added to counts
 
 
@@ -155,29 +155,31 @@ class Ranking:
             else:
                 thin.append(column.criterion.name)
                 centre += share * plain
-                extra += share * max(abs(plain), _THIN_ERROR)
+                extra += share * max(abs(plain), math.log(THIN_ERROR))
         half = math.sqrt(square) + extra
         return Lead(
             estimate=math.exp(centre),
             low=math.exp(centre - half),
             high=math.exp(centre + half),
             thin=tuple(thin),
-            more=self._more(first, second, centre, math.sqrt(square), least, thin),
+            **self._more(first, second, centre, math.sqrt(square), least, thin),
         )
 
     def _more(
         self, first: CellInfo, second: CellInfo, centre: float, half: float, least: int, thin: Sequence[str]
-    ) -> int:
-        wanted = 0
+    ) -> dict[str, int]:
+        """About how many blocks would decide: how many more, and how many there would then be."""
+        wanted = until = 0
         for column in self.columns:
             if column.criterion.name in thin:
                 blocks = (np.unique(self.series[cell.id, column.metric.name].block).size for cell in (first, second))
-                wanted = max(wanted, SMALLEST_DECIDABLE - min(blocks))
+                wanted, until = max(wanted, SMALLEST_DECIDABLE - min(blocks)), SMALLEST_DECIDABLE
         size = abs(centre)
         aim = size if size > BAND else max(BAND - size, BAND / 4)
         if least and half > aim:
-            wanted = max(wanted, math.ceil(least * (half / aim) ** 2) - least)
-        return max(wanted, 0)
+            until = max(until, math.ceil(least * (half / aim) ** 2))
+            wanted = max(wanted, until - least)
+        return {"more": wanted, "until": until} if wanted > 0 else {"more": 0, "until": 0}
 
     def choice(self) -> Choice:
         order = self.order()
@@ -201,7 +203,7 @@ class Ranking:
         lead = self.lead(take, rival)
         covered = self.coverage(lead)
         confidence, reasons = judge(lead, covered)
-        lead = replace(lead, more=0) if covered.needs_metrics else lead
+        lead = replace(lead, more=0, until=0) if covered.needs_metrics else lead
         if self.doubtful and confidence is not Confidence.LEANING:
             confidence = Confidence.LEANING
         return self._made(options, take, rival, lead, confidence, sensitivity, [*reasons, *self.doubtful])
@@ -266,5 +268,6 @@ class Ranking:
             confidence=confidence,
             sensitivity=sensitivity,
             dropped=self.dropped,
+            asked=len(self.criteria),
             reasons=tuple(reasons),
         )

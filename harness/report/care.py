@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.decision.choice import listed
 from harness.store.run import CellInfo, Run
 
 _LACKING = {
@@ -14,14 +15,14 @@ _LACKING = {
 
 
 def care_text(run: Run, cell: CellInfo, rival: CellInfo | None = None) -> str:
-    """One sentence, as far as it was measured, with the rival's numbers beside it; "" if nothing was measured."""
+    """Sentences about what was measured, with the rival's numbers in them; "" if nothing was measured."""
     parts = [
         *_patching(run, cell, rival),
         *_counted(run, cell, rival, "care.lines", "{} lines of Dockerfile are the team's to maintain"),
         *_lacking(run, cell),
-        *_reproducible(run, cell),
     ]
-    return f"What {cell.strategy} costs in care: {'; '.join(parts)}." if parts else ""
+    costs = f"What {cell.strategy} asks of its team: {'; '.join(parts)}." if parts else ""
+    return " ".join(filter(None, (costs, _reproducible(run, cell))))
 
 
 def _value(run: Run, cell: CellInfo | None, metric: str) -> float | None:
@@ -58,6 +59,17 @@ def _lacking(run: Run, cell: CellInfo) -> list[str]:
     return [f"it lacks {' and '.join(filter(None, (', '.join(lacking[:-1]), lacking[-1])))}{debugger}"]
 
 
-def _reproducible(run: Run, cell: CellInfo) -> list[str]:
-    same = _value(run, cell, "build.reproducible")
-    return [] if same is None else ["two builds give the same image" if same else "two builds give different images"]
+def _reproducible(run: Run, cell: CellInfo) -> str:
+    """Whether two builds give the same image, and which other strategies of the app do not agree."""
+    name = "build.reproducible"
+    if (mine := _value(run, cell, name)) is None:
+        return ""
+    others = [item for item in run.manifest.cells if item.app == cell.app and item.id != cell.id]
+    values = {item.strategy: value for item in others if (value := _value(run, item, name)) is not None}
+    differing = [strategy for strategy, value in values.items() if value != mine]
+    is_, not_ = ("the same image", "different images") if mine else ("different images", "the same image")
+    if not values:
+        return f"Two builds of {cell.strategy} give {is_}."
+    if not differing:
+        return f"Two builds give {is_} with every strategy that was measured."
+    return f"Two builds of {cell.strategy} give {is_}. Two builds of {listed(differing)} give {not_}."

@@ -36,7 +36,8 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
     "gunzip": {"": "what the engine unpacks layers with"},
     "unpigz": {
         "yes": "the engine unpacks layers with the program unpigz",
-        "no": "the engine unpacks layers with its own, slower code, because there is no program unpigz",
+        "no": "the engine unpacks layers with its own, slower code, because there is no program unpigz;"
+        " large images take longer to pull than on an engine with unpigz, and ratios to a large image may be larger",
     },
     "link": {"": "the bandwidth of the real pulls of the probe link"},
 }

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from harness.decision.choice import Choice, Confidence, Lead
 from harness.decision.choice import listed as named
 from harness.decision.decide import Decision
-from harness.decision.figures import Figures
-from harness.model import Direction, Metric, Unit
-from harness.stats.intervals import Ratio, Verdict
-from harness.store.run import CellInfo, Run
-from harness.text.units import bounds_text, scale, shortened
+from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
+from harness.store.run import Run
+from harness.text.units import shortened
 
-_WORDS = {  # smaller, larger
-    Unit.SECONDS: ("faster", "slower"),
-    Unit.BYTES: ("smaller", "larger"),
-    Unit.COUNT: ("fewer", "more"),
-}
 _MEASURE_ALL = "tox -e bench"
 NOTATION = (
     "Brackets hold 95 % intervals. Strategies are compared within blocks, so a × may differ from the ratio of the two"
     " medians beside it. “2× as good” compares scores: the other strategy's score is twice as large. A score weighs all"
-    " criteria, and a smaller score is better. “First with 90 % of random weights”: the strategy also has the best"
-    " score with 90 % of 10 000 sets of weights that were drawn at random."
+    " criteria that were measured, and a smaller score is better. “First in 90 % of random sets of weights”: the"
+    " strategy also has the best score with 90 % of 10 000 sets of weights that were drawn at random. “Undecided”: the"
+    " samples do not show yet whether there is a difference."
 )
+_PRACTICAL = f"{PRACTICAL:.0%}".replace("%", " %")
+VERDICTS = {  # as `harness.stats.intervals` defines them
+    "better or worse": f"the difference is over {_PRACTICAL}, its 95 % interval excludes 1×, and a test confirms it",
+    "the same (≈)": f"the whole 95 % interval lies within {_PRACTICAL} of 1×; an exact value is its own interval",
+    "undecided (?)": "neither is sure yet; the difference may be noise, even if the ratio is far from 1×",
+}
 _FAR = 10.0  # factor: weights farther from the given weights are not shown
 WORD = {
     Confidence.DECIDED: "decided",
@@ -41,102 +40,6 @@ MEANING = {
     Confidence.OPEN: "nothing can be recommended, because a constraint could not be checked or no strategy meets it",
     Confidence.WITHHELD: "the data is stale, or comes from environments that must not be joined",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gain:
-    """One metric of the chosen cell beside the reference's."""
-
-    metric: Metric
-    cell: CellInfo
-    reference: CellInfo
-    value: str  # 12.3 MB
-    spread: str  # its interval, [12.1–12.4]; "" if exact or unknown
-    before: str  # the value of the reference, in the same unit
-    times: str  # 28× smaller
-    interval: str  # [12.1–14.0×]; "" if exact or unknown
-    sure: bool  # the comparison is decided
-    better: bool | None  # None: the same, or unknown
-
-
-def gain(run: Run, shown: Figures, choice: Choice, name: str) -> Gain | None:
-    """The gain of the chosen cell on a metric over the app's reference; None if either was not measured."""
-    metric = next((metric for metric in run.manifest.metrics if metric.name == name), None)
-    if metric is None or choice.take is None:
-        return None
-    cells = sorted((option.cell for option in choice.options), key=lambda cell: cell.rank)
-    reference = cells[0]
-    mine, other = shown.get((choice.take.id, name)), shown.get((reference.id, name))
-    if not (mine and other and mine.summary and other.summary):
-        return None
-    measure = scale(metric, [mine.summary.median, other.summary.median])
-    times, interval, sure, better = ("the reference itself", "", True, None)
-    if choice.take.id != reference.id:
-        times, interval, sure, better = comparison(mine.ratio, metric)
-    return Gain(
-        metric=metric,
-        cell=choice.take,
-        reference=reference,
-        value=measure.amount(mine.summary.median),
-        spread=bounds_text(mine.summary, measure),
-        before=measure.amount(other.summary.median),
-        times=times,
-        interval=interval,
-        sure=sure,
-        better=better,
-    )
-
-
-def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, bool | None]:
-    """`13× faster`, its interval as text, whether it is decided, and whether it is better (None: neither)."""
-    if ratio is None:
-        return "not comparable", "", False, None
-    less, more = _WORDS.get(metric.unit, ("less", "more"))
-    if ratio.verdict is Verdict.SAME:
-        return "no practical difference", "", True, None
-    if not ratio.estimate:
-        return f"none instead of some ({less})", "", True, metric.direction is Direction.SMALLER
-    down = ratio.estimate < 1
-    factor = 1 / ratio.estimate if down else ratio.estimate
-    word = less if down else more
-    text = f"{times(factor)} {word}"
-    interval = ""
-    if ratio.low and ratio.high and ratio.low != ratio.high:
-        bounds = sorted((1 / ratio.low, 1 / ratio.high) if down else (ratio.low, ratio.high))
-        interval = span(bounds[0], bounds[1])
-    better = None if metric.direction is Direction.NEITHER else down == (metric.direction is Direction.SMALLER)
-    return text, interval, ratio.verdict is not Verdict.UNDECIDED, better
-
-
-def traits(run: Run, cell: CellInfo) -> list[str]:
-    """The content of an image and how it runs, in a few words each, as far as it was measured."""
-
-    def of(name: str) -> float | None:
-        series = run.series().get((cell.id, name))
-        return None if series is None else float(series.value[-1])
-
-    words = []
-    packages: float | None = None
-    if (components := of("surface.components")) is not None:
-        words.append("1 component" if components == 1 else f"{components:.0f} components")
-        if hidden := of("surface.hidden"):
-            words.append(f"{hidden:.0f} of them invisible to scanners")
-    elif (packages := of("surface.packages")) is not None:
-        words.append("1 declared package" if packages == 1 else f"{packages:.0f} declared packages")
-        if not packages:
-            words[-1] = "declares no packages (a scanner finds none)"
-    blind = components is None and not packages  # a run of before components were traced
-    if (pending := of("surface.pending")) is not None and not blind:
-        fixes = "fix" if pending == 1 else "fixes"
-        words.append(f"{pending:.0f} pending security {fixes}" if pending else "no pending security fix")
-    shell = of("intruder.sh") if of("surface.shells") is None else of("surface.shells")
-    if shell is not None:
-        words.append("has a shell" if shell else "no shell")
-    if (root := of("surface.root")) is not None:
-        words.append("runs as root" if root else "not root")
-    if (hardened := of("harden.all")) is not None:
-        words.append("works under all restrictions" if hardened else "fails under some restriction")
-    return words
 
 
 def number(x: float) -> str:
@@ -166,10 +69,12 @@ def brief(choice: Choice) -> str:
     match choice.confidence:
         case Confidence.LEANING:
             more = f"about {_more_blocks(choice.lead)} needed" if choice.lead.more else "; ".join(choice.reasons)
-            return f"leaning: {ahead}; {more}"
+            some = f", with {_counted(choice)}" if choice.dropped else ""
+            return f"leaning{some}: {ahead}; {more}"
         case Confidence.TIE:
             return f"either will do: surely within 3 % of {choice.rival.strategy}"
-    return f"**decided**{_at_these(choice)}: {ahead}{_held(choice)}"
+    some = f" on {_counted(choice)}" if choice.dropped else ""
+    return f"**decided**{some}{_at_these(choice)}: {ahead}{_held(choice)}"
 
 
 def _at_these(choice: Choice) -> str:
@@ -197,13 +102,18 @@ def sureness(choice: Choice) -> str:
         case Confidence.TIE:
             return f"Either will do: {take} and {rival} surely differ by less than 3 % {scope(choice)}."
         case _:
-            more = f" About {_more_blocks(lead)} would decide." if lead.more else ""
+            more = f" About {_more_blocks(lead)} would decide, if the medians stay." if lead.more else ""
             return f"Leaning, not decided: {ahead}. Why it is not decided: {'; '.join(choice.reasons)}.{more}"
 
 
 def scope(choice: Choice) -> str:
     """The criteria that a score counts."""
-    return "over the measured criteria" if choice.dropped else "over all criteria"
+    return f"over {_counted(choice)}" if choice.dropped else "over all criteria"
+
+
+def _counted(choice: Choice) -> str:
+    """`6 of 10 criteria`."""
+    return f"{choice.asked - len(choice.dropped)} of {choice.asked} criteria"
 
 
 def uncounted(choice: Choice) -> str:
@@ -218,6 +128,23 @@ def never_measured(decision: Decision) -> list[str]:
     """The criteria whose metrics have no sample in the run."""
     measured = {name for _, name in decision.run.series()}
     return [item.name for item in decision.criteria if not item.rests_on(measured)]
+
+
+def lacking(decision: Decision, code: str = "") -> str:
+    """The criteria that the run never measured, and how much of the weight they have; "" if there are none. `code` is
+    put before and after the name of a metric.
+    """
+    never = never_measured(decision)
+    if not never:
+        return ""
+    criteria = [item for item in decision.criteria if item.name in never]
+    names = named([f"{item.name} ({code}{item.metrics[0]}{code})" for item in criteria])
+    one = len(criteria) == 1
+    weight, whole = (sum(item.weight for item in items) for items in (criteria, decision.criteria))
+    return (
+        f"{len(criteria)} of {len(decision.criteria)} criteria, with {weight:g} of {whole:g} points of the weight,"
+        f" {'was' if one else 'were'} not measured in this run: {names}. No choice counts {'it' if one else 'them'}."
+    )
 
 
 def to_measure(decision: Decision) -> str:
@@ -235,7 +162,8 @@ def to_measure(decision: Decision) -> str:
 
 
 def _more_blocks(lead: Lead) -> str:
-    return f"{lead.more} more {'block' if lead.more == 1 else 'blocks'}"
+    few = lead.thin and lead.until == SMALLEST_DECIDABLE  # the other criteria have enough
+    return f"{lead.more} more {'block' if lead.more == 1 else 'blocks'}{f' of {named(lead.thin)}' if few else ''}"
 
 
 def _ahead(lead: Lead, rival: str) -> str:
@@ -251,7 +179,7 @@ def _held(choice: Choice) -> str:
     if not choice.sensitivity or choice.take is None:
         return ""
     held = choice.sensitivity.anyhow.get(choice.take.strategy, 0.0)
-    return "; first with all random weights" if held == 1 else f"; first with {share(held)} of random weights"
+    return f"; first in {'all' if held == 1 else share(held) + ' of'} random sets of weights"
 
 
 def robust(choice: Choice) -> str:
@@ -260,19 +188,19 @@ def robust(choice: Choice) -> str:
         return ""
     take = choice.take.strategy
     near, anyhow = (found.get(take, 0.0) for found in (choice.sensitivity.near, choice.sensitivity.anyhow))
-    hold = "hardly depends" if near > 0.95 else "depends" if near < 0.8 else "depends a little"
     if near == anyhow == 1:
-        return f"The choice does not depend on the weights: {take} is first with all 10 000 sets of random weights."
-    text = (
-        f"The choice {hold} on the weights. If each weight is changed to between half and double, {take} is first in"
-        f" {share(near)} of 10 000 random draws. With arbitrary weights, it is first in {share(anyhow)} of the draws."
-    )
+        text = f"{take} is first with each of 10 000 random sets of weights."
+    else:
+        text = (
+            f"{take} is first in {share(anyhow)} of 10 000 random sets of weights. If each weight stays between half"
+            f" and double of its value, it is first in {share(near)} of 10 000 random sets."
+        )
     alone: dict[str, list[str]] = {}
     for name, strategy in choice.sensitivity.alone.items():
         alone.setdefault(strategy, []).append(name)
     if alone:
         others = "; ".join(f"{strategy} in {named(names)}" for strategy, names in alone.items())
-        text += f" In single criteria, other strategies have the best median: {others}."
+        text += f" In single criteria, another strategy has a better median by over 3 %: {others}."
     flips = [
         f" If the weight of {flip.criterion} were {'above' if flip.limit > flip.given else 'below'}"
         f" {number(flip.limit)} (now {flip.given:g}), {flip.strategy} would be first."
@@ -280,20 +208,6 @@ def robust(choice: Choice) -> str:
         if flip.given / _FAR <= flip.limit <= flip.given * _FAR
     ]
     return text + "".join(flips[:3])
-
-
-def unlike(choice: Choice) -> str:
-    """Which services only one of the image to take and the app's first image contains: `full contains MariaDB, scratch
-    does not`; "" if they are alike.
-    """
-    if choice.take is None:
-        return ""
-    first = min((option.cell for option in choice.options), key=lambda cell: cell.rank)
-    found = []
-    for with_, without in ((first, choice.take), (choice.take, first)):
-        if titles := [title for title in with_.inside if title not in without.inside]:
-            found.append(f"{with_.strategy} contains {named(titles)}, {without.strategy} does not")
-    return "; ".join(found)
 
 
 def unmeasured_lines(run: Run) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,7 +79,10 @@ def test_thin_data_lean(tmp_path: Path) -> None:
     screen = first_screen(document)
     assert "> **Too few blocks.** Every duration has 1;" in screen
     assert "distroless, leaning" in screen
-    assert "about 5 more blocks needed" in screen
+    assert "about 5 more blocks of deploy, update, start, build and memory needed" in screen
+    assert re.search(
+        r"It measures each timed metric until it has 6 blocks: it adds 5 blocks of .*`deploy.total`", screen
+    )
     assert "**decided**" not in screen
     assert re.search(r"--resume \S+ --blocks 6`", document)
 
@@ -86,10 +90,16 @@ def test_thin_data_lean(tmp_path: Path) -> None:
 def test_what_the_run_lacks_is_named_once_and_decides_nothing(tmp_path: Path, twelve: Run) -> None:
     document = text(run(tmp_path, apps=FEW, without=("surface", "care")))
     screen = first_screen(document)
-    assert "Criteria not measured in this run: surface, patching, upkeep and missing." in screen
-    assert "over the measured criteria" in document
+    said = (
+        "4 of 10 criteria, with 4 of 16 points of the weight, were not measured in this run: components"
+        " (`surface.components`), patching (`surface.hidden`), upkeep (`care.lines`) and gaps (`care.missing`)."
+    )
+    assert screen.index(said) < screen.index("| app |")
+    assert "| components | 1 | `surface.components`, not measured in this run |" in document
+    assert "over 6 of 10 criteria" in document
     go = next(line for line in screen.splitlines() if line.startswith("| **go**"))
     assert "more blocks" not in go
+    assert "**decided** on 6 of 10 criteria" in go
     assert "not measured in this run" not in first_screen(text(twelve))
 
 
@@ -102,8 +112,32 @@ def test_constraints_and_what_is_not_a_candidate_are_said(twelve: Run) -> None:
 
 def test_what_depends_on_the_weights_is_said(twelve: Run) -> None:
     spring = text(twelve).split("### spring:")[-1]
-    assert re.search(r"With arbitrary weights, it is first in \d+ % of the draws", spring)
+    assert re.search(r"distroless is first in \d+ % of 10 000 random sets of weights", spring)
     assert re.search(r"[Ii]f the weight of \w+ were (?:above|below) \d+.* scratch would be first", text(twelve))
+
+
+def test_the_two_best_are_compared_by_verdicts_and_in_values(twelve: Run) -> None:
+    document = text(twelve)
+    go = next(line for line in document.splitlines() if line.startswith("| **go**"))
+    assert re.search(r"\| scratch: 4\.\d+ → 6\.\d+ MB, \d+ → \d+ ms \|", go)
+    why = next(line for line in document.splitlines() if line.startswith("Why not scratch, the runner-up?"))
+    assert "worse in size (1.45×)" in why
+    assert "not sure" not in document
+    assert "By the geometric mean of the apps, distroless is ahead in" in document
+
+
+def test_a_strategy_is_compared_with_an_image_of_the_same_content(twelve: Run) -> None:
+    """full and slim contain a database. So the first strategy to compare with is multi-stage."""
+    cells = tuple(
+        replace(cell, inside=("MariaDB",)) if cell.id in ("go-full", "go-slim") else cell
+        for cell in twelve.manifest.cells
+    )
+    screen = first_screen(text(replace(twelve, manifest=replace(twelve.manifest, cells=cells))))
+    go, spring, all_ = (line for line in screen.splitlines() if line.startswith("| **"))
+    assert "× smaller (compared with multi-stage): [" in go
+    assert "#samples/go-multi-stage/size.transfer" in go
+    assert "× smaller**: [" in spring
+    assert "geometric mean of the apps, with go, whose images differ in content" in all_
 
 
 def test_failed_cells_are_said(tmp_path: Path) -> None:

@@ -68,6 +68,7 @@ def test_few_blocks_never_decide(tmp_path: Path, blocks: int) -> None:
         assert choice.take is not None
         assert choice.lead is not None
         assert choice.lead.more >= 6 - blocks
+        assert choice.lead.until >= 6
         assert "fewer than 6 blocks" in " ".join(choice.reasons)
 
 
@@ -87,7 +88,7 @@ def test_what_the_run_never_measured_does_not_keep_a_choice_undecided(tmp_path: 
     assert choices["go"].confidence is Confidence.DECIDED
     for choice in choices.values():
         assert "not measured" not in " ".join(choice.reasons)
-        assert choice.dropped == dict.fromkeys(("surface", "patching", "upkeep", "missing"), NOT_IN_RUN)
+        assert choice.dropped == dict.fromkeys(("components", "patching", "upkeep", "gaps"), NOT_IN_RUN)
 
 
 def test_what_one_strategy_lacks_keeps_a_choice_undecided(twelve: Run) -> None:
@@ -108,7 +109,9 @@ def test_what_one_strategy_lacks_keeps_a_choice_undecided(twelve: Run) -> None:
 
 def test_equal_strategies_are_a_tie_or_open_never_decided(tmp_path: Path) -> None:
     same = {"twin": ((50, 50, 50, 50, 50), 0.2, 20, 5.0)}
-    criteria = weighted({"size": 0, "build": 0, "surface": 0, "update": 0}, run(tmp_path, apps=same).manifest.metrics)
+    criteria = weighted(
+        {"size": 0, "build": 0, "components": 0, "update": 0}, run(tmp_path, apps=same).manifest.metrics
+    )
     verdicts = [choose(run(tmp_path, apps=same, seed=seed), criteria)["twin"].confidence for seed in range(8)]
     assert Confidence.DECIDED not in verdicts
 

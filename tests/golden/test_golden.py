@@ -91,7 +91,7 @@ def test_tables(tare: Tare, name: str, arguments: list[str]) -> None:
     check(name, tare("report", f"runs/{arguments[0]}", *arguments[1:]))
 
 
-WEIGHTS = ["--weight", "surface=0", "--weight", "memory=0"]
+WEIGHTS = ["--weight", "components=0", "--weight", "memory=0"]
 
 
 def _decision(tare: Tare, place: Path, runs: str, *options: str, days: float = 0) -> str:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.decision.decide import Decision, decide
-from harness.report.words import comparison, robust, sureness, to_measure, unlike
+from harness.report.gains import comparison, unlike
+from harness.report.words import robust, sureness, to_measure
 from harness.stats.intervals import Ratio, Verdict
 from support.synthetic import APPS, run
 
@@ -54,4 +55,4 @@ def test_the_strategies_that_are_best_in_one_criterion_are_grouped(tmp_path: Pat
     assert choice.sensitivity is not None
     alone = {"deploy": "scratch", "size": "scratch", "upkeep": "full"}
     text = robust(replace(choice, sensitivity=replace(choice.sensitivity, alone=alone)))
-    assert "other strategies have the best median: scratch in deploy and size; full in upkeep." in text
+    assert "another strategy has a better median by over 3 %: scratch in deploy and size; full in upkeep." in text

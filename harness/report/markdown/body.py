@@ -9,22 +9,13 @@ from harness.claims.claim import Answer, Judgement
 from harness.decision.choice import Choice, Confidence
 from harness.decision.decide import PAGE
 from harness.decision.doubts import planned_once
-from harness.model import Status
+from harness.model import Direction, Status, Unit
 from harness.report.care import care_text
+from harness.report.gains import comparison
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
-from harness.report.words import (
-    MEANING,
-    WORD,
-    comparison,
-    robust,
-    scope,
-    span,
-    sureness,
-    times,
-    traits,
-    uncounted,
-)
+from harness.report.traits import traits
+from harness.report.words import MEANING, VERDICTS, WORD, robust, scope, span, sureness, times, uncounted
 from harness.stats.intervals import PRACTICAL, Verdict, compared
 from harness.store.run import CellInfo
 from harness.text.units import bounds_text, counted, ratio_text, scale
@@ -75,7 +66,9 @@ class Body(DocumentView):
         return f"{option.score:.2f}×" if option.score is not None else "–"
 
     def verdicts(self) -> str:
-        parts = ["## Verdict", "\n".join(f"- *{WORD[item]}*: {MEANING[item]}." for item in self._used())]
+        words = [f"- *{WORD[item]}*: {MEANING[item]}." for item in self._used()]
+        words += [f"- *{word}*: {meaning}." for word, meaning in VERDICTS.items()]
+        parts = ["## Verdict", "\n".join(words)]
         for app, choice in self.decision.choices.items():
             head = app or "One strategy for all apps"
             lines = [f"### {head}: {self._taken(choice)}", sureness(choice)]
@@ -105,45 +98,65 @@ class Body(DocumentView):
         better: list[str] = []
         worse: list[str] = []
         same: list[str] = []
+        open_: list[str] = []
         for name, part in first.ratios.items():
             other = rival.ratios.get(name)
             if not other or not part:
                 continue
             factor = other / part
-            text = f"{name} ({times(max(factor, 1 / factor))}{'' if self._apart(choice, name) else ', not sure'})"
-            if abs(factor - 1) <= PRACTICAL:
-                same.append(name)
-            else:
-                (better if factor > 1 else worse).append(text)
+            verdict, factor = self._between(choice, name, factor)
+            text = f"{name} ({times(max(factor, 1 / factor))})"
+            match verdict:
+                case Verdict.SAME:
+                    same.append(name)
+                case Verdict.UNDECIDED:
+                    how = times(max(factor, 1 / factor))
+                    word = "" if how == times(1) else " better" if factor > 1 else " worse"
+                    open_.append(f"{name} ({how}{word})")
+                case Verdict.BETTER:
+                    better.append(text)
+                case _:
+                    worse.append(text)
         texts = []
+        ahead, behind, level = ("better", "worse", "the same") if choice.app else ("ahead", "behind", "within 3 %")
         if better:
-            texts.append(f"better in {', '.join(better)}")
+            texts.append(f"{ahead} in {', '.join(better)}")
         if worse:
-            texts.append(f"worse in {', '.join(worse)}")
+            texts.append(f"{behind} in {', '.join(worse)}")
         if same:
-            texts.append(f"the same in {', '.join(same)}")
-        text = f"Why not {choice.rival.strategy}, the runner-up? {choice.take.strategy} is {'; '.join(texts)}."
+            texts.append(f"{level} in {', '.join(same)}")
+        if open_:
+            texts.append(f"undecided in {', '.join(open_)}")
+        by = "" if choice.app else " By the geometric mean of the apps,"
+        text = f"Why not {choice.rival.strategy}, the runner-up?{by} {choice.take.strategy} is {'; '.join(texts)}."
         if choice.confidence in (Confidence.DECIDED, Confidence.LEANING):  # the sentence before this one has the lead
             return text
         lead = choice.lead
         return f"{text} Its lead {scope(choice)} is {times(lead.estimate)} {span(lead.low, lead.high)}."
 
-    def _apart(self, choice: Choice, name: str) -> bool:
-        """Whether the two best strategies of an app differ in a criterion beyond noise; False for all apps together."""
-        if choice.take is None or choice.rival is None or choice not in self._of_apps():
-            return True
+    def _between(self, choice: Choice, name: str, factor: float) -> tuple[Verdict, float]:
+        """What the samples say about the strategy to take beside the runner-up in a criterion, and how many times as
+        good it is. `factor` is by the medians. It stands for values that have no ratio, and for all apps together,
+        because their samples are not paired.
+        """
+        plain = Verdict.SAME if abs(factor - 1) <= PRACTICAL else Verdict.BETTER if factor > 1 else Verdict.WORSE
+        if not choice.app or choice.take is None or choice.rival is None:
+            return plain, factor
         criterion = next(item for item in self.decision.criteria if item.name == name)
         rests_on = criterion.rests_on(self.run.measured())
         metric = next((metric for metric in self.decision.metrics if metric.name == rests_on), None)
         series = self.run.series()
-        pair = [series.get((cell.id, metric.name)) for cell in (choice.take, choice.rival)] if metric else [None, None]
+        pair = [series.get((cell.id, metric.name)) for cell in (choice.rival, choice.take)] if metric else [None, None]
         if metric is None or pair[0] is None or pair[1] is None:
-            return True
+            return plain, factor
         found = compared(metric, pair[0], pair[1])
-        return found is None or found.verdict is not Verdict.UNDECIDED
-
-    def _of_apps(self) -> list[Choice]:
-        return [choice for app, choice in self.decision.choices.items() if app]
+        if found is None:
+            return (plain if metric.deterministic else Verdict.UNDECIDED), factor
+        if found.p is None:  # exact: a count is raised, so that the ratio of the scores is shown
+            return plain, factor
+        if metric.unit not in (Unit.COUNT, Unit.BOOLEAN):
+            factor = found.estimate if metric.direction is Direction.LARGER else 1 / found.estimate
+        return found.verdict, factor
 
     def consequences(self) -> str:
         lines = ["## Consequences"]
@@ -207,7 +220,9 @@ class Body(DocumentView):
         if not lines:
             return "## Undecided\n\nNothing that counts is undecided."
         if command := self._more():
-            lines.append(f"\nTo decide more, run `{command}`. It measures more blocks of the same cells.")
+            lines.append(f"\nTo decide the strategies, run `{command}`. {self._adds()}")
+            if open_:
+                lines[-1] += " A comparison that needs more blocks than this stays undecided."
         return "\n".join(["## Undecided, and what would decide it", "", *lines])
 
     def _failures(self) -> Iterator[str]:

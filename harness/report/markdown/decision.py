@@ -12,26 +12,16 @@ from harness.decision.criteria import CRITERIA, Criterion
 from harness.decision.decide import Decision
 from harness.decision.doubts import when
 from harness.decision.figures import matrix
-from harness.decision.ranking import RAISED
+from harness.decision.ranking import RAISED, THIN_ERROR
 from harness.model import Metric
 from harness.report.calibration import sentence
 from harness.report.facts import explained, plain
+from harness.report.gains import Gain, gain, unlike, unlike_apps
 from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
-from harness.report.words import (
-    NOTATION,
-    WORD,
-    Gain,
-    brief,
-    gain,
-    never_measured,
-    times,
-    to_measure,
-    unlike,
-    unmeasured_lines,
-)
-from harness.stats.intervals import PRACTICAL
+from harness.report.words import NOTATION, WORD, brief, lacking, never_measured, times, to_measure, unmeasured_lines
+from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
 from harness.text.markdown import harmless_markdown
 from harness.text.units import counted, scale
 
@@ -83,14 +73,14 @@ class Head(DocumentView):
             name = f"**{app}**{self._contents(choice)}" if app else "**one for all apps**"
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
-            rows.append([name, *cells, brief(choice), *self._holds_on(app)])
+            rows.append([name, *cells, self._against(choice), brief(choice), *self._holds_on(app)])
         lines = [markdown(self._headers(), rows), *self._flips()]
+        if text := self._uncounted():
+            lines.insert(0, text)
         if any(choice.lead for choice in self.decision.choices.values()):
             lines.append(NOTATION)
-        if text := self._uncounted():
-            lines.append(text)
         if command := self._more():
-            lines.append(f"To be surer, run `{command}`. It measures each cell up to this number of blocks.")
+            lines.append(f"To be surer, run `{command}`. {self._adds()}")
         if text := self._one_for_all():
             lines.append(text)
         for app, alternatives in self.apps.items():
@@ -102,19 +92,25 @@ class Head(DocumentView):
 
     def _uncounted(self) -> str:
         """The criteria that the run never measured, and the command that measures them."""
-        found = never_measured(self.decision)
-        if not found:
+        text = lacking(self.decision, "`")
+        if not text:
             return ""
-        it = "it" if len(found) == 1 else "them"
         what = to_measure(self.decision)
-        how = f" {what} measures {it}." if what else ""
-        return f"Criteria not measured in this run: {named(found)}. No choice counts {it}.{how}"
+        it = "it" if len(never_measured(self.decision)) == 1 else "them"
+        return f"{text} {what} measures {it}." if what else text
 
     def _headers(self) -> list[str]:
         words = {"size.transfer": "bytes to fetch", "deploy.total": "first deploy, until it answers"}
         before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
         heads = [f"{words.get(metric.name, metric.name)} (compared with {before})" for metric in self._heads()]
-        return ["app", "take", *heads, "how sure", *(["holds on"] if self.decision.engines else [])]
+        return [
+            "app",
+            "take",
+            *heads,
+            "compared with the runner-up",
+            "how sure",
+            *(["holds on"] if self.decision.engines else []),
+        ]
 
     def _holds_on(self, app: str) -> list[str]:
         """The last cell of a row: the engines on which the same strategy comes first."""
@@ -165,6 +161,19 @@ class Head(DocumentView):
         spread = f" {found.spread}" if found.spread else ""
         return f"{_gain_text(found)}: {value}{spread} instead of {self._link(found.reference, metric, found.before)}"
 
+    def _against(self, choice: Choice) -> str:
+        """The medians of the runner-up and of the strategy to take: `distroless: 3.3 → 2.8 MB, 398 → 307 ms`."""
+        if not choice.app or choice.take is None or choice.rival is None:
+            return "–"
+        texts = []
+        for metric in self._heads():
+            pair = [self.decision.shown.get((cell.id, metric.name)) for cell in (choice.rival, choice.take)]
+            medians = [figure.summary.median for figure in pair if figure and figure.summary]
+            if len(medians) == 2:
+                measure = scale(metric, medians)
+                texts.append(f"{measure.text(medians[0])} → {measure.amount(medians[1])}")
+        return f"{choice.rival.strategy}: {', '.join(texts)}" if texts else "–"
+
     def _contents(self, choice: Choice) -> str:
         found = unlike(choice)
         return f" ({found})" if found else ""
@@ -180,7 +189,9 @@ class Head(DocumentView):
             return "the reference itself"
         factor = part / reference
         word = ("smaller", "larger") if metric.unit == "B" else ("faster", "slower")
-        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} (geometric mean of the apps)"
+        odd = unlike_apps(choice, self.apps)
+        mean = f"geometric mean of the apps{f', with {named(odd)}, whose images differ in content' if odd else ''}"
+        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} ({mean})"
 
     def _reference_part(self, choice: Choice, criterion: Criterion | None) -> float | None:
         lowest = min(choice.options, key=lambda option: option.cell.rank, default=None)
@@ -214,8 +225,9 @@ class Head(DocumentView):
         lines = [
             "## Context",
             f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
-            " a real engine, one cell at a time, in randomly ordered blocks. A block measures every cell once. Pulls"
-            " and deployments use the local network at full speed. For slower links see the scenarios in report.html.",
+            " a real engine, one cell at a time, in randomly ordered blocks. A block measures each strategy of one"
+            " app once, and gives one sample per metric. Pulls and deployments use the local network at full speed. For"
+            " slower links see the scenarios in report.html.",
             f"Environment: {'; '.join(f'{name} {value}' for name, value in plain(facts).items())}.",
             "\n".join(
                 f"- *{name}* {value}{': ' + text if text else ''}." for name, (value, text) in explained(facts).items()
@@ -235,12 +247,23 @@ class Head(DocumentView):
             f" 0, and 0 has no ratio, so {RAISED} is added to each count."
             " `--weight deploy=5` changes a weight. `--need shell` and `--at-most size.transfer=100MB` exclude images"
             " that do not fit.",
+            self._thin(),
         ]
         return "\n\n".join(filter(None, lines))
 
+    def _thin(self) -> str:
+        """What is assumed of ratios that have no interval; "" if every ratio between the best has one."""
+        if not any(choice.lead and choice.lead.thin for choice in self.decision.choices.values()):
+            return ""
+        return (
+            f"A ratio from fewer than {SMALLEST_DECIDABLE} blocks has no interval. For the interval of a lead, Tare"
+            f" assumes that it may be wrong by its own factor, and by a factor of {THIN_ERROR:g} at least. For example,"
+            f" a measured 2× counts as 1× to 4×, and a measured 1× counts as {1 / THIN_ERROR:.2f}× to {THIN_ERROR:g}×."
+        )
+
     def _stands_for(self, criterion: Criterion) -> str:
         name = criterion.rests_on(self.run.measured())
-        return f"`{name}`" if name else NOT_IN_RUN
+        return f"`{name}`" if name else f"`{criterion.metrics[0]}`, {NOT_IN_RUN}"
 
     def options(self) -> str:
         cells = {cell.strategy: cell for cell in sorted(self.run.manifest.cells, key=lambda cell: cell.rank)}
@@ -252,6 +275,10 @@ class Head(DocumentView):
 
 
 def _gain_text(found: Gain) -> str:
-    doubt = "" if found.sure else " (not yet sure)"
     interval = f" {found.interval}" if found.interval and found.sure else ""
-    return f"**{found.times}**{interval}{doubt}" if found.sure else f"{found.times}{doubt}"
+    if not found.first:  # the head of the column names another reference
+        doubt = "" if found.sure else ", undecided"
+        return f"{found.times}{interval} (compared with {found.reference.strategy}{doubt})"
+    if not found.sure:
+        return f"{found.times} (undecided)"
+    return f"**{found.times}**{interval}"

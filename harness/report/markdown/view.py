@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.decision.choice import Choice, Confidence
+from harness.decision.choice import Choice, Confidence, listed
 from harness.decision.decide import PAGE, Decision
-from harness.decision.doubts import fewest
+from harness.decision.doubts import blocks
 from harness.decision.figures import Figure, apps
 from harness.model import Metric
+from harness.run.plan import ENOUGH_BLOCKS
 from harness.store.run import CellInfo
+from harness.text.units import counted
 
 
 class DocumentView:
@@ -38,8 +40,24 @@ class DocumentView:
     def _more(self) -> str:
         """The command that measures the blocks that the choices lack; "" if they lack none."""
         leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
-        more = max((lead.more for lead in leads), default=0)
-        return f"{self.run.manifest.to_continue(self.run.id)} --blocks {fewest(self.run) + more}" if more else ""
+        until = max((lead.until for lead in leads), default=0)
+        return f"{self.run.manifest.to_continue(self.run.id)} --blocks {min(until, ENOUGH_BLOCKS)}" if until else ""
+
+    def _adds(self) -> str:
+        """What the command of `_more` measures, as sentences."""
+        leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
+        until = max((lead.until for lead in leads), default=0)
+        whole = min(until, ENOUGH_BLOCKS)
+        adds: dict[int, list[str]] = {}
+        for name, count in blocks(self.run).items():
+            if count < whole:
+                adds.setdefault(whole - count, []).append(f"`{name}`")
+        parts = [f"{counted(count, 'block')} of {listed(names)}" for count, names in adds.items()]
+        said = f"It measures each timed metric until it has {counted(whole, 'block')}"
+        most = (
+            f" Tare measures at most {ENOUGH_BLOCKS} blocks, so the choice may stay undecided." if until > whole else ""
+        )
+        return f"{said}{f': it adds {listed(parts)}' if parts else ''}.{most}"
 
     def _figure(self, cell: CellInfo, metric: Metric) -> Figure | None:
         figure = self.decision.shown.get((cell.id, metric.name))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from harness.decision.choice import Choice, Confidence, listed
+from harness.decision.choice import Choice, Confidence
 from harness.decision.doubts import blocks, when
 from harness.decision.figures import matrix
+from harness.report.gains import Gain, gain, unlike
 from harness.report.page.view import PageView, anchor, badge, esc
-from harness.report.words import MEANING, NOTATION, WORD, Gain, gain, never_measured, robust, sureness, traits, unlike
+from harness.report.traits import traits
+from harness.report.words import MEANING, NOTATION, VERDICTS, WORD, lacking, robust, sureness
 
 
 class Cards(PageView):
@@ -38,19 +40,18 @@ class Cards(PageView):
         whole = self.decision.choices.get("")
         used = [item for item in Confidence if item in {choice.confidence for choice in self.decision.choices.values()}]
         words = " ".join(f"<b>{esc(WORD[item])}</b>: {esc(MEANING[item])}." for item in used)
+        words += "".join(f" <b>{esc(word)}</b>: {esc(meaning)}." for word, meaning in VERDICTS.items())
         leads = any(choice.lead for choice in self.decision.choices.values())
         notation = f'<p class="note">{esc(NOTATION)}</p>' if leads else ""
         asked = "; ".join(item.text for item in self.decision.constraints)
         constraints = f"<p>Constraints: {esc(asked)}.</p>" if asked else ""
-        return f"""<section id="verdict"><h2>Verdict</h2>{constraints}
+        return f"""<section id="verdict"><h2>Verdict</h2>{self._uncounted()}{constraints}
 <div class="cards">{"".join(cards)}{self._all(whole) if whole else ""}</div>
-{notation}<p class="note">{words}{self._uncounted()}</p></section>"""
+{notation}<p class="note">{words}</p></section>"""
 
     def _uncounted(self) -> str:
-        found = never_measured(self.decision)
-        if not found:
-            return ""
-        return f" <b>Criteria that were not measured in this run and do not count</b>: {esc(listed(found))}."
+        text = lacking(self.decision)
+        return f"<p>{esc(text)}</p>" if text else ""
 
     def _card(self, app: str, choice: Choice) -> str:
         gains = [self._gain(found) for name in self._headline_names() if (found := self._found(choice, name))]
@@ -88,8 +89,9 @@ class Cards(PageView):
         mine, other = (self._median(cell, found.metric) for cell in (found.cell, found.reference))
         top = max(mine, other) or 1.0
         interval = f" {found.interval}" if found.interval and found.sure else ""
-        doubt = "" if found.sure else " (not yet sure)"
+        doubt = "" if found.sure else " (undecided)"
         what = {"B": "bytes to fetch", "s": "first deploy"}.get(found.metric.unit.value, found.metric.name)
+        what += "" if found.first else f", compared with {found.reference.strategy}"
         rows = []
         pairs = [(found.reference, other, found.before), (found.cell, mine, f"{found.value} {found.spread}".rstrip())]
         for cell, value, text in pairs if found.cell.id != found.reference.id else pairs[1:]:

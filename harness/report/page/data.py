@@ -17,7 +17,8 @@ from harness.decision.decide import Decision
 from harness.decision.figures import FLOOR, Figure, apps
 from harness.errors import StoreError
 from harness.model import Metric, Phase
-from harness.report.words import WORD, gain, robust, sureness
+from harness.report.gains import gain
+from harness.report.words import WORD, robust, sureness
 from harness.scenarios.formulas import SCENARIOS, Parts, plain, storage
 from harness.scenarios.measured import measured_parts
 from harness.stats.intervals import Ratio, compared

@@ -41,7 +41,7 @@ class Notes(PageView):
 <div id="weights-outcome" aria-live="polite"></div></section>"""
 
     def _stands_for(self, criterion: Criterion) -> str:
-        return criterion.rests_on(self.run.measured()) or NOT_IN_RUN
+        return criterion.rests_on(self.run.measured()) or f"{criterion.metrics[0]}, {NOT_IN_RUN}"
 
     def claims(self) -> str:
         if not self.decision.claims:
