@@ -33,7 +33,7 @@ from harness.engine.programs import Programs
 from harness.errors import EngineUnavailable
 from harness.host.network import CAP_NET_ADMIN, CAP_SYS_ADMIN, Network, capable
 from harness.host.reaper import Scope
-from harness.host.undo import COOKIE, SBIN, cgroup_folders, find_program, mounts_below, stray_bridges
+from harness.host.undo import COOKIE, SBIN, cgroup_folders, cgroup_roots, find_program, mounts_below, stray_bridges
 
 _READY_TIMEOUT = 30.0  # s; it takes 0.2 on an idle machine
 _STOP_TIMEOUT = 15.0  # s; it takes 0.1 without containers
@@ -129,6 +129,8 @@ class Daemon:
         podman = programs.kind == "podman"
         for path in (podman_service.CONFIGURATION, *podman_service.STATE) if podman else (_CONFIGURATION, *_STATE):
             scope.shared_folder(path)
+        for root in cgroup_roots() if podman else ():
+            scope.shared_folder(root / podman_service.CGROUP)
         log = folder / "log"
         socket = folder / "socket"
         if podman:

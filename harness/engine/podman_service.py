@@ -22,6 +22,7 @@ from harness.host.network import Network
 CONFIGURATION = Path("/etc/containers")
 STATE = tuple(map(Path, ("/run/netns", "/run/runc", "/run/containers", "/var/lib/cni", "/var/lib/containers")))
 CACHE_MOUNTS = "tmp/buildah-cache"  # below the data root: what Buildah names its folder in /var/tmp
+CGROUP = "libpod_parent"  # podman makes it beside the cgroups that it is asked for, and leaves it behind
 _NETWORK = "tare"
 
 # $data is the data root, $etc the folder made by `configure`

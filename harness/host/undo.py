@@ -78,12 +78,18 @@ def mounts_below(folder: Path) -> list[Path]:
     return [point for point in reversed(points) if point.is_relative_to(folder)]
 
 
+def cgroup_roots() -> list[Path]:
+    """The root folder of every hierarchy: one with cgroup v2, several with v1 or with both."""
+    if (CGROUPS / "cgroup.procs").exists():
+        return [CGROUPS]
+    return [path for path in CGROUPS.glob("*") if path.is_dir() and not path.is_symlink()]
+
+
 def cgroup_folders(name: str) -> list[Path]:
-    """Folders of the top-level cgroup `name` in every hierarchy: cgroup v2, v1 and hybrid."""
+    """Folders of the top-level cgroup `name` in every hierarchy."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"{name!r} is not the name of a cgroup of ours")
-    roots = [CGROUPS, *(path for path in CGROUPS.glob("*") if path.is_dir() and not path.is_symlink())]
-    return [root / name for root in roots if (root / name).is_dir()]
+    return [root / name for root in cgroup_roots() if (root / name).is_dir()]
 
 
 def stray_bridges(data: Path) -> list[str]:

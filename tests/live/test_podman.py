@@ -15,6 +15,7 @@ from harness.host.network import Network
 from harness.lab.engine_packages import EnginePackages
 from harness.settings import Settings
 from harness.store.run import latest, read_run
+from support.checkouts import left_behind, traces
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -35,7 +36,7 @@ def engine() -> str:
 
 
 def test_a_cell_is_built_pulled_and_started_on_podman(engine: str, tmp_path: Path) -> None:
-    before = rules()
+    before, others = rules(), traces()
     command = [sys.executable, "-m", "harness", "bench", "--engine", engine, "--results", str(tmp_path)]
     command += ["--blocks", "1", "-k", CELL, "-m", "size or start or pull"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ.copy(), capture_output=True, text=True)
@@ -53,6 +54,7 @@ def test_a_cell_is_built_pulled_and_started_on_podman(engine: str, tmp_path: Pat
     assert fetched == pytest.approx(size, rel=0.01)
     assert 0 < update < fetched
     assert "podman does not report" in run.unmeasured()["pull.empty.unpack"]
+    assert left_behind(others) == set()
     assert rules() == before, "no firewall rule of this machine is touched"
 
 

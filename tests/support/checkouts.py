@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from harness.host.undo import cgroup_roots
+
 ROOT = Path(__file__).parents[2]
-
-
 LIMIT = 1200  # s for one run on a shared machine, bases included
 SESSION = secrets.token_hex(8)
 os.environ["SESSION_OF_TESTS"] = SESSION  # shows which processes the tests started
@@ -142,7 +142,7 @@ def left_behind(before: set[str]) -> set[str]:
 
 
 def traces() -> set[str]:
-    """Processes, links, mounts and folders that a run could leave."""
+    """Processes, links, mounts, cgroups and folders that a run could leave."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -155,5 +155,6 @@ def traces() -> set[str]:
             found.add(f"process {process.name} {arguments[:80]}")
     found |= {f"link {link.name}" for link in Path("/sys/class/net").iterdir()}
     found |= {f"folder {path}" for path in Path("/run").glob("tare*")}
+    found |= {f"cgroup {path}" for root in cgroup_roots() for path in root.iterdir() if path.is_dir()}
     found |= {f"mount {line.split()[1]}" for line in Path("/proc/mounts").read_text().splitlines()}
     return found
