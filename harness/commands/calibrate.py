@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     stored = read_run(folder)
     found = effects(stored)
     print(tabulate(rows(found), headers=HEADERS, disable_numparse=True))
-    print(f"{summary(found)}. Stored in {folder}.")
+    print(f"{summary(found)} Stored in {folder}.")
     for path in (folder / "calibration.md", options.out):
         if path:
             replace_file(path, document(stored))

@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from harness.experiments.effects import WITHIN, Effect, Recovery, effects, newest
 from harness.store.run import Run, read_run
+from harness.text.units import counted
 
 HEADERS = ("known effect", "metric", "expected", "measured", "interval", "n", "comes back")
 
@@ -69,10 +70,13 @@ def _load(run: Run) -> str:
 
 
 def summary(found: Sequence[Effect]) -> str:
-    """One line for reports: how many of the known effects came back."""
+    """Two sentences for reports: how many of the known effects were found."""
     outcomes = [item.outcome for item in found]
     recovered, known = outcomes.count(Recovery.RECOVERED), len(outcomes) - outcomes.count(Recovery.ABSENT)
-    return f"{recovered} of {known} known effects came back within their tolerance"
+    said = f"Tare measured {counted(known, 'known effect')}."
+    if recovered == known:
+        return f"{said} {'Each' if known > 1 else 'The'} result was within its tolerance." if known else said
+    return f"{said} The number of results within their tolerance is {recovered}."
 
 
 def sentence(run: Run) -> str:
@@ -80,6 +84,7 @@ def sentence(run: Run) -> str:
     folder = newest(run.folder.parent, run.manifest.environment.fingerprint)
     if folder is None:
         return (
-            "No calibration of this environment is stored. `tox -e calibrate` measures how exactly effects come back."
+            "No calibration of this environment is stored. `tox -e calibrate` measures effects of known size and shows"
+            " how exactly Tare finds them."
         )
-    return f"Calibration run {folder.name}: {summary(effects(read_run(folder)))}."
+    return f"Calibration run {folder.name}: {summary(effects(read_run(folder)))}"

@@ -7,7 +7,7 @@ from harness.store.run import CellInfo, Run
 
 
 def traits(run: Run, cell: CellInfo) -> list[str]:
-    """The content of an image and how it runs, in a few words each, as far as it was measured."""
+    """The content of an image and how it runs, as far as it was measured: `has no shell`, `runs as root`."""
 
     def of(name: str) -> float | None:
         series = run.series().get((cell.id, name))
@@ -16,24 +16,24 @@ def traits(run: Run, cell: CellInfo) -> list[str]:
     words = []
     packages: float | None = None
     if (components := of("surface.components")) is not None:
-        words.append("1 component" if components == 1 else f"{components:.0f} components")
+        words.append("has 1 component" if components == 1 else f"has {components:.0f} components")
         if hidden := of("surface.hidden"):
-            words.append(f"{hidden:.0f} of them invisible to scanners")
+            words[-1] += f", and {hidden:.0f} of them {'is' if hidden == 1 else 'are'} invisible to scanners"
     elif (packages := of("surface.packages")) is not None:
-        words.append("1 declared package" if packages == 1 else f"{packages:.0f} declared packages")
+        words.append("declares 1 package" if packages == 1 else f"declares {packages:.0f} packages")
         if not packages:
-            words[-1] = "declares no packages (a scanner finds none)"
+            words[-1] = "has no list of packages, so a scanner finds none"
     blind = components is None and not packages  # a run of before components were traced
     if (pending := of("surface.pending")) is not None and not blind:
         fixes = "fix" if pending == 1 else "fixes"
-        words.append(f"{pending:.0f} pending security {fixes}" if pending else "no pending security fix")
+        words.append(f"has {pending:.0f} pending security {fixes}" if pending else "has no pending security fix")
     shell = of("intruder.sh") if of("surface.shells") is None else of("surface.shells")
     if shell is not None:
-        words.append("has a shell" if shell else "no shell")
+        words.append("has a shell" if shell else "has no shell")
     if (root := of("surface.root")) is not None:
-        words.append("runs as root" if root else "not root")
+        words.append("runs as root" if root else "does not run as root")
     if (hardened := of("harden.all")) is not None:
-        words.append("works under all restrictions" if hardened else _restricted(run, cell))
+        words.append(f"works {listed(list(_RESTRICTIONS.values()))}" if hardened else _restricted(run, cell))
     return words
 
 
@@ -58,5 +58,7 @@ def _restricted(run: Run, cell: CellInfo) -> str:
 
     mine = fails(cell)
     cells = [other for other in run.manifest.cells if other.app == cell.app]
-    everywhere = ", like every strategy" if len(cells) > 1 and all(fails(other) == mine for other in cells) else ""
+    everywhere = (
+        " (this is so with every strategy)" if len(cells) > 1 and all(fails(other) == mine for other in cells) else ""
+    )
     return f"does not work {listed(mine) if mine else 'under all restrictions together'}{everywhere}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from harness.decision.choice import Choice, Confidence, Lead
+from harness.decision.choice import NOT_IN_RUN, Choice, Confidence, Lead
 from harness.decision.choice import listed as named
 from harness.decision.decide import Decision
 from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
-from harness.store.run import Run
+from harness.store.run import CellInfo, Run
 from harness.text.units import shortened
 
 _MEASURE_ALL = "tox -e bench"
@@ -103,7 +103,20 @@ def sureness(choice: Choice) -> str:
             return f"Either will do: {take} and {rival} surely differ by less than 3 % {scope(choice)}."
         case _:
             more = f" About {_more_blocks(lead)} would decide, if the medians stay." if lead.more else ""
-            return f"Leaning, not decided: {ahead}. Why it is not decided: {'; '.join(choice.reasons)}.{more}"
+            return f"Leaning, not decided: {ahead}. Reasons: {'; '.join(choice.reasons)}.{more}"
+
+
+def open_reasons(choice: Choice) -> str:
+    """Why a choice is not decided, without the lead, which `sureness` gives."""
+    if choice.confidence is Confidence.OPEN:
+        return f"no strategy can be recommended: {'; '.join(choice.reasons)}."
+    more = (
+        f" About {_more_blocks(choice.lead)} would decide, if the medians stay."
+        if choice.lead and choice.lead.more
+        else ""
+    )
+    strategy = f", {choice.take.strategy} leads" if choice.take else ""
+    return f"not decided{strategy}: {'; '.join(choice.reasons)}.{more}"
 
 
 def scope(choice: Choice) -> str:
@@ -117,10 +130,13 @@ def _counted(choice: Choice) -> str:
 
 
 def uncounted(choice: Choice) -> str:
-    """The criteria that do not count, by reason: `surface and upkeep (not measured in this run)`."""
+    """The criteria that do not count, by reason: `size and memory (not measured for slim)`. Criteria that the run never
+    measured are left out, because `lacking` gives them once for all apps.
+    """
     reasons: dict[str, list[str]] = {}
     for name, why in choice.dropped.items():
-        reasons.setdefault(why, []).append(name)
+        if why != NOT_IN_RUN:
+            reasons.setdefault(why, []).append(name)
     return "; ".join(f"{named(names)} ({why})" for why, names in reasons.items())
 
 
@@ -208,6 +224,11 @@ def robust(choice: Choice) -> str:
         if flip.given / _FAR <= flip.limit <= flip.given * _FAR
     ]
     return text + "".join(flips[:3])
+
+
+def described(cell: CellInfo) -> str:
+    """What the strategy of a cell is, and what it costs; "" if this is not known."""
+    return " ".join(filter(None, (cell.summary, cell.trades and f"Trade-off: {cell.trades}")))
 
 
 def unmeasured_lines(run: Run) -> list[str]:

@@ -79,6 +79,8 @@ def test_thin_data_lean(tmp_path: Path) -> None:
     screen = first_screen(document)
     assert "> **Too few blocks.** Every duration has 1;" in screen
     assert "distroless, leaning" in screen
+    assert "For go and spring, the choice is not decided yet." in screen
+    assert "- go: not decided, distroless leads: the criteria deploy, update, start, build and memory have" in document
     assert "about 5 more blocks of deploy, update, start, build and memory needed" in screen
     assert re.search(
         r"It measures each timed metric until it has 6 blocks: it adds 5 blocks of .*`deploy.total`", screen
@@ -97,6 +99,7 @@ def test_what_the_run_lacks_is_named_once_and_decides_nothing(tmp_path: Path, tw
     assert screen.index(said) < screen.index("| app |")
     assert "| components | 1 | `surface.components`, not measured in this run |" in document
     assert "over 6 of 10 criteria" in document
+    assert "Not counted" not in document  # because it is the same for each app
     go = next(line for line in screen.splitlines() if line.startswith("| **go**"))
     assert "more blocks" not in go
     assert "**decided** on 6 of 10 criteria" in go

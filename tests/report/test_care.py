@@ -50,8 +50,8 @@ def test_a_restriction_is_named_and_whether_it_depends_on_the_strategy(tmp_path:
     fails = {(item.id, name): one for item in cells for name in ("harden.all", "harden.readonly")}
     everywhere = replace(found, _series={**found.series(), **fails})
     said = "does not work with a read-only root file system"
-    assert f"{said}, like every strategy" in traits(everywhere, cells[0])
+    assert f"{said} (this is so with every strategy)" in traits(everywhere, cells[0])
     works = replace(one, value=np.array([1.0]))
     only = replace(found, _series={**everywhere.series(), **{("go-slim", name): works for _, name in fails}})
     assert said in traits(only, cells[0])
-    assert "works under all restrictions" in traits(only, cell(only, "go-slim"))
+    assert any(text.startswith("works with a read-only root file") for text in traits(only, cell(only, "go-slim")))

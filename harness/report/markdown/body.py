@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from harness.claims.claim import Answer, Judgement
-from harness.decision.choice import Choice, Confidence
+from harness.decision.choice import Choice, Confidence, listed
 from harness.decision.decide import PAGE
 from harness.decision.doubts import planned_once
 from harness.model import Direction, Status, Unit
@@ -15,7 +15,7 @@ from harness.report.gains import comparison
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
 from harness.report.traits import traits
-from harness.report.words import MEANING, VERDICTS, WORD, robust, scope, span, sureness, times, uncounted
+from harness.report.words import MEANING, VERDICTS, WORD, open_reasons, robust, scope, span, sureness, times, uncounted
 from harness.stats.intervals import PRACTICAL, Verdict, compared
 from harness.store.run import CellInfo
 from harness.text.units import bounds_text, counted, ratio_text, scale
@@ -81,8 +81,8 @@ class Body(DocumentView):
             outs = [f"{option.cell.strategy} ({option.out})" for option in choice.options if option.out]
             if outs:
                 lines.append(f"Excluded: {'; '.join(outs)}.")
-            if choice.dropped:
-                lines.append(f"Not counted: {uncounted(choice)}.")
+            if text := uncounted(choice):
+                lines.append(f"Not counted: {text}.")
             parts.append("\n\n".join(lines))
         return "\n\n".join(parts)
 
@@ -167,12 +167,11 @@ class Body(DocumentView):
         cells = {cell.strategy: cell for cell in self.run.manifest.cells}
         for strategy, names in taken.items():
             text = f"- **{strategy}** ({', '.join(names)})."
-            traits_of: dict[str, list[str]] = {}
+            traits_of: dict[tuple[str, ...], list[str]] = {}
             for app in names:
-                traits_of.setdefault(", ".join(self._traits(app)), []).append(app)
-            inside = [f"{words} ({', '.join(apps_)})" for words, apps_ in traits_of.items() if words]
-            more = [cells[strategy].trades, f"Inside: {'; '.join(inside)}." if inside else ""]
-            lines.append(" ".join(filter(None, (text, *more))))
+                traits_of.setdefault(tuple(self._traits(app)), []).append(app)
+            inside = [_inside(words, apps_, names) for words, apps_ in traits_of.items() if words]
+            lines.append(" ".join(filter(None, (text, cells[strategy].trades, *inside))))
         worse = list(self._worse())
         if worse:
             said = "These metrics are worse than with the first strategy:"
@@ -199,7 +198,7 @@ class Body(DocumentView):
         lines = []
         for app, choice in self.decision.choices.items():
             if app and choice.confidence in (Confidence.LEANING, Confidence.OPEN):
-                lines.append(f"- The strategy for {app}: {sureness(choice)}")
+                lines.append(f"- {app}: {open_reasons(choice)}")
         open_: dict[str, list[int]] = {}
         once = planned_once(self.run)
         probes = {metric.name: metric.probe for metric in self.run.manifest.metrics}
@@ -253,6 +252,15 @@ class Body(DocumentView):
             f"- `tare report {self.run.id} --decision decision.md` writes this document again.",
         ]
         return "\n".join([lines[0], "", *filter(None, lines[1:])])
+
+
+def _inside(words: Sequence[str], mine: Sequence[str], every: Sequence[str]) -> str:
+    """What images have and how they run: `The image of go has no shell. It does not run as root.`"""
+    whose = f" of {listed(mine)}" if len(mine) < len(every) or len(every) == 1 else ""
+    first, *rest = words
+    if len(mine) == 1:
+        return " ".join([f"The image{whose} {first}.", *(f"It {text}." for text in rest)])
+    return " ".join([f"Each image{whose} {first}.", *(f"It {text}." for text in rest)])
 
 
 def _interpretations(judgement: Judgement) -> str:

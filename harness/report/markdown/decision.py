@@ -20,7 +20,17 @@ from harness.report.gains import Gain, gain, unlike, unlike_apps
 from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
-from harness.report.words import NOTATION, WORD, brief, lacking, never_measured, times, to_measure, unmeasured_lines
+from harness.report.words import (
+    NOTATION,
+    WORD,
+    brief,
+    described,
+    lacking,
+    never_measured,
+    times,
+    to_measure,
+    unmeasured_lines,
+)
 from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
 from harness.text.markdown import harmless_markdown
 from harness.text.units import counted, scale
@@ -80,7 +90,7 @@ class Head(DocumentView):
         if any(choice.lead for choice in self.decision.choices.values()):
             lines.append(NOTATION)
         if command := self._more():
-            lines.append(f"To be surer, run `{command}`. {self._adds()}")
+            lines.append(f"To reduce the uncertainty, run `{command}`. {self._adds()}")
         if text := self._one_for_all():
             lines.append(text)
         for app, alternatives in self.apps.items():
@@ -214,11 +224,17 @@ class Head(DocumentView):
         if loss <= 1 + PRACTICAL:
             others = [name for name, each in losses.items() if each > 1]
             rest = f", except of {named(others)}, whose best score is at most 3 % better" if others else ""
-            return f"One strategy for all apps: **{whole.take.strategy}**. It has the best score of each app{rest}."
+            said = f"One strategy for all apps: **{whole.take.strategy}**. It has the best score in each app{rest}."
+            return said + self._open_apps()
         return (
             f"One strategy for all apps: **{whole.take.strategy}**. Compared with each app's own best, it loses most in"
             f" {app}: its score is {times(loss)} the best score."
         )
+
+    def _open_apps(self) -> str:
+        """The apps whose own choice is not decided, as a sentence after the choice for all apps."""
+        open_ = [app for app, each in self.decision.choices.items() if app and each.confidence is Confidence.LEANING]
+        return f" For {named(open_)}, the choice is not decided yet." if open_ else ""
 
     def context(self) -> str:
         facts, count = self.run.manifest.environment.facts, len(self.run.manifest.cells)
@@ -269,7 +285,7 @@ class Head(DocumentView):
         cells = {cell.strategy: cell for cell in sorted(self.run.manifest.cells, key=lambda cell: cell.rank)}
         lines = []
         for cell in cells.values():
-            said = " ".join(filter(None, (cell.summary, cell.trades and f"Trade-off: {cell.trades}")))
+            said = described(cell)
             lines.append(f"- **{cell.strategy}** ({cell.strategy_title}){': ' + said if said else ''}")
         return "\n\n".join(["## Options", "\n".join(lines)])
 

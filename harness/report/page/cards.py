@@ -66,7 +66,7 @@ class Cards(PageView):
         if choice.take is None:
             return '<div class="take">no recommendation</div>'
         name = choice.take.strategy
-        words = {Confidence.WITHHELD: "is ahead", Confidence.LEANING: "leads so far"}.get(choice.confidence, "")
+        words = {Confidence.WITHHELD: "is ahead", Confidence.LEANING: "leaning"}.get(choice.confidence, "")
         if choice.confidence is Confidence.TIE and choice.rival:
             words = f"or {choice.rival.strategy}"
         small = f"<small>{esc(words)}</small>" if words else ""

@@ -10,7 +10,7 @@ from harness.experiments.effects import effects, newest
 from harness.report.calibration import HEADERS, rows, sentence
 from harness.report.facts import explained, plain
 from harness.report.page.view import PageView, esc
-from harness.report.words import unmeasured_lines
+from harness.report.words import described, unmeasured_lines
 from harness.store.run import read_run
 
 _MOST_FINDINGS = 40  # findings of an interpretation of a claim
@@ -42,6 +42,16 @@ class Notes(PageView):
 
     def _stands_for(self, criterion: Criterion) -> str:
         return criterion.rests_on(self.run.measured()) or f"{criterion.metrics[0]}, {NOT_IN_RUN}"
+
+    def options(self) -> str:
+        """The strategies that were compared, and what each costs."""
+        cells = {cell.strategy: cell for cell in sorted(self.run.manifest.cells, key=lambda cell: cell.rank)}
+        items = "".join(
+            f"<li><b>{esc(cell.strategy)}</b> ({esc(cell.strategy_title)}){esc(': ' + text if text else '')}</li>"
+            for cell in cells.values()
+            for text in (described(cell),)
+        )
+        return f'<section id="options"><h2>Options</h2><ul>{items}</ul></section>'
 
     def claims(self) -> str:
         if not self.decision.claims:
@@ -117,7 +127,7 @@ environment {esc(manifest.environment.fingerprint)}, seed {manifest.seed}{esc(gi
         if folder is None:
             return (
                 '<p class="wait">No calibration of this environment is stored. <code>tox -e calibrate</code> measures'
-                " how exactly known effects come back.</p>"
+                " effects of known size and shows how exactly Tare finds them.</p>"
             )
         found = effects(read_run(folder))
         head = "".join(f"<th scope='col' class='text'>{esc(name)}</th>" for name in HEADERS)

@@ -31,6 +31,7 @@ _SCRIPTS = (
 )
 _SECTIONS = {
     "verdict": "Verdict",
+    "options": "Options",
     "matrix": "Matrix",
     "apps": "Apps",
     "pareto": "Size and speed",
@@ -49,7 +50,16 @@ def render(decision: Decision) -> str:
     data = page_data(decision)
     cast(Json, data["run"])["stale_days"] = STALE_DAYS
     cards, tables, notes = Cards(decision), Tables(decision), Notes(decision)
-    sections = [cards.verdict(), tables.matrix(), tables.apps(), _PARETO, _SCENARIOS, notes.weigh(), _COMPARE]
+    sections = [
+        cards.verdict(),
+        notes.options(),
+        tables.matrix(),
+        tables.apps(),
+        _PARETO,
+        _SCENARIOS,
+        notes.weigh(),
+        _COMPARE,
+    ]
     sections += [tables.inside(), notes.claims(), notes.environment(), _SAMPLES]
     try:
         text = orjson.dumps(data).decode()

@@ -8,7 +8,7 @@ from harness.decision.choice import Confidence
 from harness.model import Metric, Unit
 from harness.report.page.view import PageView, anchor, esc, times
 from harness.report.table import contents_text
-from harness.report.words import WORD, robust, sureness
+from harness.report.words import WORD, robust, sureness, uncounted
 from harness.stats.intervals import PRACTICAL
 from harness.store.run import CellInfo
 from harness.text.units import Scale, bounds_text
@@ -70,7 +70,7 @@ number to see its samples.</p>
     def _app(self, app: str, cells: Sequence[CellInfo], *, first: bool) -> str:
         choice = self.decision.choices[app]
         outs = "; ".join(f"{option.cell.strategy} ({option.out})" for option in choice.options if option.out)
-        dropped = "; ".join(f"{name}: {why}" for name, why in choice.dropped.items())
+        dropped = uncounted(choice)
         notes = [sureness(choice), robust(choice)]
         notes += [f"Excluded: {outs}."] if outs else []
         notes += [f"Not counted: {dropped}."] if dropped else []
