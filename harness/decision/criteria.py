@@ -29,9 +29,9 @@ CRITERIA = (
         name="deploy",
         weight=3,
         metrics=("deploy.total", "deploy.empty.total", "pull.empty.total"),
-        meaning="first deploy to an empty machine, until it answers",
+        meaning="deploy to an empty machine, until it answers",
     ),
-    Criterion(name="size", weight=3, metrics=("size.transfer",), meaning="bytes to fetch"),
+    Criterion(name="size", weight=3, metrics=("size.transfer",), meaning="bytes to fetch (compressed)"),
     Criterion(
         name="update",
         weight=2,

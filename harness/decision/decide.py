@@ -41,6 +41,12 @@ class Decision:
         mine = OnEngine(engine=engine_of(self.run), run=self.run, choices=self.choices)
         return holding(app, mine, self.engines, self.criteria)
 
+    def stands_for(self, metric: Metric) -> str:
+        """The criterion that rests on a metric; "" if there is none, or if it has the metric's own name."""
+        measured = self.run.measured()
+        found = next((item.name for item in self.criteria if item.rests_on(measured) == metric.name), "")
+        return "" if found == metric.name else found
+
     def weighed(self) -> list[Metric]:
         """The metric of each criterion: the first of its metrics that was measured."""
         measured = self.run.measured()

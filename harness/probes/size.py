@@ -27,7 +27,7 @@ class SizeProbe(ImageProbe):
             unit=Unit.BYTES,
             deterministic=True,
             headline=True,
-            help="bytes that an empty machine fetches: the compressed layers and the config, by the manifest",
+            help="bytes to fetch to an empty machine: the compressed layers and the config, by the manifest",
         ),
         Metric(
             name="size.unpacked",

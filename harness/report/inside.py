@@ -59,7 +59,7 @@ def why_text(run: Run, before: StoredImage, after: StoredImage, found: ImageDiff
 def _sizes(run: Run, one: str, other: str, found: ImageDifference) -> str:
     series = run.series()
     rows = []
-    for metric, name in (("size.transfer", "fetched (compressed)"), ("size.unpacked", "unpacked")):
+    for metric, name in (("size.transfer", "bytes to fetch (compressed)"), ("size.unpacked", "bytes unpacked")):
         values = [series.get((cell, metric)) for cell in (one, other)]
         if values[0] is not None and values[1] is not None:
             old, new = (float(value.value[-1]) for value in values if value is not None)

@@ -171,7 +171,7 @@ class _Page:
         open_ = [item.more for item in ratios if item.verdict is Verdict.UNDECIDED]
         lines = []
         if any(figure.summary and figure.summary.method not in (Method.NONE, Method.EXACT) for figure in found):
-            lines.append("Medians with their 95 % interval, ±half or [low–high].")
+            lines.append("Medians with their 95 % interval, ±(distance to the farther end) or [low–high].")
         if ratios:
             lines.append("× is the ratio to the first row, within blocks.")
         if any(item.verdict is Verdict.SAME and item.p is not None for item in ratios):

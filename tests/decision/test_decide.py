@@ -138,6 +138,7 @@ def test_a_strategy_is_compared_with_an_image_of_the_same_content(twelve: Run) -
     screen = first_screen(text(replace(twelve, manifest=replace(twelve.manifest, cells=cells))))
     go, spring, all_ = (line for line in screen.splitlines() if line.startswith("| **"))
     assert "× smaller (compared with multi-stage): [" in go
+    assert "| update (`pull.previous.total`) |" in text(twelve)
     assert "#samples/go-multi-stage/size.transfer" in go
     assert "× smaller**: [" in spring
     assert "geometric mean of the apps, with go, whose images differ in content" in all_

@@ -9,7 +9,7 @@ from harness.claims.claim import Answer, Judgement
 from harness.decision.choice import Choice, Confidence, listed
 from harness.decision.decide import PAGE
 from harness.decision.doubts import planned_once
-from harness.model import Direction, Status, Unit
+from harness.model import Direction, Metric, Status, Unit
 from harness.report.care import care_text
 from harness.report.gains import comparison
 from harness.report.markdown.view import DocumentView, markdown
@@ -27,7 +27,9 @@ class Body(DocumentView):
     """The sections below the answer."""
 
     def measurements(self) -> str:
-        parts = ["## Measurements", f"Medians with 95 % intervals; × is the ratio to the first row. {_legend()}"]
+        first = next((f" ({cells[0].strategy})" for cells in self.apps.values()), "")
+        said = f"Medians with 95 % intervals; × is the ratio to the first strategy{first}. {_legend()}"
+        parts = ["## Measurements", said]
         for app, cells in self.apps.items():
             weighed = self.decision.weighed()
             columns = [metric for metric in weighed if any(self._figure(cell, metric) for cell in cells)]
@@ -53,11 +55,16 @@ class Body(DocumentView):
                         text = figure.failures[0].status.value
                     row.append(text)
                 rows.append([*row, self._score(app, cell)])
-            header = ["", *(metric.name for metric in columns), "score"]
+            header = ["", *(self._head(metric) for metric in columns), "score"]
             parts += [f"### {app}: {cells[0].app_title}"]
             parts += [markdown(header, rows)]
             parts += [contents] if (contents := contents_text(cells)) else []
         return "\n\n".join(parts)
+
+    def _head(self, metric: Metric) -> str:
+        """`update`, with the metric that it rests on."""
+        criterion = self.decision.stands_for(metric)
+        return f"{criterion} (`{metric.name}`)" if criterion else f"`{metric.name}`"
 
     def _score(self, app: str, cell: CellInfo) -> str:
         option = next((o for o in self.decision.choices[app].options if o.cell.id == cell.id), None)

@@ -110,7 +110,10 @@ class Head(DocumentView):
         return f"{text} {what} measures {it}." if what else text
 
     def _headers(self) -> list[str]:
-        words = {"size.transfer": "bytes to fetch", "deploy.total": "first deploy, until it answers"}
+        words = {
+            "size.transfer": "bytes to fetch, compressed",
+            "deploy.total": "deploy to an empty machine, until it answers",
+        }
         before = next((cells[0].strategy for cells in self.apps.values()), "")  # the reference of all comparisons
         heads = [f"{words.get(metric.name, metric.name)} (compared with {before})" for metric in self._heads()]
         return [
@@ -242,7 +245,7 @@ class Head(DocumentView):
             "## Context",
             f"{matrix(self.run)}, {counted(count, 'cell')}. Each cell was built, pulled and started again and again on"
             " a real engine, one cell at a time, in randomly ordered blocks. A block measures each strategy of one"
-            " app once, and gives one sample per metric. Pulls and deployments use the local network at full speed. For"
+            " app once, and gives one sample per metric. Pulls and deploys use the local network at full speed. For"
             " slower links see the scenarios in report.html.",
             f"Environment: {'; '.join(f'{name} {value}' for name, value in plain(facts).items())}.",
             "\n".join(

@@ -90,7 +90,9 @@ class Cards(PageView):
         top = max(mine, other) or 1.0
         interval = f" {found.interval}" if found.interval and found.sure else ""
         doubt = "" if found.sure else " (undecided)"
-        what = {"B": "bytes to fetch", "s": "first deploy"}.get(found.metric.unit.value, found.metric.name)
+        what = {"B": "bytes to fetch (compressed)", "s": "deploy to an empty machine"}.get(
+            found.metric.unit.value, found.metric.name
+        )
         what += "" if found.first else f", compared with {found.reference.strategy}"
         rows = []
         pairs = [(found.reference, other, found.before), (found.cell, mine, f"{found.value} {found.spread}".rstrip())]

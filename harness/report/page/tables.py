@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.decision.choice import Confidence
-from harness.model import Metric, Unit
+from harness.model import Direction, Metric, Unit
 from harness.report.page.view import PageView, anchor, esc, times
 from harness.report.table import contents_text
 from harness.report.words import WORD, robust, sureness, uncounted
@@ -19,7 +19,9 @@ class Tables(PageView):
 
     def matrix(self) -> str:
         metrics = self.decision.weighed()
-        head = "".join(f'<th scope="col"><button type="button">{esc(metric.name)}</button></th>' for metric in metrics)
+        head = "".join(
+            f'<th scope="col"><button type="button">{esc(self._head(metric))}</button></th>' for metric in metrics
+        )
         options = "".join(f"<option>{esc(app)}</option>" for app in self.apps_)
         rows = []
         for app, cells in self.apps_.items():
@@ -48,6 +50,10 @@ number to see its samples.</p>
 <div class="scroll"><table id="matrix-table"><thead><tr><th scope="col"><button type="button">cell</button></th>
 <th scope="col"><button type="button">score</button></th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>
 </section>"""
+
+    def _head(self, metric: Metric) -> str:
+        criterion = self.decision.stands_for(metric)
+        return f"{criterion} ({metric.name})" if criterion else metric.name
 
     def _cell(self, cell: CellInfo, cells: Sequence[CellInfo], metric: Metric, measure: Scale) -> str:
         figure = self.decision.shown[cell.id, metric.name]
@@ -129,7 +135,8 @@ strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:
                 " in this run.</p></section>"
             )
         head = "".join(
-            f'<th scope="col" title="{esc(metric.help)}"><button type="button">{esc(metric.name)}</button></th>'
+            f'<th scope="col" title="{esc(metric.help)}"><button type="button">{esc(metric.name)}</button>'
+            f"{_good(metric)}</th>"
             for metric in metrics
         )
         rows = []
@@ -153,6 +160,13 @@ strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:
                 f"</th>{''.join(texts)}</tr>"
             )
         return f"""<section id="inside"><h2>What is inside</h2><p class="soft">Counts come from the images' layers.
-<b>intruder</b>: yes if the command ran. <b>harden</b>: yes if the app still works.</p><div class="scroll">
-<table><thead><tr><th scope="col"><button type="button">cell</button></th>{head}</tr></thead>
+<b>intruder</b>: yes if the command ran, which helps an intruder. <b>harden</b>: yes if the app still works.</p>
+<div class="scroll"><table><thead><tr><th scope="col"><button type="button">cell</button></th>{head}</tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div></section>"""
+
+
+def _good(metric: Metric) -> str:
+    """Which answer of a question is the better one; "" for a count."""
+    if metric.unit is not Unit.BOOLEAN or metric.direction is Direction.NEITHER:
+        return ""
+    return f"<small>{'yes' if metric.direction is Direction.LARGER else 'no'} is better</small>"

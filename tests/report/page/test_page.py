@@ -54,6 +54,14 @@ def test_the_page_is_one_file_that_fetches_nothing(page: Path) -> None:
     assert "url(" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
 
 
+def test_a_question_shows_which_answer_is_better(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert ">surface.root</button><small>no is better</small>" in text
+    assert ">build.reproducible</button><small>" not in text  # it is not a column there
+    assert ">surface.components</button></th>" in text
+    assert "update (pull.previous.total)</button>" in text
+
+
 def test_what_is_vendored_is_what_its_authors_published() -> None:
     folder = Path(harness.report.page.__file__ or "").parent / "assets" / "vendor"
     rows = re.findall(r"^\| (\S+\.js) \|.*\| ([0-9a-f]{64}) \|$", (folder / "README.md").read_text(), re.MULTILINE)
@@ -186,7 +194,7 @@ def test_the_matrix_sorts_by_number(page: Path, chromium: Browser) -> None:
         page,
         """
         const table = document.getElementById("matrix-table");
-        const column = [...table.tHead.rows[0].cells].findIndex(th => th.textContent === "size.transfer");
+        const column = [...table.tHead.rows[0].cells].findIndex(th => th.textContent === "size (size.transfer)");
         const values = () => [...table.tBodies[0].rows].map(row => Number(row.cells[column].dataset.v));
         const button = table.tHead.rows[0].cells[column].querySelector("button");
         button.click(); const up = values(); const said = button.closest("th").getAttribute("aria-sort");
