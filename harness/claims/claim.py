@@ -15,11 +15,12 @@ from harness.model import Status
 
 
 class Answer(StrEnum):
-    """The answer of the runs to a claim. Only a claim can have the last answer: its interpretations differ."""
+    """The answer of the runs to a claim. Only a claim can have DEPENDS: its interpretations differ."""
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
     UNDECIDED = "undecided"
+    UNTESTABLE = "not testable"  # there is nothing that could be less
     DEPENDS = "depends on the interpretation"
 
 

@@ -43,7 +43,7 @@ from harness.claims.samples import (
 from harness.model import Direction, Metric, Status
 from harness.stats.intervals import Method, Ratio, Summary, Verdict, confirm, ratio
 from harness.store.run import Run
-from harness.text.units import scale, summary_text
+from harness.text.units import factor_text, scale, summary_text
 
 
 def judge(claims: Iterable[Claim], runs: Sequence[Run]) -> tuple[Judgement, ...]:
@@ -58,7 +58,8 @@ def judge(claims: Iterable[Claim], runs: Sequence[Run]) -> tuple[Judgement, ...]
 
 def _judge_claim(claim: Claim, by_print: Mapping[str, Sequence[Run]]) -> Judgement:
     interpretations = tuple(_judge_interpretation(interpretation, by_print) for interpretation in claim.interpretations)
-    answers = {judged.answer for judged in interpretations}
+    every = {judged.answer for judged in interpretations}
+    answers = every - {Answer.UNTESTABLE} or every
     decided = answers - {Answer.UNDECIDED}
     if len(decided) > 1:
         answer = Answer.DEPENDS
@@ -84,8 +85,10 @@ def _judge_interpretation(interpretation: Interpretation, by_print: Mapping[str,
 
 
 def _together(findings: Sequence[Evidence]) -> Answer:
-    """Every unit must confirm; a single unit can refute."""
-    answers = {finding.answer for finding in findings}
+    """Every unit that can be tested must confirm; a single unit can refute."""
+    answers = {finding.answer for finding in findings} - {Answer.UNTESTABLE}
+    if not answers:
+        return Answer.UNTESTABLE
     if Answer.REFUTED in answers:
         return Answer.REFUTED
     return Answer.UNDECIDED if Answer.UNDECIDED in answers else Answer.CONFIRMED
@@ -126,7 +129,10 @@ def _less(interpretation: Interpretation, runs: Sequence[Run]) -> Iterator[Evide
         mine, theirs = (summary_of(run, cell, interpretation.metric) for cell in (one, other))
         compared = ratios.get((one, other))
         numbers = f"{_value(metric, mine)} against {_value(metric, theirs)}"
-        if compared is None:  # a value of zero has no ratio: only exact values can be compared
+        if not mine.median and not theirs.median and mine.method is theirs.method is Method.EXACT:
+            answer = Answer.UNTESTABLE
+            numbers += ", so there is none that could be less"
+        elif compared is None:  # a value of zero has no ratio: only exact values can be compared
             answer = _exactly_less(mine, theirs)
         else:
             answer = _is_less(compared)
@@ -167,9 +173,8 @@ def _tally(app: str, compared: Sequence[Ratio], test: Follows, run: Run) -> Evid
     else:
         answer = Answer.CONFIRMED if not_less + open_ <= allowed else Answer.UNDECIDED
     low, high = min(each.estimate for each in compared), max(each.estimate for each in compared)
-    numbers = (
-        f"{less} of {len(answers)} pairs less, {not_less} not, {open_} undecided; ratios {low:.2f}× to {high:.2f}×"
-    )
+    ratios = f"ratios {factor_text(low)} to {factor_text(high)}"
+    numbers = f"{less} of {len(answers)} pairs less, {not_less} not, {open_} undecided; {ratios}"
     return Evidence(unit=app, answer=answer, numbers=numbers, run=run.id)
 
 
@@ -284,11 +289,11 @@ def _value(metric: Metric, summary: Summary) -> str:
 
 def _ratio(compared: Ratio) -> str:
     if compared.p is None:
-        return f"{compared.estimate:.3g}×"
+        return factor_text(compared.estimate)
     bounds = "" if compared.low is None or compared.high is None else f" [{compared.low:.2f}–{compared.high:.2f}]"
     more = (
         f", about {compared.more} more block{'s' * (compared.more != 1)} needed"
         if compared.verdict is Verdict.UNDECIDED
         else ""
     )
-    return f"{compared.estimate:.2f}×{bounds}{more}"
+    return f"{factor_text(compared.estimate)}{bounds}{more}"

@@ -13,6 +13,7 @@ from harness.decision.choice import Choice, Confidence, listed
 from harness.model import Environment, Unit, differing
 from harness.stats.intervals import PRACTICAL, SMALLEST_DECIDABLE
 from harness.store.run import Run, Series
+from harness.text.units import counted
 
 STALE_DAYS = 30  # official base images are rebuilt about monthly: older data describe images that nobody pulls any more
 DAY = 86_400.0
@@ -169,16 +170,17 @@ def _changed(run: Run) -> str:
 
 
 def _few(thin: Mapping[str, int], *, whole: bool) -> str:
-    """Which durations have how many blocks: `build.cold and build.source have 1 each`."""
+    """Which durations have how many blocks: `build.cold and build.source have 1 block each`."""
     counts = sorted(set(thin.values()))
     if not thin:
         return "No duration was measured"
     if whole:
-        return f"Every duration has {counts[0]}{f' to {counts[-1]}' if len(counts) > 1 else ''}"
+        return f"Every duration has {f'{counts[0]} to ' if len(counts) > 1 else ''}{counted(counts[-1], 'block')}"
     texts = []
     for count in counts:
+        has = counted(count, "block")
         names = [name for name, blocks_ in thin.items() if blocks_ == count]
-        texts.append(f"{listed(names)} {f'has {count}' if len(names) == 1 else f'have {count} each'}")
+        texts.append(f"{listed(names)} {f'has {has}' if len(names) == 1 else f'have {has} each'}")
     return "; ".join(texts)
 
 

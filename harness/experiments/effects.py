@@ -179,7 +179,7 @@ def _layer(run: Run) -> Iterator[Effect]:
     )
     # stored blocks of deflate add 5 B to each 65 535 (RFC 1951, § 3.2.4); tar and config some kB
     yield Effect(
-        name="the bytes in the registry, with packing; tolerance 0.1 %",
+        name="the bytes of the compressed layer in the registry, because random bytes do not shrink; tolerance 0.1 %",
         how="registry.stored, layer − plain",
         unit="B",
         expected=RANDOM,

@@ -39,7 +39,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "no": "the engine unpacks layers with its own, slower code, because there is no program unpigz;"
         " large images take longer to pull than on an engine with unpigz, and ratios to a large image may be larger",
     },
-    "link": {"": "the bandwidth of the real pulls of the probe link"},
+    "link": {"": "the bandwidth of the few real pulls that check the computed pulls of the probe link"},
 }
 
 

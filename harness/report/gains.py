@@ -14,9 +14,9 @@ from harness.store.run import CellInfo, Run
 from harness.text.units import bounds_text, scale
 
 _WORDS = {  # smaller, larger
-    Unit.SECONDS: ("faster", "slower"),
-    Unit.BYTES: ("smaller", "larger"),
-    Unit.COUNT: ("fewer", "more"),
+    Unit.SECONDS: ("faster", "as long"),
+    Unit.BYTES: ("smaller", "as large"),
+    Unit.COUNT: ("fewer", "as many"),
 }
 
 
@@ -92,7 +92,7 @@ def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, boo
     """`13× faster`, its interval as text, whether it is decided, and whether it is better (None: neither)."""
     if ratio is None:
         return "not comparable", "", False, None
-    less, more = _WORDS.get(metric.unit, ("less", "more"))
+    less, more = _WORDS.get(metric.unit, ("less", "as much"))
     if ratio.verdict is Verdict.SAME:
         return "no practical difference", "", True, None
     if not ratio.estimate:

@@ -14,8 +14,9 @@ from harness.text.units import shortened
 _MEASURE_ALL = "tox -e bench"
 NOTATION = (
     "Brackets hold 95 % intervals. Strategies are compared within blocks, so a × may differ from the ratio of the two"
-    " medians beside it. “2× as good” compares scores: the other strategy's score is twice as large. A score weighs all"
-    " criteria that were measured, and a smaller score is better. “First in 90 % of random sets of weights”: the"
+    " medians beside it. “2× as good” compares scores: the other strategy's score is twice as large, so it"
+    " costs twice as much on the weighted average. A score weighs all criteria that were measured, and a smaller score"
+    " is better. “First in 90 % of random sets of weights”: the"
     " strategy also has the best score with 90 % of 10 000 sets of weights that were drawn at random. “Undecided”: the"
     " samples do not show yet whether there is a difference."
 )

@@ -24,6 +24,7 @@ SYMBOLS: Mapping[Unit, Mapping[str, float]] = {  # units that people may write a
     Unit.RATIO: {"%": 0.01},
 }
 _FACTORS = {symbol: factor for symbols in SYMBOLS.values() for symbol, factor in symbols.items()}
+_SMALLER = {"GB": "MB", "MB": "kB", "kB": "B"}
 _QUANTITY = re.compile(r"\s*(?P<number>[0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*(?P<symbol>[A-Za-zµ%]*)\s*")
 
 
@@ -58,7 +59,10 @@ class Scale:
     def text(self, value: float) -> str:
         if self.unit == "yes/no":
             return "yes" if value else "no"
-        return f"{value * self.factor:.{self.decimals}f}"
+        shown = f"{value * self.factor:.{self.decimals}f}"
+        if value and not float(shown):  # a column spans decades: a small value is not written as 0
+            return f"{value * self.factor:.{1 - math.floor(math.log10(abs(value * self.factor)))}f}"
+        return shown
 
     @property
     def suffix(self) -> str:
@@ -66,7 +70,9 @@ class Scale:
         return "" if self.unit in ("count", "yes/no") else f" {self.unit}"
 
     def amount(self, value: float) -> str:
-        """`12.3 MB`, `128`, `yes`."""
+        """`12.3 MB`, `128`, `yes`. Bytes that would be 0 in the column's unit are written in a smaller unit."""
+        if value and self.unit in _SMALLER and not float(f"{value * self.factor:.{self.decimals}f}"):
+            return Scale(_SMALLER[self.unit], self.factor * 1e3, 1 if _SMALLER[self.unit] != "B" else 0).amount(value)
         return self.text(value) + self.suffix
 
     def deviation(self, value: float) -> str:
@@ -128,12 +134,21 @@ def summary_text(summary: Summary, scale: Scale) -> str:
 
 def ratio_text(ratio: Ratio) -> str:
     """`0.31×`; `≈1.01×` for no practical difference, `1.04×?` if undecided."""
-    x = ratio.estimate
+    inexact = ratio.verdict is Verdict.SAME and ratio.p is not None
+    return f"{'≈' if inexact else ''}{factor_text(ratio.estimate)}{'?' if ratio.verdict is Verdict.UNDECIDED else ''}"
+
+
+def factor_text(x: float) -> str:
+    """`3233×`, `28.1×`, `0.31×`, `0.000019×`: two to three digits, and never 0 for a number that is not 0."""
     if not x:
         return "0×"
     decimals = 0 if x >= 99.5 else 1 if x >= 9.95 else 2 if x >= 0.0995 else 1 - math.floor(math.log10(x))
-    inexact = ratio.verdict is Verdict.SAME and ratio.p is not None
-    return f"{'≈' if inexact else ''}{x:.{decimals}f}×{'?' if ratio.verdict is Verdict.UNDECIDED else ''}"
+    return f"{x:.{decimals}f}×"
+
+
+def score_text(x: float) -> str:
+    """A score with three digits, so that two scores can be divided: `0.0695×`."""
+    return f"{x:.{max(2 - math.floor(math.log10(x)), 0)}f}×" if x else "0×"
 
 
 def shortened(names: Collection[str], every: Collection[str]) -> list[str]:

@@ -89,9 +89,15 @@ def test_counts_taken_once_are_what_they_are(write):
     )
 
 
-def test_none_is_not_less_than_none(write):
-    run = write({"go-full": {"surface.packages": [0]}, "go-distroless": {"surface.packages": [0]}})
-    assert verdict([run], Less(than=("*-full",)), "surface.packages", ("*-distroless",)).answer is REFUTED
+def test_if_there_is_none_to_begin_with_nothing_can_be_less(write):
+    """Both have none, so the claim is not tested. The apps that have some decide."""
+    none = {"go-full": {"surface.packages": [0]}, "go-distroless": {"surface.packages": [0]}}
+    less = Less(than=("*-full",))
+    judged = verdict([write(none)], less, "surface.packages", ("*-distroless",))
+    assert judged.answer is Answer.UNTESTABLE
+    assert judged.findings[0].numbers == "0 against 0, so there is none that could be less"
+    some = {"java-full": {"surface.packages": [90]}, "java-distroless": {"surface.packages": [0]}}
+    assert verdict([write(none | some)], less, "surface.packages", ("*-distroless",)).answer is CONFIRMED
 
 
 def test_every_app_must_agree_and_one_that_does_not_refutes(write):
@@ -102,7 +108,7 @@ def test_every_app_must_agree_and_one_that_does_not_refutes(write):
     assert [(finding.unit, finding.answer) for finding in judged.findings] == [
         ("go-slim", CONFIRMED), ("java-slim", REFUTED),
     ]  # fmt: skip
-    assert "100 MB against 300 MB (0.333×)" in judged.findings[0].numbers
+    assert "100 MB against 300 MB (0.33×)" in judged.findings[0].numbers
 
 
 @pytest.mark.parametrize(("blocks", "factor", "answer"), [(8, 0.5, CONFIRMED), (5, 0.5, UNDECIDED),

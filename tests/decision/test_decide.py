@@ -77,7 +77,7 @@ def test_mixed_environments_are_not_concluded_from(twelve: Run, tmp_path: Path) 
 def test_thin_data_lean(tmp_path: Path) -> None:
     document = text(run(tmp_path, apps=FEW, blocks=1))
     screen = first_screen(document)
-    assert "> **Too few blocks.** Every duration has 1;" in screen
+    assert "> **Too few blocks.** Every duration has 1 block;" in screen
     assert "distroless, leaning" in screen
     assert "For go and spring, the choice is not decided yet." in screen
     assert "- go: not decided, distroless leads: the criteria deploy, update, start, build and memory have" in document

@@ -273,7 +273,7 @@ def test_thin_data_are_said_to_be(tmp_path: Path) -> None:
     assert doubt.text.startswith("Every duration has 1 to ")  # builds have half as many
     mostly = run(tmp_path, apps=FEW, blocks=8)
     (doubt,) = doubts([mostly], now=mostly.manifest.started)
-    assert doubt.text.startswith("build.cold and build.source have 4 each; at least 6 blocks are needed")
+    assert doubt.text.startswith("build.cold and build.source have 4 blocks each; at least 6 blocks are needed")
 
 
 def test_an_unknown_criterion_metric_is_dropped(twelve: Run) -> None:

@@ -47,7 +47,7 @@ def test_a_lead_is_written_like_every_other_ratio(tmp_path: Path) -> None:
     )
     metric = next(item for item in decided(tmp_path / "again").metrics if item.name == "start.warm.total")
     worse = Ratio(estimate=1.14, low=1.09, high=1.18, p=0.001, verdict=Verdict.WORSE, n=12)
-    assert comparison(worse, metric)[:2] == ("1.14× slower", "[1.09–1.18×]")
+    assert comparison(worse, metric)[:2] == ("1.14× as long", "[1.09–1.18×]")
 
 
 def test_the_strategies_that_are_best_in_one_criterion_are_grouped(tmp_path: Path) -> None:

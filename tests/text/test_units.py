@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.model import Metric, Unit
 from harness.stats.intervals import summarise
-from harness.text.units import SYMBOLS, bounds_text, parse_quantity, scale
+from harness.text.units import SYMBOLS, bounds_text, factor_text, parse_quantity, scale, score_text
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,24 @@ def test_an_interval_is_written_by_its_bounds_and_never_narrower_than_it_is() ->
     wide = summarise([0.150, 0.155, 0.160, 0.161, 0.165, 0.170, 0.180])
     assert bounds_text(wide, scale(seconds, [0.161])) == "[150–180]"
     assert bounds_text(summarise([1.0, 2.0]), scale(seconds, [1.5])) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(3233.18, "3233×"), (59.99, "60.0×"), (0.31, "0.31×"), (1.87e-05, "0.000019×"), (0.0, "0×")]
+)
+def test_a_factor_has_two_to_three_digits_at_any_size(value: float, said: str) -> None:
+    assert factor_text(value) == said
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.0695, "0.0695×"), (0.25, "0.250×"), (1.0, "1.00×"), (12.3456, "12.3×")])
+def test_a_score_has_three_digits(value: float, said: str) -> None:
+    assert score_text(value) == said
+
+
+def test_a_small_size_in_a_column_of_large_sizes_is_not_zero() -> None:
+    metric = Metric(name="size.waste", unit=Unit.BYTES, help="", deterministic=True)
+    column = scale(metric, [6590.0, 352e6])
+    assert column.amount(352e6) == "352.0 MB"
+    assert column.amount(6590.0) == "6.6 kB"
+    assert column.text(6590.0) == "0.0066"
+    assert column.amount(0.0) == "0.0 MB"

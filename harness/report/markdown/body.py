@@ -18,7 +18,7 @@ from harness.report.traits import traits
 from harness.report.words import MEANING, VERDICTS, WORD, open_reasons, robust, scope, span, sureness, times, uncounted
 from harness.stats.intervals import PRACTICAL, Verdict, compared
 from harness.store.run import CellInfo
-from harness.text.units import bounds_text, counted, ratio_text, scale
+from harness.text.units import bounds_text, counted, ratio_text, scale, score_text
 
 _MANY = 200  # blocks: nobody measures more; the two strategies then do not differ in practice
 
@@ -70,7 +70,7 @@ class Body(DocumentView):
         option = next((o for o in self.decision.choices[app].options if o.cell.id == cell.id), None)
         if option is None or option.out:
             return "out"
-        return f"{option.score:.2f}×" if option.score is not None else "–"
+        return score_text(option.score) if option.score is not None else "–"
 
     def verdicts(self) -> str:
         words = [f"- *{WORD[item]}*: {MEANING[item]}." for item in self._used()]
@@ -199,7 +199,8 @@ class Body(DocumentView):
                 figure = self._figure(choice.take, metric)
                 if figure and figure.ratio and figure.ratio.verdict is Verdict.WORSE:
                     text, interval, _, _ = comparison(figure.ratio, metric)
-                    yield f"{app}: {metric.name} {text}{f' {interval}' if interval else ''}"
+                    verb = "takes" if metric.unit is Unit.SECONDS else "is"
+                    yield f"{app}: {metric.name} {verb} {text}{f' {interval}' if interval else ''}"
 
     def undecided(self) -> str:
         lines = []

@@ -201,7 +201,7 @@ class Head(DocumentView):
         if choice.options[0].cell.rank == min(option.cell.rank for option in choice.options):
             return "the reference itself"
         factor = part / reference
-        word = ("smaller", "larger") if metric.unit == "B" else ("faster", "slower")
+        word = ("smaller", "as large") if metric.unit == "B" else ("faster", "as long")
         odd = unlike_apps(choice, self.apps)
         mean = f"geometric mean of the apps{f', with {named(odd)}, whose images differ in content' if odd else ''}"
         return f"{times(max(factor, 1 / factor))} {word[factor > 1]} ({mean})"

@@ -19,6 +19,7 @@ _TONE = {
     Answer.REFUTED: "leaning",
     Answer.UNDECIDED: "tie",
     Answer.DEPENDS: "tie",
+    Answer.UNTESTABLE: "tie",
 }
 
 

@@ -11,7 +11,7 @@ from harness.report.table import contents_text
 from harness.report.words import WORD, robust, sureness, uncounted
 from harness.stats.intervals import PRACTICAL
 from harness.store.run import CellInfo
-from harness.text.units import Scale, bounds_text
+from harness.text.units import Scale, bounds_text, score_text
 
 
 class Tables(PageView):
@@ -35,7 +35,7 @@ class Tables(PageView):
                 score = option.score if option and not option.out else None
                 classes = " ".join(filter(None, ("first" if not index else "", "chosen" if chosen else "")))
                 texts = "".join(self._cell(cell, cells, metric, measures[metric.name]) for metric in metrics)
-                shown = f"{score:.2f}×" if score is not None else "out" if option and option.out else "–"
+                shown = score_text(score) if score is not None else "out" if option and option.out else "–"
                 why = f' title="{esc(option.out)}"' if option and option.out else ""
                 rows.append(
                     f'<tr class="{classes}" data-app="{esc(app)}"><th scope="row" style="{self.colour(cell.strategy)}">'
