@@ -236,6 +236,9 @@ class Table:
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):  # True is an int in Python
             self.problem(f"{key} is {shown(value)}", key=key, fix=f"Make it {form}.")
             return stand_in
+        if isinstance(value, str) and "\0" in value:  # neither a path nor an environment variable can hold it
+            self.problem(f"{key} has a null character", key=key, fix="Remove it.")
+            return stand_in
         return value
 
     def _dotted(self, key: str) -> str:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.tomlfile import Document
 
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-NAME_RULE = "Use lower-case letters, digits and single hyphens."
+NAME = re.compile(r"(?=.{1,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")  # as long as a label of a host name may be (RFC 1123)
+NAME_RULE = "Use lower-case letters, digits and single hyphens, 63 characters at most."
 
 
 def folder_name(folder: Path, what: str, document: Document) -> str:
