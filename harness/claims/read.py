@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.catalogue.names import NAME, NAME_RULE
 from harness.claims.claim import Claim, EndsAs, Follows, Interpretation, Less, Same, Test, Within
 from harness.errors import CatalogueError
 from harness.model import Metric, Status, Unit
 from harness.text.units import SYMBOLS, parse_quantity
 from harness.tomlfile import Document, Table, shown
 
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WITH_UNIT = (*SYMBOLS[Unit.BYTES], *SYMBOLS[Unit.SECONDS])
 _OUTCOMES: Mapping[str, Status | None] = {"works": Status.OK, "fails": None} | {
     str(status): status for status in Status if status is not Status.OK
@@ -57,9 +56,8 @@ def _claim(table: Table, known: Mapping[str, Metric]) -> Claim:
         interpretations=tuple(_interpretation(inner, known) for inner in tables),
     )
     table.close()
-    if claim.name and not _NAME.fullmatch(claim.name):
-        fix = "Use lower-case letters, digits and single hyphens."
-        table.problem(f'name is "{claim.name}"', key="name", fix=fix)
+    if claim.name and not NAME.fullmatch(claim.name):
+        table.problem(f'name is "{claim.name}"', key="name", fix=NAME_RULE)
     return claim
 
 

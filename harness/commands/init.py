@@ -28,11 +28,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from harness.catalogue.names import NAME, NAME_RULE
     from harness.commands._checkout import checkout
 
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", options.name):
-        fix = "Use lower-case letters, digits and single hyphens."
-        raise UsageError(f"{options.name!r} is not a valid name of an app", where="NAME", fix=fix)
+    if not NAME.fullmatch(options.name):
+        raise UsageError(f"{options.name!r} is not a valid name of an app", where="NAME", fix=NAME_RULE)
     folder = options.apps / options.name
     if folder.exists():
         raise UsageError("is there already", where=str(folder), fix="Choose another name.")
