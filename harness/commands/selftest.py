@@ -13,7 +13,10 @@ from harness.commands._runs import add_results, find_run
 if TYPE_CHECKING:
     from harness.store.run import Run
 
-HELP = "test Tare itself: aa compares cells with themselves, plan counts the samples that the planner saves"
+HELP = (
+    "test Tare itself: aa compares cells with themselves, plan counts the samples that are saved if undecided"
+    " comparisons are measured first"
+)
 GROUP = Group.MAINTAIN
 PLACE = 4
 _FOLDER = "selftest"  # beside the runs of apps, under results/

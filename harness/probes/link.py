@@ -40,7 +40,8 @@ class LinkProbe(CellProbe):
                 name=f"link.model{speed}",
                 unit=Unit.SECONDS,
                 headline=speed == MEASURED,
-                help=f"a pull to an empty machine over {speed} Mbit/s, by the pull model from one unshaped pull",
+                help=f"a pull to an empty machine over {speed} Mbit/s, computed by the pull model from one pull"
+                " without a speed limit",
             )
             for speed in MODELLED
         ),

@@ -41,7 +41,7 @@ def _metrics() -> tuple[Metric, ...]:
                 phases=True,
                 unit=Unit.SECONDS,
                 headline=state == "empty",
-                help=f"wall time of a pull to {text}, over an unshaped local link",
+                help=f"wall time of a pull to {text}, over a local link without a speed limit",
             ),
             Metric(
                 name=f"pull.{state}.download",
@@ -63,7 +63,8 @@ def _metrics() -> tuple[Metric, ...]:
             ),
         ]
     parts = {
-        "total": "from the pull call on an empty machine to the first valid answer, over an unshaped local link",
+        "total": "from the pull call on an empty machine to the first valid answer, over a local link without a speed"
+        " limit",
         "pull": "the pull's part of deploy.total",
         "create": "the create call's part of deploy.total",
         "start": "the start call's part of deploy.total",

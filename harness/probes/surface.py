@@ -22,7 +22,7 @@ from harness.surface.pending import Index, Pending, pending
 PENDING = "pending.json"
 _HEADLINES = ("components", "shells")
 _COUNTS = {
-    "components": "packages and libraries in the image, whether it declares them or its files were traced to them",
+    "components": "packages and libraries in the image, declared by it or recognised by their files",
     "hidden": "components that nothing in the image declares, so that a scanner of the image does not see them",
     "packages": "packages of the distribution that the image declares (dpkg, apk, rpm, pacman, chisel)",
     "libraries": "language packages that the image declares and no distribution package brought, each version once",
@@ -59,12 +59,12 @@ class SurfaceProbe(ImageProbe):
             name="surface.unexplained",
             unit=Unit.BYTES,
             deterministic=True,
-            help="bytes of files that could be traced to nothing: no component, not the app's folder, not a base",
+            help="bytes of files that belong to nothing that is known: no component, not the app's folder, not a base",
         ),
         Metric(
             name="surface.pending",
             unit=Unit.COUNT,
-            help="components with a pending security update, traced ones too, by the distribution's index of that day",
+            help="components with a pending security update, declared or recognised, by the index of that day",
         ),
         Metric(name="surface.root", unit=Unit.BOOLEAN, deterministic=True, help="1 if the app runs as root"),
     )

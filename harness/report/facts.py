@@ -43,6 +43,9 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+_TITLES = {"node": "empty machine", "node engine": "engine of the empty machine", "depot": "package proxy"}
+
+
 def plain(facts: Mapping[str, str]) -> dict[str, str]:
     """The facts that speak for themselves: processor, kernel, engine …"""
     return {name: value for name, value in facts.items() if name not in _MEANINGS}
@@ -51,6 +54,11 @@ def plain(facts: Mapping[str, str]) -> dict[str, str]:
 def explained(facts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """The other facts by name: the value, and what it means ("" if the value is not known here)."""
     return {name: (value, _meaning(name, value)) for name, value in facts.items() if name in _MEANINGS}
+
+
+def title(name: str) -> str:
+    """The title of a fact. It ends in the name of the fact if that is another word, because settings use the name."""
+    return f"{_TITLES[name]} ({name})" if name in _TITLES else name
 
 
 def _meaning(name: str, value: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.facts import explained, plain
+from harness.report.facts import explained, plain, title
 from harness.run import environment
 
 PLAIN = {
@@ -44,3 +44,8 @@ def test_a_value_is_explained_in_words(name: str, value: str, words: str) -> Non
 
 def test_a_value_of_another_version_of_tare_is_shown_without_words() -> None:
     assert explained({"node": "moon"}) == {"node": ("moon", "")}
+
+
+def test_a_fact_whose_name_means_something_else_has_a_title() -> None:
+    """*node* is also an app, and nobody outside knows the word *depot*."""
+    assert (title("node"), title("depot"), title("link")) == ("empty machine (node)", "package proxy (depot)", "link")

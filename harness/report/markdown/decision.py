@@ -15,7 +15,7 @@ from harness.decision.figures import matrix
 from harness.decision.ranking import RAISED, THIN_ERROR
 from harness.model import Metric
 from harness.report.calibration import sentence
-from harness.report.facts import explained, plain
+from harness.report.facts import explained, plain, title
 from harness.report.gains import Gain, gain, unlike, unlike_apps
 from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
@@ -60,7 +60,8 @@ class Head(DocumentView):
 
     def title(self) -> str:
         return f"# Which image strategy to take\n\n{self._status()}. From run `{self.run.id}`, " + (
-            f"{when(self.run.manifest.started)}, environment `{self.run.manifest.environment.fingerprint}`."
+            f"{when(self.run.manifest.started)}, environment `{self.run.manifest.environment.fingerprint}`"
+            ", which Context describes."
         )
 
     def _status(self) -> str:
@@ -247,9 +248,11 @@ class Head(DocumentView):
             " a real engine, one cell at a time, in randomly ordered blocks. A block measures each strategy of one"
             " app once, and gives one sample per metric. Pulls and deploys use the local network at full speed. For"
             " slower links see the scenarios in report.html.",
-            f"Environment: {'; '.join(f'{name} {value}' for name, value in plain(facts).items())}.",
+            f"Environment `{self.run.manifest.environment.fingerprint}`:"
+            f" {'; '.join(f'{name} {value}' for name, value in plain(facts).items())}.",
             "\n".join(
-                f"- *{name}* {value}{': ' + text if text else ''}." for name, (value, text) in explained(facts).items()
+                f"- *{title(name)}* {value}{': ' + text if text else ''}."
+                for name, (value, text) in explained(facts).items()
             ),
             "\n".join(f"- {line}" for line in unmeasured_lines(self.run)),
             sentence(self.run),

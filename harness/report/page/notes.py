@@ -8,7 +8,7 @@ from harness.decision.criteria import Criterion
 from harness.decision.doubts import when
 from harness.experiments.effects import effects, newest
 from harness.report.calibration import HEADERS, rows, sentence
-from harness.report.facts import explained, plain
+from harness.report.facts import explained, plain, title
 from harness.report.page.view import PageView, esc
 from harness.report.words import described, unmeasured_lines
 from harness.store.run import read_run
@@ -90,7 +90,7 @@ against this run: {esc(total)}. <code>tare claims</code> prints the same.</p>{""
         facts = {**plain(manifest.environment.facts), **manifest.environment.notes}
         items = "".join(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>" for key, value in facts.items())
         words = "".join(
-            f"<li><b>{esc(name)}</b> {esc(value)}{esc(': ' + text if text else '')}</li>"
+            f"<li><b>{esc(title(name))}</b> {esc(value)}{esc(': ' + text if text else '')}</li>"
             for name, (value, text) in explained(manifest.environment.facts).items()
         )
         words += "".join(f"<li>{esc(line)}</li>" for line in unmeasured_lines(self.run))

@@ -105,7 +105,8 @@ number to see its samples.</p>
                 f'<tr><th scope="row" title="{esc(metric.help)}">{esc(metric.name)}{esc(unit)}</th>{texts}</tr>'
             )
         return f"""<div class="scroll"><table><caption>Medians with 95 % intervals; × is the ratio to the first
-strategy, paired by block; ≈ means no practical difference (within {PRACTICAL:.0%}), ? means undecided</caption>
+strategy, compared within each block; ≈ means no practical difference (within {100 * PRACTICAL:g} %), ? means
+undecided</caption>
 <thead><tr>
 <th scope="col">metric</th>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>"""
 

@@ -45,7 +45,7 @@
     const inBoth = ({ name }) => [first, second].every(cell => median(cell, name) !== null);
     const shown = data.metrics.filter(metric => inBoth(metric) && (metric.headline || pairs[metric.name]));
     return table(
-      `${second} compared with ${first}; × is second ÷ first, paired by block`,
+      `${second} compared with ${first}; × is second ÷ first, compared within each block`,
       ["metric", first, second, "×", "95 %", "the second is"],
       shown.map(metric => row(first, second, metric)),
     );
