@@ -88,6 +88,22 @@ def alike(choice: Choice) -> CellInfo | None:
     return same[0] if same[0].id != choice.take.id else cells[0]
 
 
+def against(shown: Figures, choice: Choice, metrics: Sequence[Metric]) -> str:
+    """The medians of the runner-up and of the strategy to take: `distroless: 3.3 → 2.8 MB, 398 → 307 ms`. "" for all
+    apps together, without a runner-up, or if nothing was measured.
+    """
+    if not choice.app or choice.take is None or choice.rival is None:
+        return ""
+    texts = []
+    for metric in metrics:
+        pair = [shown.get((cell.id, metric.name)) for cell in (choice.rival, choice.take)]
+        medians = [figure.summary.median for figure in pair if figure and figure.summary]
+        if len(medians) == 2:
+            measure = scale(metric, medians)
+            texts.append(f"{measure.text(medians[0])} → {measure.amount(medians[1])}")
+    return f"{choice.rival.strategy}: {', '.join(texts)}" if texts else ""
+
+
 def comparison(ratio: Ratio | None, metric: Metric) -> tuple[str, str, bool, bool | None]:
     """`13× faster`, its interval as text, whether it is decided, and whether it is better (None: neither)."""
     if ratio is None:

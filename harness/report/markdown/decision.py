@@ -16,7 +16,7 @@ from harness.decision.ranking import RAISED, THIN_ERROR
 from harness.model import Metric
 from harness.report.calibration import sentence
 from harness.report.facts import explained, plain, title
-from harness.report.gains import Gain, gain, unlike, unlike_apps
+from harness.report.gains import Gain, against, gain, unlike, unlike_apps
 from harness.report.markdown.body import Body
 from harness.report.markdown.view import DocumentView, markdown
 from harness.report.table import contents_text
@@ -84,7 +84,15 @@ class Head(DocumentView):
             name = f"**{app}**{self._contents(choice)}" if app else "**one for all apps**"
             cells = [self._taken(choice)]
             cells += [self._gained(choice, metric) if app else self._mean(choice, metric) for metric in self._heads()]
-            rows.append([name, *cells, self._against(choice), brief(choice), *self._holds_on(app)])
+            rows.append(
+                [
+                    name,
+                    *cells,
+                    against(self.decision.shown, choice, self._heads()) or "–",
+                    brief(choice),
+                    *self._holds_on(app),
+                ]
+            )
         lines = [markdown(self._headers(), rows), *self._flips()]
         if text := self._uncounted():
             lines.insert(0, text)
@@ -174,19 +182,6 @@ class Head(DocumentView):
             return f"{value} (the reference itself)"
         spread = f" {found.spread}" if found.spread else ""
         return f"{_gain_text(found)}: {value}{spread} instead of {self._link(found.reference, metric, found.before)}"
-
-    def _against(self, choice: Choice) -> str:
-        """The medians of the runner-up and of the strategy to take: `distroless: 3.3 → 2.8 MB, 398 → 307 ms`."""
-        if not choice.app or choice.take is None or choice.rival is None:
-            return "–"
-        texts = []
-        for metric in self._heads():
-            pair = [self.decision.shown.get((cell.id, metric.name)) for cell in (choice.rival, choice.take)]
-            medians = [figure.summary.median for figure in pair if figure and figure.summary]
-            if len(medians) == 2:
-                measure = scale(metric, medians)
-                texts.append(f"{measure.text(medians[0])} → {measure.amount(medians[1])}")
-        return f"{choice.rival.strategy}: {', '.join(texts)}" if texts else "–"
 
     def _contents(self, choice: Choice) -> str:
         found = unlike(choice)

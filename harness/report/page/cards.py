@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.decision.choice import Choice, Confidence
 from harness.decision.doubts import blocks, when
 from harness.decision.figures import matrix
-from harness.report.gains import Gain, gain, unlike
+from harness.report.gains import Gain, against, gain, unlike
 from harness.report.page.view import PageView, anchor, badge, esc
 from harness.report.traits import traits
 from harness.report.words import MEANING, NOTATION, VERDICTS, WORD, lacking, robust, sureness
@@ -57,9 +57,13 @@ class Cards(PageView):
         gains = [self._gain(found) for name in self._headline_names() if (found := self._found(choice, name))]
         cells = self.apps_[app]
         services = unlike(choice)
+        known = {metric.name: metric for metric in self.decision.metrics}
+        heads = [known[name] for name in self._headline_names() if name in known]
+        beside = against(self.decision.shown, choice, heads)
+        beside = f'<p class="traits">compared with the runner-up, {esc(beside)}</p>' if beside else ""
         contents = f'<p class="traits">{esc(services)}</p>' if services else ""
         return f"""<article class="card" aria-label="{esc(app)}"><header><span class="app">{esc(app)}<small>
-{esc(cells[0].app_title)}</small></span>{badge(choice)}</header>{self._take(choice)}{"".join(gains)}{contents}
+{esc(cells[0].app_title)}</small></span>{badge(choice)}</header>{self._take(choice)}{"".join(gains)}{beside}{contents}
 {self._traits(choice)}<p class="sure">{esc(sureness(choice))} <a href="#app-{esc(app)}">Why</a></p></article>"""
 
     def _take(self, choice: Choice) -> str:
