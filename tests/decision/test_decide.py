@@ -89,6 +89,17 @@ def test_thin_data_lean(tmp_path: Path) -> None:
     assert re.search(r"--resume \S+ --blocks 6`", document)
 
 
+def test_a_choice_that_needs_more_blocks_than_tare_measures_is_said_to(tmp_path: Path) -> None:
+    thin = run(tmp_path, apps=FEW, blocks=3)
+    found = decide([thin], now=thin.manifest.started)
+    go = found.choices["go"]
+    assert go.lead is not None
+    choices = {**found.choices, "go": replace(go, lead=replace(go.lead, more=97, until=100))}
+    document = render(replace(found, choices=choices))
+    assert re.search(r"--blocks 60`\. It measures each timed metric until it has 60 blocks: .*`deploy.total`", document)
+    assert "Tare measures at most 60 blocks, so the choice may stay undecided." in document
+
+
 def test_what_the_run_lacks_is_named_once_and_decides_nothing(tmp_path: Path, twelve: Run) -> None:
     document = text(run(tmp_path, apps=FEW, without=("surface", "care")))
     screen = first_screen(document)

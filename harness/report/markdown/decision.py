@@ -227,7 +227,7 @@ class Head(DocumentView):
             return said + self._open_apps()
         return (
             f"One strategy for all apps: **{whole.take.strategy}**. Compared with each app's own best, it loses most in"
-            f" {app}: its score is {times(loss)} the best score."
+            f" {app}: its score is {times(loss)} the best score.{self._open_apps()}"
         )
 
     def _open_apps(self) -> str:

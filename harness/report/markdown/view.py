@@ -41,6 +41,8 @@ class DocumentView:
         """The command that measures the blocks that the choices lack; "" if they lack none."""
         leads = [choice.lead for app, choice in self.decision.choices.items() if app and choice.lead]
         until = max((lead.until for lead in leads), default=0)
+        if until > ENOUGH_BLOCKS <= min(blocks(self.run).values(), default=0):
+            return ""  # every block that may be measured is there
         return f"{self.run.manifest.to_continue(self.run.id)} --blocks {min(until, ENOUGH_BLOCKS)}" if until else ""
 
     def _adds(self) -> str:
