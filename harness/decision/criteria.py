@@ -12,12 +12,16 @@ from harness.model import Direction, Metric
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """A criterion, its weight, and its metric: the first of `metrics` that a run has."""
+    """A criterion, its weight, and its metric: the first of `metrics` that a run has.
+
+    `older` are the names that it had before: a weight may still be given by them.
+    """
 
     name: str
     weight: float
     metrics: tuple[str, ...]
     meaning: str
+    older: tuple[str, ...] = ()
 
     def rests_on(self, measured: Container[str]) -> str:
         """Its metric in a run, by the names that the run has measured; "" if it has none of them."""
@@ -43,7 +47,13 @@ CRITERIA = (
     ),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
     Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
-    Criterion(name="components", weight=1, metrics=("surface.components",), meaning="components in the image"),
+    Criterion(
+        name="components",
+        weight=1,
+        metrics=("surface.components",),
+        meaning="components in the image",
+        older=("surface",),
+    ),
     Criterion(
         name="patching",
         weight=1,
@@ -56,6 +66,7 @@ CRITERIA = (
         weight=1,
         metrics=("care.missing",),
         meaning="how many of these the image lacks: time zones, certificates, users, a locale, a shell",
+        older=("missing",),
     ),
 )
 # Known by name, and off unless a weight is given.
@@ -71,10 +82,12 @@ def weighted(given: Mapping[str, float], metrics: Sequence[Metric]) -> tuple[Cri
     """
     known = {criterion.name: criterion for criterion in (*CRITERIA, *OPTIONAL)}
     by_name = {metric.name: metric for metric in metrics}
+    today = {older: criterion.name for criterion in known.values() for older in criterion.older}
     chosen = {name: criterion.weight for name, criterion in known.items()}
-    for name, weight in given.items():
+    for spelling, weight in given.items():
+        name = today.get(spelling, spelling)
         if not (math.isfinite(weight) and weight >= 0):
-            raise UsageError(f"{weight:g} is not a valid weight", where=name, fix="Use 0 or more.")
+            raise UsageError(f"{weight:g} is not a valid weight", where=spelling, fix="Use 0 or more.")
         metric = by_name.get(name)
         if name not in known and metric is None:
             raise UsageError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.decision.criteria import CRITERIA
+from harness.decision.criteria import CRITERIA, weighted
 from harness.decision.decide import decide
 from harness.decision.ranking import Ranking
 from harness.report.markdown.decision import render
@@ -61,3 +61,9 @@ def test_what_no_cell_of_an_app_has_does_not_stand_for_a_criterion(tmp_path: Pat
     assert "deploy.total" in mixed.measured()
     columns = {c.criterion.name: c.metric.name for c in Ranking(mixed, "go", cells, CRITERIA, ()).columns}
     assert columns["deploy"] == DEPLOY.rests_on({name for cell, name in mine if cell == cells[0].id})
+
+
+def test_a_weight_may_be_given_by_the_earlier_name_of_a_criterion() -> None:
+    chosen = {criterion.name: criterion.weight for criterion in weighted({"surface": 5, "missing": 0}, ())}
+    assert chosen["components"] == 5
+    assert not chosen.keys() & {"surface", "missing", "gaps"}
