@@ -46,7 +46,7 @@ CRITERIA = (
         name="start", weight=2, metrics=("start.warm.total",), meaning="start of an image that the machine already has"
     ),
     Criterion(name="build", weight=1, metrics=("build.source",), meaning="rebuild after one source line changed"),
-    Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="peak memory at the first answer"),
+    Criterion(name="memory", weight=1, metrics=("memory.ready",), meaning="highest memory use up to the first answer"),
     Criterion(
         name="components",
         weight=1,

@@ -63,7 +63,9 @@ def doubts(runs: Sequence[Run], *, now: float) -> tuple[Doubt, ...]:
             f"{_few(thin, whole=len(thin) == len(counts))}; at least {SMALLEST_DECIDABLE} blocks are needed to tell a"
         )
         text += " difference from noise."
-        text += " If a choice depends mainly on them, it is marked “leaning”." if thin else ""
+        if thin:
+            text += " They widen the interval of each choice that counts them."
+            text += " If the interval includes 1×, the choice is only “leaning”."
         found.append(Doubt(DoubtKind.THIN, text, False))
     found += [
         Doubt(DoubtKind.UNFINISHED, f"The last session of run {run.id} was {run.sessions[-1].outcome}.", False)

@@ -57,8 +57,8 @@ def explained(facts: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def title(name: str) -> str:
-    """The title of a fact. It ends in the name of the fact if that is another word, because settings use the name."""
-    return f"{_TITLES[name]} ({name})" if name in _TITLES else name
+    """The title of a fact. It names the fact too if that is another word, because settings use the name."""
+    return f"{_TITLES[name]} (stored as {name})" if name in _TITLES else name
 
 
 def _meaning(name: str, value: str) -> str:

@@ -133,7 +133,7 @@ def test_what_depends_on_the_weights_is_said(twelve: Run) -> None:
 def test_the_two_best_are_compared_by_verdicts_and_in_values(twelve: Run) -> None:
     document = text(twelve)
     go = next(line for line in document.splitlines() if line.startswith("| **go**"))
-    assert re.search(r"\| scratch: 4\.\d+ → 6\.\d+ MB, \d+ → \d+ ms \|", go)
+    assert re.search(r"\| scratch 4\.\d+ MB, \d+ ms; distroless 6\.\d+ MB, \d+ ms \|", go)
     why = next(line for line in document.splitlines() if line.startswith("Why not scratch, the runner-up?"))
     assert "worse in size (1.45×)" in why
     assert "not sure" not in document

@@ -48,4 +48,8 @@ def test_a_value_of_another_version_of_tare_is_shown_without_words() -> None:
 
 def test_a_fact_whose_name_means_something_else_has_a_title() -> None:
     """*node* is also an app, and nobody outside knows the word *depot*."""
-    assert (title("node"), title("depot"), title("link")) == ("empty machine (node)", "package proxy (depot)", "link")
+    assert (title("node"), title("depot"), title("link")) == (
+        "empty machine (stored as node)",
+        "package proxy (stored as depot)",
+        "link",
+    )

@@ -273,9 +273,10 @@ class Head(DocumentView):
         if not any(choice.lead and choice.lead.thin for choice in self.decision.choices.values()):
             return ""
         return (
-            f"A ratio from fewer than {SMALLEST_DECIDABLE} blocks has no interval. For the interval of a lead, Tare"
-            f" assumes that it may be wrong by its own factor, and by a factor of {THIN_ERROR:g} at least. For example,"
-            f" a measured 2× counts as 1× to 4×, and a measured 1× counts as {1 / THIN_ERROR:.2f}× to {THIN_ERROR:g}×."
+            f"A ratio from fewer than {SMALLEST_DECIDABLE} blocks has no interval of its own. Such a ratio alone must"
+            " not decide a choice. So the interval of a lead counts it as if it may be anything from 1× to its square:"
+            f" a measured 2× counts as 1× to 4×. A ratio below {THIN_ERROR:g}× may be wrong by a factor of"
+            f" {THIN_ERROR:g} both ways: a measured 1× counts as {1 / THIN_ERROR:.2f}× to {THIN_ERROR:g}×."
         )
 
     def _stands_for(self, criterion: Criterion) -> str:
