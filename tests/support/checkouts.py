@@ -148,6 +148,8 @@ def traces() -> set[str]:
         try:
             name = (process / "comm").read_text().strip()
             arguments = (process / "cmdline").read_text().replace("\0", " ")
+            if not arguments:  # a process that has ended, and that its parent has not asked for yet
+                continue
             ours = "harness" in arguments and SESSION.encode() in (process / "environ").read_bytes()
         except OSError:
             continue
