@@ -14,6 +14,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import subprocess
 import time
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from harness.engine.daemon import Daemon
 from harness.engine.programs import Programs
 from harness.errors import EngineError
 from harness.host.reaper import Scope
+from harness.host.undo import Record, undo
 from harness.settings import FRESH
 
 _PREFIX = "kept-"
@@ -84,12 +86,13 @@ class KeptRoots:
             _leave(engine, images)
             if not daemon.stop():
                 return False
+            undo(Record(kind="bridges", name=str(daemon.data)))  # only the folder that goes now names them
             for name in (*_OTHERS, *((_CONTAINERD,) if self._programs.store == "classic" else ())):
                 shutil.rmtree(daemon.data / name, ignore_errors=True)
             record = {"format": _FORMAT, "dockerd": str(self._programs), "images": images}
             (daemon.data / _RECORD).write_text(json.dumps(record), encoding="utf-8")
             daemon.data.rename(self._folder / f"{_PREFIX}{secrets.token_hex(4)}")
-        except (EngineError, OSError):
+        except (EngineError, OSError, subprocess.SubprocessError):
             return False
         return True
 

@@ -200,12 +200,13 @@ def test_the_next_engine_has_the_images_and_nothing_else(tmp_path):
         engine = provision(settings, reaper, network, announce=lambda _: None, roots=roots).engine
         start_server(engine, archive)
         engine.tag("server:1", IMAGE_PREFIX + "cell/server:current")
-        make_network(engine.info.endpoint)
+        bridge = make_network(engine.info.endpoint)
         image = engine.inspect(IMAGE_PREFIX + "cell/server:current")
         assert image is not None
         assert roots.keep(engine, [IMAGE_PREFIX + "cell/server:current"])
         engine.close()
     (kept,) = (tmp_path / "engines").iterdir()
+    assert not Path("/sys/class/net", bridge).exists()
     assert not list((tmp_path / "leases").iterdir())
 
     said: list[str] = []
