@@ -152,7 +152,7 @@ def test_a_strategy_is_compared_with_an_image_of_the_same_content(twelve: Run) -
     assert "| update (`pull.previous.total`) |" in text(twelve)
     assert "#samples/go-multi-stage/size.transfer" in go
     assert "× smaller**: [" in spring
-    assert "geometric mean of the apps, with go, whose images differ in content" in all_
+    assert "geometric mean of the apps without go, whose images differ in content" in all_
 
 
 def test_failed_cells_are_said(tmp_path: Path) -> None:

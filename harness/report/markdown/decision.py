@@ -6,6 +6,8 @@ and measurements behind the decision. Numbers link to their samples in report.ht
 
 from __future__ import annotations
 
+import math
+
 from harness.decision.choice import NOT_IN_RUN, Choice, Confidence
 from harness.decision.choice import listed as named
 from harness.decision.criteria import CRITERIA, Criterion
@@ -188,23 +190,25 @@ class Head(DocumentView):
         return f" ({found})" if found else ""
 
     def _mean(self, choice: Choice, metric: Metric) -> str:
+        """The gain of one strategy for all apps: the geometric mean over the apps whose images contain the same."""
         measured = self.run.measured()
         criterion = next((item for item in self.decision.criteria if item.rests_on(measured) == metric.name), None)
-        part = choice.options[0].ratios.get(criterion.name) if criterion and choice.options else None
-        reference = self._reference_part(choice, criterion)
-        if part is None or reference is None:
+        if criterion is None or choice.take is None:
             return "–"
-        if choice.options[0].cell.rank == min(option.cell.rank for option in choice.options):
+        if choice.take.rank == min(option.cell.rank for option in choice.options):
             return "the reference itself"
-        factor = part / reference
-        word = ("smaller", "as large") if metric.unit == "B" else ("faster", "as long")
         odd = unlike_apps(choice, self.apps)
-        mean = f"geometric mean of the apps{f', with {named(odd)}, whose images differ in content' if odd else ''}"
-        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} ({mean})"
-
-    def _reference_part(self, choice: Choice, criterion: Criterion | None) -> float | None:
-        lowest = min(choice.options, key=lambda option: option.cell.rank, default=None)
-        return lowest.ratios.get(criterion.name) if lowest and criterion else None
+        logs = [
+            math.log(factor)
+            for app, each in self.decision.choices.items()
+            if app and app not in odd and (factor := _factor(each, choice.take.strategy, criterion.name))
+        ]
+        if not logs:
+            return "–"
+        factor = math.exp(math.fsum(logs) / len(logs))
+        word = ("smaller", "as large") if metric.unit == "B" else ("faster", "as long")
+        left_out = f" without {named(odd)}, whose images differ in content" if odd else ""
+        return f"{times(max(factor, 1 / factor))} {word[factor > 1]} (geometric mean of the apps{left_out})"
 
     def _one_for_all(self) -> str:
         whole = self.decision.choices.get("")
@@ -300,3 +304,11 @@ def _gain_text(found: Gain) -> str:
     if not found.sure:
         return f"{found.times} (undecided)"
     return f"**{found.times}**{interval}"
+
+
+def _factor(choice: Choice, strategy: str, criterion: str) -> float | None:
+    """The ratio of an app's strategy to the app's first strategy; None if either has none."""
+    reference = min(choice.options, key=lambda option: option.cell.rank, default=None)
+    option = next((option for option in choice.options if option.cell.strategy == strategy), None)
+    mine, theirs = (found.ratios.get(criterion) if found else None for found in (option, reference))
+    return mine / theirs if mine and theirs else None
