@@ -21,7 +21,7 @@ def add_results(parser: argparse.ArgumentParser, *, writes: bool = False) -> Non
     parser.add_argument("--results", type=kind, default=Path("results"), help="folder of the stored runs")
 
 
-def add_resume(parser: argparse._ArgumentGroup) -> None:
+def add_resume(parser: argparse._ActionsContainer) -> None:
     """The option of a command whose run can be continued; without a name it means the newest run."""
     parser.add_argument(
         "--resume",

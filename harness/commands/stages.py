@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.commands import Group
 from harness.commands._kinds import RUN, Whole
-from harness.commands._runs import add_results, find_run
+from harness.commands._runs import add_results, add_resume, find_run
 
 if TYPE_CHECKING:
     from harness.text.display import Display
@@ -24,14 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=Whole(0, 2**63), help="seed of the order within blocks (default: random, stored)"
     )
-    parser.add_argument(
-        "--resume",
-        type=RUN,
-        metavar="RUN",
-        nargs="?",
-        const="latest",
-        help="continue an interrupted run (default: the newest)",
-    )
+    add_resume(parser)
     parser.add_argument(
         "--show", type=RUN, metavar="RUN", help="show table and chart of a stored run, without measuring"
     )
