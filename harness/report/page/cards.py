@@ -60,7 +60,7 @@ class Cards(PageView):
         known = {metric.name: metric for metric in self.decision.metrics}
         heads = [known[name] for name in self._headline_names() if name in known]
         beside = against(self.decision.shown, choice, heads)
-        beside = f'<p class="traits">compared with the runner-up, {esc(beside)}</p>' if beside else ""
+        beside = f'<p class="traits">compared with the runner-up: {esc(beside)}</p>' if beside else ""
         contents = f'<p class="traits">{esc(services)}</p>' if services else ""
         return f"""<article class="card" aria-label="{esc(app)}"><header><span class="app">{esc(app)}<small>
 {esc(cells[0].app_title)}</small></span>{badge(choice)}</header>{self._take(choice)}{"".join(gains)}{beside}{contents}
